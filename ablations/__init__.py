@@ -1,0 +1,1 @@
+"""Questions as data: ablations, their arms, and the published numbers beside them."""

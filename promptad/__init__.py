@@ -1,0 +1,1 @@
+"""PromptAD: few-shot industrial anomaly detection with learned CLIP prompts."""

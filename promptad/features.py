@@ -1,0 +1,160 @@
+"""Features of images: each image goes once through the frozen tower, for all views that are asked for.
+
+A view is named ``global``, ``local/<transformation>``, ``block/<l>``, ``attended/<l>`` or ``stream``. All views but
+``stream`` are l2-normalised over their last axis.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from promptad.backbones import Backbone
+from promptad.cache import FeatureCache, feature_key
+from promptad.images import Pixels, Preprocessing, normalised, resized_pixels
+from promptad.towers import TowerOutput, encode_images
+
+ACCELERATOR_BATCH = 16
+"""Images per forward pass on an accelerator. On a CPU it is one: faster there, and the same bits in any company."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """Views of a list of images; ``views[name][i]`` is image i's, on the CPU and possibly memory-mapped."""
+
+    views: Mapping[str, Sequence[Tensor]]
+    device: torch.device
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(next(iter(self.views.values())))
+
+    def stack(self, view: str, start: int = 0, stop: int | None = None) -> Float[Tensor, "image *shape"]:
+        """Images ``start`` to ``stop`` of one view as one tensor on the computing device."""
+        return torch.stack(list(self.views[view][start:stop])).to(self.device)
+
+    def chunks(self, size: int) -> Iterator[slice]:
+        """Slices that cover the images in order, ``size`` at a time."""
+        return (slice(start, min(start + size, len(self))) for start in range(0, len(self), size))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInput:
+    """An image to encode: what identifies its pixels, and how to get them (uint8 RGB, height x width x 3)."""
+
+    identity: str
+    pixels: Callable[[], Pixels]
+
+
+def file_inputs(paths: Sequence[Path], preprocessing: Preprocessing) -> list[ImageInput]:
+    """Image files as inputs, identified by their content."""
+    return [
+        ImageInput(identity=file_digest(path), pixels=functools.partial(resized_pixels, path, preprocessing))
+        for path in paths
+    ]
+
+
+def file_digest(path: Path) -> str:
+    """Digest (hex) of a file's bytes."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def extract_features(
+    backbone: Backbone,
+    inputs: Sequence[ImageInput],
+    *,
+    preprocessing: Preprocessing,
+    views: Collection[str],
+    cache: FeatureCache | None = None,
+    on_image: Callable[[], None] | None = None,
+) -> Features:
+    """The named views of every image, from the cache where it has them, else from one forward pass an image.
+
+    ``on_image`` is called after each image. Without a cache features stay in memory.
+    """
+    wanted = sorted(views)
+    found: dict[str, list[Tensor | None]] = {view: [None] * len(inputs) for view in wanted}
+    batch_size = 1 if backbone.device.type == "cpu" else ACCELERATOR_BATCH
+    pending: list[int] = []
+
+    def flush() -> None:
+        if not pending:
+            return
+        missing = [view for view in wanted if any(found[view][index] is None for index in pending)]
+        encoded = _encode(backbone, [inputs[index] for index in pending], preprocessing, missing, batch_size)
+        for position, index in enumerate(pending):
+            for view in missing:
+                feature = encoded[view][position].clone()
+                found[view][index] = feature
+                if cache is not None:
+                    cache.put(_key(backbone, inputs[index], preprocessing, view), feature)
+        pending.clear()
+
+    for index, image in enumerate(inputs):
+        for view in wanted:
+            found[view][index] = None if cache is None else cache.get(_key(backbone, image, preprocessing, view))
+        if any(found[view][index] is None for view in wanted):
+            pending.append(index)
+        if len(pending) == batch_size:
+            flush()
+        if on_image is not None:
+            on_image()
+    flush()
+    complete = {view: [feature for feature in found[view] if feature is not None] for view in wanted}
+    return Features(views=complete, device=backbone.device)
+
+
+def _key(backbone: Backbone, image: ImageInput, preprocessing: Preprocessing, view: str) -> str:
+    return feature_key(
+        image=image.identity,
+        weights=f"{backbone.name.architecture}:{backbone.weights}",
+        precision=backbone.precision,
+        preprocessing=preprocessing.key(),
+        view=view,
+    )
+
+
+@torch.inference_mode()
+def _encode(
+    backbone: Backbone, inputs: Sequence[ImageInput], preprocessing: Preprocessing, views: Sequence[str], batch: int
+) -> dict[str, Tensor]:
+    images = torch.stack([normalised(image.pixels(), preprocessing) for image in inputs])
+    # A constant shape keeps an accelerator's kernels, and so its rounding, the same for the last batch.
+    padding = images.new_zeros((batch - len(images), *images.shape[1:]))
+    images = torch.cat([images, padding]).to(device=backbone.device, dtype=backbone.dtype)
+    local: list[Any] = [view.removeprefix("local/") for view in views if view.startswith("local/")]
+    output = encode_images(
+        backbone.model.visual,
+        images,
+        local=[*local, "linear"] if "stream" in views else local,
+        blocks=_numbers(views, "block/"),
+        attended=_numbers(views, "attended/"),
+    )
+    return {view: _view(output, view)[: len(inputs)].cpu() for view in views}
+
+
+def _numbers(views: Sequence[str], prefix: str) -> list[int]:
+    return [int(view.removeprefix(prefix)) for view in views if view.startswith(prefix)]
+
+
+def _view(output: TowerOutput, view: str) -> Tensor:
+    if view == "stream":
+        assert output.stream is not None
+        return output.stream
+    kind, _, name = view.partition("/")
+    if kind == "global":
+        raw = output.global_feature
+    elif kind == "local":
+        raw = output.local[name]
+    else:
+        raw = (output.blocks if kind == "block" else output.attended)[int(name)]
+    return normalize(raw, dim=-1)

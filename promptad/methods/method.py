@@ -1,0 +1,68 @@
+"""What a method is to the rest of the project: it names its features, fits on a few, and scores others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from promptad.backbones import Backbone
+from promptad.config import Task
+from promptad.features import Features
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Anomaly scores of query images, higher is more anomalous, in [0, 1].
+
+    ``image`` is set for the image task, ``maps`` (on the patch grid, before upsampling) for the pixel task.
+    ``branches`` are the maps of single branches by name (``textual``, ``visual``), as far as the method has them.
+    """
+
+    image: Float[Tensor, " image"] | None
+    maps: Float[Tensor, "image row column"] | None
+    branches: Mapping[str, Float[Tensor, "image row column"]]
+
+
+class Fitted(Protocol):
+    """A method fitted to one object; immutable."""
+
+    def score(self, query: Features) -> Scores:
+        """Scores of every query image."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that was fitted, by name, to save and to restore."""
+        ...
+
+
+class Method(Protocol):
+    """One entry of the table of methods. Methods never load data, cache, schedule or compute metrics."""
+
+    def views(self, config: Any, task: Task, backbone: Backbone) -> frozenset[str]:
+        """Names of the feature views (see ``features.py``) that support and query images must have."""
+        ...
+
+    def fit(
+        self,
+        backbone: Backbone,
+        support: Features,
+        config: Any,
+        *,
+        task: Task,
+        category: str,
+        seed: int,
+        on_epoch: Callable[[int, Fitted], None] | None = None,
+    ) -> Fitted:
+        """Fit to the support images of one category.
+
+        ``on_epoch`` is called after every epoch with the epoch's number (from 1) and the method as fitted so far.
+        """
+        ...
+
+    def restore(self, backbone: Backbone, tensors: Mapping[str, Tensor], config: Any, *, task: Task) -> Fitted:
+        """The inverse of ``Fitted.tensors``."""
+        ...

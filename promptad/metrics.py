@@ -1,0 +1,193 @@
+"""Metrics of anomaly detection and localisation, exact for every distinct score and with ties.
+
+Everywhere a higher score is more anomalous, scores may be any finite numbers, and results are fractions in [0, 1].
+All of it rests on one observation: the ranks of the anomalous samples among the sorted normal ones are enough, so
+only the normal scores are sorted and no curve is ever built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+Counts: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelMetrics:
+    """Pixel-level scores of a test set: ``pixel_auroc`` and per-region overlap ``pro``, fractions in [0, 1]."""
+
+    pixel_auroc: float
+    pro: float
+
+
+def auroc(anomalous: Bools, scores: Floats) -> float:
+    """Area under the ROC curve: the chance that an anomalous sample outscores a normal one, ties counting half.
+
+    Args:
+        anomalous: shape (n,), True where the sample is anomalous.
+        scores: shape (n,), finite, any range; higher is more anomalous.
+
+    Returns:
+        Mann-Whitney U / (normal * anomalous) in [0, 1], from integer counts: 0.5 for constant scores.
+
+    Raises:
+        ValueError: shapes or types do not fit, scores not finite, or only one class present.
+    """
+    normal, positive = _split_samples("AUROC", anomalous, scores)
+    below, not_above = _ranks(normal, positive)
+    return _win_share(below, not_above, n_normal=normal.size)
+
+
+def average_precision(anomalous: Bools, scores: Floats) -> float:
+    """Average precision (the papers' image AUPR): sum over thresholds of (R_k - R_{k-1}) * P_k, not interpolated.
+
+    Equal to the mean, over the anomalous samples, of the precision when the threshold is that sample's score; a
+    chance-level score gives the share of anomalous samples. Arguments and errors are those of `auroc`.
+    """
+    normal, positive = _split_samples("average precision", anomalous, scores)
+    positive.sort()
+    true_positives = positive.size - np.searchsorted(positive, positive, "left")
+    false_positives = normal.size - np.searchsorted(normal, positive, "left")
+    return float(np.mean(true_positives / (true_positives + false_positives)))
+
+
+def pixel_auroc(masks: Bools, maps: Floats) -> float:
+    """`auroc` over all pixels of all images together; exact at the maps' own precision.
+
+    Args:
+        masks: shape (image, height, width), True where a pixel is anomalous; normal images are all False.
+        maps: the same shape, finite anomaly scores, any range.
+
+    Raises:
+        ValueError: shapes or types do not fit, maps not finite, or no normal or no anomalous pixel.
+    """
+    _check_pixels(masks, maps)
+    normal = _sorted_normal(masks, maps)
+    below, not_above = _ranks(normal, np.sort(maps[masks]))
+    return _win_share(below, not_above, n_normal=normal.size)
+
+
+def per_region_overlap(masks: Bools, maps: Floats, *, max_fpr: float = 0.3) -> float:
+    """PRO: see `pixel_metrics`, which gives it together with the pixel AUROC for the price of one."""
+    return pixel_metrics(masks, maps, max_fpr=max_fpr).pro
+
+
+def pixel_metrics(masks: Bools, maps: Floats, *, max_fpr: float = 0.3) -> PixelMetrics:
+    """Pixel AUROC and per-region overlap (PRO, Bergmann et al., IJCV 2021) from one sort of the normal pixels.
+
+    PRO(t) is the mean, over the 8-connected regions of the masks (as in MVTec's evaluation code), of the share of a
+    region scoring >= t: a small region weighs as much as a large one. It is integrated over the false positive rate
+    of the normal pixels of all images, by trapezoids between the points of all distinct scores and linearly up to
+    ``max_fpr``, and divided by ``max_fpr``. Chance level is max_fpr / 2, not 0.5. Memory: a sorted copy of the
+    normal pixels and some 90 bytes per anomalous pixel. Arguments and errors are those of `pixel_auroc`.
+
+    Raises:
+        ValueError: also if ``max_fpr`` is not in (0, 1].
+    """
+    if not 0.0 < max_fpr <= 1.0:
+        raise ValueError(f"max_fpr must be in (0, 1], but got {max_fpr}: the papers use 0.3")
+    _check_pixels(masks, maps)
+    normal = _sorted_normal(masks, maps)
+    anomalous = maps[masks]
+    order = np.argsort(anomalous)  # ranks of sorted values are found eight times faster: they stay in the cache
+    below, not_above = _ranks(normal, anomalous[order])
+    weights = _region_weights(masks)[order]
+
+    # Seen by one anomalous pixel, the curve is 0 up to `enter` false positives (the normal pixels above it), rises
+    # in a straight line over its ties, and stays 1. PRO is the weighted sum of these, so is its area up to `limit`.
+    limit = max_fpr * normal.size
+    enter = normal.size - not_above
+    ties = not_above - below
+    room = np.maximum(limit - enter, 0.0)
+    area = np.where(room >= ties, room - ties / 2, room * room / (2 * np.maximum(ties, 1)))
+    return PixelMetrics(
+        pixel_auroc=_win_share(below, not_above, n_normal=normal.size), pro=float(np.sum(weights * area) / limit)
+    )
+
+
+def _region_weights(masks: Bools) -> npt.NDArray[np.float64]:
+    """For every anomalous pixel (in the order of ``maps[masks]``) 1 / (pixels of its region * regions); sums to 1."""
+    square = np.ones((3, 3), dtype=int)
+    regions: list[Counts] = []
+    n_regions = 0
+    for mask in masks[masks.any(axis=(1, 2))]:
+        labels, count = ndimage.label(mask, structure=square)
+        regions.append(labels[mask].astype(np.int64) + (n_regions - 1))
+        n_regions += count
+    region = np.concatenate(regions)
+    return (1.0 / (np.bincount(region, minlength=n_regions) * n_regions))[region]
+
+
+def _ranks(normal: Floats, anomalous: Floats) -> tuple[Counts, Counts]:
+    """How many of the sorted normal scores are below, and how many not above, each anomalous score."""
+    return np.searchsorted(normal, anomalous, "left"), np.searchsorted(normal, anomalous, "right")
+
+
+def _win_share(below: Counts, not_above: Counts, *, n_normal: int) -> float:
+    """Share of (normal, anomalous) pairs in the right order, ties half; integers up to the one division."""
+    return (int(below.sum()) + int(not_above.sum())) / (2 * n_normal * below.size)
+
+
+def _sorted_normal(masks: Bools, maps: Floats) -> Floats:
+    normal = maps[~masks]
+    normal.sort()
+    return normal
+
+
+def _split_samples(metric: str, anomalous: Bools, scores: Floats) -> tuple[Floats, Floats]:
+    """Sorted normal scores and unsorted anomalous scores, after all checks."""
+    if anomalous.ndim != 1 or anomalous.shape != scores.shape:
+        raise ValueError(
+            f"anomalous and scores must have the same shape (n,), but got {anomalous.shape} and {scores.shape}"
+        )
+    _check_boolean("anomalous", anomalous)
+    _check_finite("scores", scores)
+    n_anomalous = int(np.count_nonzero(anomalous))
+    if n_anomalous in (0, anomalous.size):
+        raise ValueError(
+            f"{metric} needs normal and anomalous samples, but got {n_anomalous} anomalous of {anomalous.size}: "
+            "check the test split"
+        )
+    return np.sort(scores[~anomalous]), scores[anomalous]
+
+
+def _check_pixels(masks: Bools, maps: Floats) -> None:
+    if masks.ndim != 3 or masks.shape != maps.shape:
+        raise ValueError(
+            "masks and maps must have the same shape (image, height, width), "
+            f"but got {masks.shape} and {maps.shape}: resize one to the other"
+        )
+    _check_boolean("masks", masks)
+    _check_finite("maps", maps)
+    n_anomalous = int(np.count_nonzero(masks))
+    if n_anomalous == 0:
+        raise ValueError(
+            f"pixel metrics need an anomalous pixel, but all {masks.size} pixels are normal: check the masks"
+        )
+    if n_anomalous == masks.size:
+        raise ValueError(
+            f"pixel metrics need a normal pixel, but all {masks.size} pixels are anomalous: check the masks"
+        )
+
+
+def _check_boolean(name: str, values: npt.NDArray[Any]) -> None:
+    # An integer array would be taken as indices by scores[anomalous] and give a wrong number without complaint.
+    if values.dtype != np.bool_:
+        raise ValueError(f"{name} must be boolean, but is {values.dtype}: compare it first, e.g. {name} > 0")
+
+
+def _check_finite(name: str, values: Floats) -> None:
+    finite = np.isfinite(values)
+    if not finite.all():
+        bad = values.size - int(np.count_nonzero(finite))
+        raise ValueError(
+            f"{name} must be finite, but {bad} of {values.size} are NaN or infinite: "
+            "look for a diverged fit or an overflow in half precision"
+        )

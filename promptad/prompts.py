@@ -1,0 +1,125 @@
+"""Prompts as sequences of symbols: words of the vocabulary, and tokens that are learned.
+
+With semantic concatenation (SC) the prompts are eq. 9-11 of the paper. Without it they are CoOp's two-class form: one
+context shared by two classes named ``normal {object}`` and ``abnormal {object}``; the paper calls its baseline CoOp
+and prints no text, so the class words are our choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from open_clip.tokenizer import SimpleTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A token of CLIP's vocabulary, by its id."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A learnable token: position ``position`` of prefix or suffix number ``index``."""
+
+    role: Literal["prefix", "suffix"]
+    index: int
+    position: int
+
+
+Symbol = Word | Learned
+Prompt = tuple[Symbol, ...]
+"""One prompt from the start-of-text to the end-of-text token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSet:
+    """The prompts of one object: N normal, N x M manual anomaly, and N x L learnable anomaly prompts.
+
+    ``anomaly`` is the manual prompts, suffix by suffix, followed by the learnable ones.
+    """
+
+    normal: tuple[Prompt, ...]
+    manual: tuple[Prompt, ...]
+    learnable: tuple[Prompt, ...]
+
+    @property
+    def anomaly(self) -> tuple[Prompt, ...]:
+        """All anomaly prompts: MAPs, then LAPs."""
+        return self.manual + self.learnable
+
+    @property
+    def all(self) -> tuple[Prompt, ...]:
+        """Normal, manual anomaly and learnable anomaly prompts, in this order."""
+        return self.normal + self.manual + self.learnable
+
+
+def build_prompts(
+    tokenizer: SimpleTokenizer,
+    object_name: str,
+    *,
+    semantic_concatenation: bool,
+    manual_suffixes: Sequence[str],
+    n_normal_prompts: int,
+    n_normal_tokens: int,
+    n_anomaly_suffixes: int,
+    n_anomaly_tokens: int,
+    suffix_position: Literal["after_object", "before_object"],
+    pairing: Literal["all", "modulo"],
+    full_stop: bool,
+) -> PromptSet:
+    """The prompts of one object (eq. 9-11), or CoOp's two classes without semantic concatenation.
+
+    ``manual_suffixes`` are templates with one ``{}`` for the object's name (empty: no MAPs); ``n_anomaly_suffixes``
+    is L (0: no LAPs). ``pairing`` ``modulo`` joins prefix i mod N with suffix i mod L for i < N L (deviation D8),
+    which repeats pairs unless N and L are coprime.
+
+    Raises:
+        ValueError: a prompt longer than the text tower's context.
+    """
+    stop = "." if full_stop else ""
+    prefixes = [tuple(Learned("prefix", n, i) for i in range(n_normal_tokens)) for n in range(n_normal_prompts)]
+    suffixes = [tuple(Learned("suffix", m, i) for i in range(n_anomaly_tokens)) for m in range(n_anomaly_suffixes)]
+
+    def words(text: str) -> tuple[Word, ...]:
+        return tuple(Word(token) for token in tokenizer.encode(text))
+
+    def close(*parts: tuple[Symbol, ...]) -> Prompt:
+        prompt: Prompt = (Word(tokenizer.sot_token_id), *sum(parts, ()), Word(tokenizer.eot_token_id))
+        if len(prompt) > tokenizer.context_length:
+            raise ValueError(
+                f"a prompt must have at most {tokenizer.context_length} tokens, but one about {object_name!r} has "
+                f"{len(prompt)}: use fewer learnable tokens or a shorter suffix"
+            )
+        return prompt
+
+    if not semantic_concatenation:
+        return PromptSet(
+            normal=tuple(close(prefix, words(f"normal {object_name}{stop}")) for prefix in prefixes),
+            manual=tuple(close(prefix, words(f"abnormal {object_name}{stop}")) for prefix in prefixes),
+            learnable=(),
+        )
+
+    def learnable(prefix: tuple[Symbol, ...], suffix: tuple[Symbol, ...]) -> Prompt:
+        if suffix_position == "before_object":
+            return close(prefix, suffix, words(f"{object_name}{stop}"))
+        return close(prefix, words(object_name), suffix, words(stop))
+
+    if pairing == "all":
+        pairs = [(prefix, suffix) for prefix in prefixes for suffix in suffixes]
+    else:
+        pairs = [
+            (prefixes[i % len(prefixes)], suffixes[i % len(suffixes)]) for i in range(len(prefixes) * len(suffixes))
+        ]
+    return PromptSet(
+        normal=tuple(close(prefix, words(f"{object_name}{stop}")) for prefix in prefixes),
+        manual=tuple(
+            close(prefix, words(f"{suffix.format(object_name)}{stop}"))
+            for suffix in manual_suffixes
+            for prefix in prefixes
+        ),
+        learnable=tuple(learnable(prefix, suffix) for prefix, suffix in pairs),
+    )

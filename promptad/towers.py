@@ -1,0 +1,226 @@
+"""Image towers read twice at once: the original stream, and the local-aware streams beside it.
+
+One pass gives everything a study can ask of an image: the global feature, the local features of several CLIP
+transformations, and the patch features after any block. All functions are differentiable and keep no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from math import isqrt
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from torch import Tensor, nn
+
+Transformation = Literal["clip", "maskclip", "vv", "linear"]
+"""What the local branch does in a block: nothing of its own, V without attention, V-V attention, a learnable layer."""
+
+
+class UnsupportedTowerError(ValueError):
+    """An image tower that has no local branch here, or a view that the tower cannot give."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TowerOutput:
+    """What one forward pass of an image tower gives; nothing in it is normalised.
+
+    ``local[name]`` are patch features in the space of the text features, ``blocks[l]`` the patches after block
+    ``l`` (1-based; for a ResNet after stage ``l``, whose grid and width differ by stage). ``attended[l]`` is
+    ``blocks[l]`` plus the attention output of block ``l + 1`` (equal to ``blocks[l]`` after the last block and in
+    a ResNet): what the released code keeps as memory, since it adds in place to the tensor it has stored.
+    ``stream`` holds the embedded patches followed by what each block added to them: its sum is the last output.
+    """
+
+    global_feature: Float[Tensor, "image embed"]
+    local: Mapping[str, Float[Tensor, "image patch embed"]]
+    blocks: Mapping[int, Float[Tensor, "image block_patch width"]]
+    attended: Mapping[int, Float[Tensor, "image block_patch width"]]
+    stream: Float[Tensor, "image contribution patch width"] | None = None
+
+
+def block_count(visual: nn.Module) -> int:
+    """Number of transformer blocks, or of ResNet stages (4).
+
+    Raises:
+        UnsupportedTowerError: neither an open_clip VisionTransformer nor a ModifiedResNet.
+    """
+    if isinstance(visual, VisionTransformer):
+        return len(visual.transformer.resblocks)
+    if isinstance(visual, ModifiedResNet):
+        return 4
+    raise UnsupportedTowerError(
+        f"the image tower must be open_clip's VisionTransformer or ModifiedResNet, but is {type(visual).__name__}: "
+        "choose another backbone, e.g. ViT-B-16-plus-240, ViT-L-14 or RN101"
+    )
+
+
+def encode_images(
+    visual: nn.Module,
+    images: Float[Tensor, "image 3 height width"],
+    *,
+    local: Collection[Transformation],
+    blocks: Collection[int] = (),
+    attended: Collection[int] = (),
+) -> TowerOutput:
+    """Encode preprocessed images once, for every view in ``local``, ``blocks`` and ``attended``.
+
+    ``clip`` is the projected last block output. ``maskclip`` and ``vv`` follow PromptAD eq. 4-7 (CLIP Surgery): a
+    second stream starts from the same embedded tokens and adds, block by block, ``proj(V)`` or
+    ``proj(softmax(V V^T / sqrt(d)) V)`` with V taken from the *original* stream; it has no FFN. ``linear`` asks
+    for ``stream``, from which ``linear_local_features`` makes the local features. In a ResNet the attention pool
+    is the only place with tokens, so it alone is transformed.
+
+    Raises:
+        UnsupportedTowerError: unknown tower, a block out of range, or ``linear`` on a ResNet.
+    """
+    count = block_count(visual)
+    if outside := sorted(block for block in {*blocks, *attended} if not 1 <= block <= count):
+        raise UnsupportedTowerError(f"memory layers must be between 1 and {count} for this backbone, but got {outside}")
+    if isinstance(visual, VisionTransformer):
+        return _encode_with_transformer(visual, images, local, blocks, attended)
+    assert isinstance(visual, ModifiedResNet)
+    return _encode_with_resnet(visual, images, local, blocks, attended)
+
+
+def linear_local_features(
+    visual: nn.Module,
+    stream: Float[Tensor, "image contribution patch width"],
+    layers: Float[Tensor, "block width width"],
+) -> Float[Tensor, "image patch embed"]:
+    """Local features of the ``linear`` transformation (CLIP+Linear of Table 5), with ``layers`` learnable.
+
+    The residual stream is a sum: embedded patches plus one contribution per block. Each block's contribution
+    passes its own linear layer before it is added; identity layers give ``clip`` exactly. The paper does not
+    print this row's formula; this form needs no second pass through the frozen tower.
+    """
+    if not isinstance(visual, VisionTransformer):
+        raise UnsupportedTowerError("transformation linear needs a transformer backbone, but this one is a ResNet")
+    contributions = torch.einsum("blpd,lde->bpe", stream[:, 1:], layers)
+    return _project(visual, stream[:, 0] + contributions)
+
+
+def grid_side(patches: int) -> int:
+    """Side of a square patch grid; raises if ``patches`` is no square."""
+    side = isqrt(patches)
+    if side * side != patches:
+        raise UnsupportedTowerError(f"the patch grid must be square, but {patches} patches are not")
+    return side
+
+
+def _encode_with_transformer(
+    visual: VisionTransformer,
+    images: Tensor,
+    local: Collection[Transformation],
+    blocks: Collection[int],
+    attended: Collection[int],
+) -> TowerOutput:
+    if visual.attn_pool is not None or visual.pool_type != "tok":
+        raise UnsupportedTowerError(
+            "the image tower must pool by its class token, but this one pools "
+            f"{'by attention' if visual.attn_pool is not None else visual.pool_type}"
+        )
+    original = visual._embeds(images)
+    branches: dict[str, Tensor] = {name: original for name in local if name in ("maskclip", "vv")}
+    kept: dict[int, Tensor] = {}
+    kept_attended: dict[int, Tensor] = {}
+    stream = [original[:, 1:]] if "linear" in local else None
+    for number, block in enumerate(visual.transformer.resblocks, start=1):
+        before = original
+        between, original, additions = _dual_block(block, original, tuple(branches))
+        for name, addition in additions.items():
+            branches[name] = branches[name] + addition
+        if number in blocks:
+            kept[number] = original[:, 1:]
+        if number - 1 in attended:
+            kept_attended[number - 1] = between[:, 1:]
+        if stream is not None:
+            stream.append(original[:, 1:] - before[:, 1:])
+    if (last := len(visual.transformer.resblocks)) in attended:
+        kept_attended[last] = original[:, 1:]
+    pooled, _ = visual._pool(original)
+    features: dict[str, Tensor] = {name: _project(visual, branch[:, 1:]) for name, branch in branches.items()}
+    if "clip" in local:
+        features["clip"] = _project(visual, original[:, 1:])
+    return TowerOutput(
+        global_feature=pooled if visual.proj is None else pooled @ visual.proj,
+        local=features,
+        blocks=kept,
+        attended=kept_attended,
+        stream=None if stream is None else torch.stack(stream, dim=1),
+    )
+
+
+def _dual_block(
+    block: nn.Module, tokens: Float[Tensor, "image token width"], branches: tuple[str, ...]
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The original stream after attention and after the block, and what the block adds to each local branch."""
+    if not isinstance(block, ResidualAttentionBlock):
+        raise UnsupportedTowerError(f"blocks must be plain residual attention blocks, but got {type(block).__name__}")
+    attention = block.attn
+    projected = nn.functional.linear(block.ln_1(tokens), attention.in_proj_weight, attention.in_proj_bias)
+    query, key, value = (_split_heads(part, attention.num_heads) for part in projected.chunk(3, dim=-1))
+
+    def add(heads: Tensor) -> Tensor:
+        added: Tensor = block.ls_1(attention.out_proj(_join_heads(heads)))
+        return added
+
+    attended = tokens + add(nn.functional.scaled_dot_product_attention(query, key, value))
+    output = attended + block.ls_2(block.mlp(block.ln_2(attended)))
+    return attended, output, {name: add(_local_attention(name, value)) for name in branches}
+
+
+def _encode_with_resnet(
+    visual: ModifiedResNet,
+    images: Tensor,
+    local: Collection[Transformation],
+    blocks: Collection[int],
+    attended: Collection[int],
+) -> TowerOutput:
+    if "linear" in local:
+        raise UnsupportedTowerError(
+            "transformation linear needs a transformer backbone (one linear layer per block), but this one is a "
+            "ResNet: choose clip, maskclip or vv"
+        )
+    activations = visual.stem(images)
+    kept: dict[int, Tensor] = {}
+    for number, stage in enumerate((visual.layer1, visual.layer2, visual.layer3, visual.layer4), start=1):
+        activations = stage(activations)
+        if number in blocks or number in attended:
+            kept[number] = activations.flatten(2).transpose(1, 2)
+    pool: AttentionPool2d = visual.attnpool
+    patches = activations.flatten(2).transpose(1, 2)
+    tokens = torch.cat([patches.mean(dim=1, keepdim=True), patches], dim=1) + pool.positional_embedding
+    query, key, value = (_split_heads(part(tokens), pool.num_heads) for part in (pool.q_proj, pool.k_proj, pool.v_proj))
+    original = pool.c_proj(_join_heads(nn.functional.scaled_dot_product_attention(query, key, value)))
+    features: dict[str, Tensor] = {
+        name: original[:, 1:] if name == "clip" else pool.c_proj(_join_heads(_local_attention(name, value)))[:, 1:]
+        for name in local
+    }
+    return TowerOutput(
+        global_feature=original[:, 0],
+        local=features,
+        blocks={number: kept[number] for number in blocks},
+        attended={number: kept[number] for number in attended},
+    )
+
+
+def _local_attention(name: str, value: Float[Tensor, "image head token part"]) -> Tensor:
+    return value if name == "maskclip" else nn.functional.scaled_dot_product_attention(value, value, value)
+
+
+def _split_heads(projected: Float[Tensor, "image token width"], heads: int) -> Float[Tensor, "image head token part"]:
+    return projected.view(*projected.shape[:-1], heads, -1).transpose(1, 2)
+
+
+def _join_heads(heads: Float[Tensor, "image head token part"]) -> Float[Tensor, "image token width"]:
+    return heads.transpose(1, 2).flatten(2)
+
+
+def _project(visual: VisionTransformer, patches: Float[Tensor, "image patch width"]) -> Tensor:
+    normalised: Tensor = visual.ln_post(patches)
+    return normalised if visual.proj is None else normalised @ visual.proj
