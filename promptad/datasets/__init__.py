@@ -1,0 +1,23 @@
+"""Image data sets of industrial inspection, each as categories of labelled images."""
+
+from promptad.datasets.catalogue import LAYOUTS, category_names, open_category
+from promptad.datasets.digest import data_digest
+from promptad.datasets.layout import IMAGE_SUFFIXES, Layout, Scan
+from promptad.datasets.sample import Category, DatasetError, Sample, UnreadableImageError
+from promptad.datasets.support import draw_support, named_support
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "LAYOUTS",
+    "Category",
+    "DatasetError",
+    "Layout",
+    "Sample",
+    "Scan",
+    "UnreadableImageError",
+    "category_names",
+    "data_digest",
+    "draw_support",
+    "named_support",
+    "open_category",
+]

@@ -1,0 +1,126 @@
+"""The layouts by name, and the opening of a category."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from promptad.datasets.folder import FolderLayout
+from promptad.datasets.layout import IMAGE_SUFFIXES, Layout, Scan
+from promptad.datasets.loco import LOCOLayout
+from promptad.datasets.mpdd import MPDDLayout
+from promptad.datasets.mvtec import MVTecLayout
+from promptad.datasets.sample import Category, DatasetError, Sample
+from promptad.datasets.verification import Findings, verify_images
+from promptad.datasets.visa import VisALayout
+
+LAYOUTS: dict[str, Layout] = {
+    "mvtec": MVTecLayout(),
+    "visa": VisALayout(),
+    "mpdd": MPDDLayout(),
+    "loco": LOCOLayout(),
+    "folder": FolderLayout(),
+}
+
+MOST_PROBLEMS_LISTED = 20
+
+
+def category_names(layout_name: str, root: Path | str) -> tuple[str, ...]:
+    """The categories below `root`, sorted. Raises DatasetError if the layout or root is unknown or holds none."""
+    layout, root = _layout(layout_name), _existing(root)
+    names = layout.category_names(root)
+    if not names:
+        parent = layout.category_names(root.absolute().parent)
+        hint = f" ({root.name} is a category itself: give the folder above it)" if root.name in parent else ""
+        raise DatasetError(f"{root} must hold categories laid out as {layout.form}, but has none{hint}")
+    return names
+
+
+def open_category(
+    layout_name: str, root: Path | str, category: str, *, skip_bad: bool = False, check_images: bool = True
+) -> Category:
+    """The category's samples, checked: labels, masks, and that every image and mask decodes.
+
+    `skip_bad` drops images that do not decode (or whose mask does not) and lists them in `left_out`; nothing else is
+    forgiven. `check_images=False` opens no file, for data whose `data_digest` is known to be good. A category folder
+    may be a symbolic link to anywhere. Raises one DatasetError that lists all problems.
+    """
+    layout, root = _layout(layout_name), _existing(root)
+    if skip_bad and not check_images:
+        raise DatasetError("check_images must be True with skip_bad=True: bad images are found by decoding them")
+    if category in ("", ".", "..") or "/" in category or "\\" in category or Path(category).is_absolute():
+        raise DatasetError(f"a category must be the name of a folder of {root}, but got {category!r}")
+    names = category_names(layout_name, root)
+    if category not in names:
+        raise DatasetError(f"category must be one of those in {root}, but got {category!r}: it has {', '.join(names)}")
+    scan = layout.scan(root, category)
+    findings = Findings(unreadable=(), problems=())
+    if check_images:
+        findings = verify_images((*scan.train, *scan.test))
+    left_out = dict(findings.unreadable) if skip_bad else {}
+    train = _sorted(sample for sample in scan.train if sample.name not in left_out)
+    test = _sorted(sample for sample in scan.test if sample.name not in left_out)
+    has_masks = any(sample.masks for sample in scan.test)
+    problems = [*scan.problems, *_duplicates(scan)]
+    if has_masks:
+        problems += [
+            f"mask missing for {category}/{name}: expected {expected}" for name, expected in scan.missing_masks
+        ]
+    if not skip_bad:
+        problems += [
+            f"{category}/{name} cannot be decoded ({reason}): replace it, or leave such images out with skip_bad"
+            for name, reason in findings.unreadable
+        ]
+    problems += [*findings.problems, *_absences(layout, category, train, test, len(left_out))]
+    if problems:
+        raise DatasetError(_listed(f"{layout_name} category {category} in {root}", problems))
+    return Category(
+        name=category, train=train, test=test, has_masks=has_masks, left_out=tuple(sorted(left_out.items()))
+    )
+
+
+def _layout(name: str) -> Layout:
+    if name not in LAYOUTS:
+        raise DatasetError(f"layout must be one of {', '.join(LAYOUTS)}, but got {name!r}")
+    return LAYOUTS[name]
+
+
+def _existing(root: Path | str) -> Path:
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise DatasetError(f"the data set's root must be a folder, but there is none at {root.absolute()}")
+    return root
+
+
+def _sorted(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    return tuple(sorted(samples, key=lambda sample: sample.name))
+
+
+def _duplicates(scan: Scan) -> list[str]:
+    counts = Counter(sample.name for sample in (*scan.train, *scan.test))
+    return [
+        f"every image must be listed once, but {name} is {count} times" for name, count in counts.items() if count > 1
+    ]
+
+
+def _absences(
+    layout: Layout, category: str, train: tuple[Sample, ...], test: tuple[Sample, ...], left_out: int
+) -> list[str]:
+    kinds = {
+        "normal support image": bool(train),
+        "normal test image": any(not sample.anomalous for sample in test),
+        "anomalous test image": any(sample.anomalous for sample in test),
+    }
+    after = f" after {left_out} left out as unreadable" if left_out else ""
+    suffixes = " ".join(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
+    return [
+        f"{category} must have at least one {kind}, but has none{after}: expected {layout.form} ({suffixes})"
+        for kind, present in kinds.items()
+        if not present
+    ]
+
+
+def _listed(subject: str, problems: list[str]) -> str:
+    lines = [f"- {problem}" for problem in problems[:MOST_PROBLEMS_LISTED]]
+    if len(problems) > MOST_PROBLEMS_LISTED:
+        lines.append(f"- and {len(problems) - MOST_PROBLEMS_LISTED} more")
+    return "\n".join([f"{subject} cannot be used, {len(problems)} problem{'s' * (len(problems) > 1)}:", *lines])

@@ -1,0 +1,53 @@
+"""What a data set is made of: labelled images, grouped into categories."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class DatasetError(ValueError):
+    """A data set that cannot be used as it is; the message lists every problem found and what was expected."""
+
+
+class UnreadableImageError(DatasetError):
+    """A file that cannot be decoded as an image. `reason` says why, without the path, so that it can be recorded."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"every image must decode completely, but {self.path} does not ({self.reason}): replace or remove the file"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One labelled image; nothing is decoded until it is asked for.
+
+    `name` is the posix path below the category's folder ("test/crack/003.png"), unique in its category and recorded in
+    result rows. `kind` is the defect's folder name, "good" for normal images. A pixel is anomalous where any of `masks`
+    is above zero; normal images, and anomalous ones of a category without masks, have none.
+    """
+
+    name: str
+    path: Path
+    anomalous: bool
+    kind: str
+    masks: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Category:
+    """One kind of object: normal images to draw supports from (`train`), labelled `test` images, both sorted by name.
+
+    `has_masks` is False when no anomalous test image has a mask: image scores only. `left_out` lists (name, reason) of
+    the images dropped by `skip_bad`.
+    """
+
+    name: str
+    train: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+    has_masks: bool
+    left_out: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,176 @@
+"""PromptAD as a library: fit on a few normal images, score others, save and load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from promptad.backbones import Backbone, load_backbone
+from promptad.cache import FeatureCache
+from promptad.config import PromptADConfig, Task
+from promptad.features import Features, extract_features, file_inputs
+from promptad.images import Channels, Preprocessing
+from promptad.maps import finished_maps
+from promptad.methods.promptad import FittedPromptAD, PromptAD
+from promptad.support import view_inputs
+
+FORMAT = "promptad-detector-1"
+
+
+class DetectorError(ValueError):
+    """A detector that cannot be fitted, loaded or used as asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """Scores of a list of images: ``scores`` (image) and ``maps`` (image x size x size) in [0, 1], higher is worse.
+
+    Scores order images of one object; they are no probabilities, and no threshold comes with them.
+    """
+
+    scores: NDArray[np.float32]
+    maps: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detector:
+    """PromptAD fitted to one object: an image-level and a pixel-level training on the same normal images."""
+
+    backbone: Backbone
+    config: PromptADConfig
+    category: str
+    image: FittedPromptAD
+    pixel: FittedPromptAD
+
+    @classmethod
+    def fit(
+        cls,
+        backbone: Backbone,
+        images: Sequence[str | Path],
+        *,
+        category: str,
+        config: PromptADConfig | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """Fit to normal images of one object.
+
+        ``category`` is the object's name as in a prompt; the names of MVTec AD and VisA bring their own anomaly
+        suffixes. ``seed`` draws the initial prompt tokens.
+
+        Raises:
+            DetectorError: no image, or a config that needs test labels.
+            UnreadableImageError: an image that cannot be decoded.
+        """
+        config = config or PromptADConfig()
+        if not images:
+            raise DetectorError("a detector needs at least 1 normal image, but got 0")
+        if config.selection != "last":
+            raise DetectorError(
+                f"selection must be last, but is {config.selection}: a detector has no test labels to pick an epoch by"
+            )
+        if backbone.precision != config.precision:
+            raise DetectorError(
+                f"backbone and config must have one precision, but have {backbone.precision} and {config.precision}: "
+                f"load_backbone(..., precision={config.precision!r})"
+            )
+        paths = [Path(image) for image in images]
+        preprocessing = _preprocessing(backbone, config, "rgb")
+        inputs = (
+            view_inputs(paths, preprocessing, shift=backbone.patch_size // 2)
+            if config.support_views == "augmented"
+            else file_inputs(paths, preprocessing)
+        )
+        support = extract_features(backbone, inputs, preprocessing=preprocessing, views=_views(config, backbone))
+        fitted = {
+            task: PromptAD().fit(backbone, support, config, task=task, category=category, seed=seed)
+            for task in get_args(Task)
+        }
+        return cls(backbone=backbone, config=config, category=category, image=fitted["image"], pixel=fitted["pixel"])
+
+    def score(self, images: Sequence[str | Path], *, cache: FeatureCache | None = None) -> Detection:
+        """Scores and maps of image files, ``config.map_size`` pixels a side."""
+        if not images:
+            raise DetectorError("score needs at least 1 image, but got 0")
+        preprocessing = _preprocessing(self.backbone, self.config, self.config.query_channels)
+        query: Features = extract_features(
+            self.backbone,
+            file_inputs([Path(image) for image in images], preprocessing),
+            preprocessing=preprocessing,
+            views=_views(self.config, self.backbone),
+            cache=cache,
+        )
+        scores, maps = self.image.score(query).image, self.pixel.score(query).maps
+        assert scores is not None
+        assert maps is not None
+        size, smoothing = self.config.map_size, self.config.map_smoothing
+        return Detection(scores=scores.numpy(), maps=finished_maps(maps, size=size, smoothing=smoothing))
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file: prototypes and memories, and which backbone they belong to (not its weights)."""
+        tensors = {
+            f"{task}/{name}": tensor.detach().cpu().contiguous().clone()
+            for task, fitted in (("image", self.image), ("pixel", self.pixel))
+            for name, tensor in fitted.tensors().items()
+        }
+        description = {
+            "format": FORMAT,
+            "backbone": str(self.backbone.name),
+            "weights": self.backbone.weights,
+            "category": self.category,
+            "config": json.dumps(self.config.as_dict()),
+        }
+        save_file(tensors, path, metadata=description)
+
+    @classmethod
+    def load(cls, path: str | Path, *, backbone: Backbone | None = None, device: str | torch.device = "cpu") -> Self:
+        """Read what ``save`` wrote; ``backbone`` spares loading it again.
+
+        Raises:
+            DetectorError: not such a file, or a backbone with other weights than those it was fitted on.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                description = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise DetectorError(f"detector {path} cannot be read: {error}") from error
+        if description.get("format") != FORMAT:
+            raise DetectorError(f"detector {path} must be of format {FORMAT}, but is {description.get('format')}")
+        config = PromptADConfig.from_dict(json.loads(description["config"]))
+        if backbone is None:
+            backbone = load_backbone(description["backbone"], device=device, precision=config.precision)
+        if backbone.weights != description["weights"]:
+            raise DetectorError(
+                f"detector {path} was fitted on weights {description['weights']} of {description['backbone']}, but the "
+                f"backbone has {backbone.weights}: load the same checkpoint"
+            )
+        restored = {}
+        for task in get_args(Task):
+            own = {name.removeprefix(f"{task}/"): value for name, value in tensors.items() if name.startswith(task)}
+            restored[task] = PromptAD().restore(backbone, own, config, task=task)
+        return cls(
+            backbone=backbone,
+            config=config,
+            category=description["category"],
+            image=restored["image"],
+            pixel=restored["pixel"],
+        )
+
+
+def _views(config: PromptADConfig, backbone: Backbone) -> frozenset[str]:
+    return PromptAD().views(config, "image", backbone) | PromptAD().views(config, "pixel", backbone)
+
+
+def _preprocessing(backbone: Backbone, config: PromptADConfig, channels: Channels) -> Preprocessing:
+    return Preprocessing(
+        size=backbone.image_size, resize=config.resize, channels=channels, mean=backbone.mean, std=backbone.std
+    )

@@ -1,0 +1,38 @@
+"""Support images seen from slightly different poses: more entries for the memory, from the same few images."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from promptad.features import ImageInput, file_digest
+from promptad.images import Pixels, Preprocessing, resized_pixels, support_views
+
+VIEWS = 20
+"""Views of one image: five small rotations times four shifts of half a patch; the first is the image itself."""
+
+
+def view_inputs(paths: Sequence[Path], preprocessing: Preprocessing, *, shift: int) -> list[ImageInput]:
+    """Augmented views of image files, each identified by the file's content and its number.
+
+    ``shift`` is in pixels of the network's input, half a patch being usual.
+    """
+    inputs = []
+    for path in paths:
+        views = _LazyViews(path, preprocessing, shift)
+        identity = file_digest(path)
+        for number in range(VIEWS):
+            name = identity if number == 0 else f"{identity}+view{number}-shift{shift}"
+            inputs.append(ImageInput(identity=name, pixels=functools.partial(views.pixels, number)))
+    return inputs
+
+
+class _LazyViews:
+    """The views of one file, made when the first is asked for."""
+
+    def __init__(self, path: Path, preprocessing: Preprocessing, shift: int) -> None:
+        self._make = functools.cache(lambda: support_views(resized_pixels(path, preprocessing), shift))
+
+    def pixels(self, number: int) -> Pixels:
+        return self._make()[number]

@@ -1,0 +1,1 @@
+"""The study: questions to cells, cells to rows, on a laptop or a Ray cluster."""

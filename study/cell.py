@@ -1,0 +1,72 @@
+"""A cell: one experiment, fully described. Its digest is its identity, whichever ablation asks for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from promptad.config import PromptADConfig, Task
+
+NUMERICS = 1
+"""Version of the code that turns images into scores; raised by hand when its results change."""
+
+_NOT_IDENTITY = frozenset({"backbone", "dataset"})
+"""Names a person gave; what they stand for is in ``architecture``, ``weights``, ``category`` and ``data``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One training and evaluation.
+
+    ``config`` is in canonical form for ``task`` with its memory layers spelled out. ``weights`` and ``data`` are
+    digests of the backbone's weights and of the category's images, labels and masks. ``support`` is a user's list
+    of support images; None: drawn by ``seed``.
+    """
+
+    method: str
+    config: PromptADConfig
+    backbone: str
+    architecture: str
+    weights: str
+    dataset: str
+    category: str
+    data: str
+    shots: int
+    seed: int
+    task: Task
+    support: tuple[str, ...] | None = None
+    numerics: int = NUMERICS
+
+    @property
+    def digest(self) -> str:
+        """Identity (hex): all that can change a score, nothing that cannot."""
+        identity = {name: value for name, value in self.as_dict().items() if name not in _NOT_IDENTITY}
+        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-compatible form; ``from_dict`` is its inverse."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["config"] = self.config.as_dict()
+        values["support"] = None if self.support is None else list(self.support)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """A cell from its JSON form."""
+        support = values["support"]
+        return cls(
+            **{
+                **values,
+                "config": PromptADConfig.from_dict(values["config"]),
+                "support": None if support is None else tuple(support),
+            }
+        )
+
+    def __str__(self) -> str:
+        """How messages name the cell."""
+        return f"{self.category} {self.task} {self.shots}-shot seed {self.seed} ({self.digest[:8]})"

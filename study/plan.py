@@ -1,0 +1,294 @@
+"""From questions to cells: everything that can be wrong is found here, before any work starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ablations.published import published
+from ablations.spec import Ablation
+from promptad.backbones import available_blocks, default_memory_layers, is_resnet, parse_backbone, weights_digest
+from promptad.config import PromptADConfig, Task, canonical
+from promptad.datasets import Category, DatasetError, named_support
+from promptad.protocol import protocol_name
+from study.cell import Cell
+from study.sources import DataSource, names
+
+GROUP_SIZE = 32
+"""Most cells in a group: small enough to spread over workers, large enough to make scheduling cheap."""
+
+
+class PlanError(ValueError):
+    """A study that cannot run as asked; the message lists every problem found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRequest:
+    """What a user asks for. ``shots`` None: each ablation's own. ``support``: fixed support images by category."""
+
+    ablations: tuple[Ablation, ...]
+    backbone: str
+    source: DataSource
+    base: PromptADConfig
+    seeds: int
+    categories: tuple[str, ...] | None = None
+    shots: tuple[int, ...] | None = None
+    support: Mapping[str, tuple[str, ...]] | None = None
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Cells that share backbone, precision and category: they run in one process, one after the other."""
+
+    category: Category
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyPlan:
+    """Every cell of a request by digest, which of them the data cannot answer and why, and the plan documents."""
+
+    cells: Mapping[str, Cell]
+    unavailable: Mapping[str, str]
+    categories: Mapping[str, Category]
+    documents: Mapping[str, Mapping[str, Any]]
+
+    def groups(self, digests: Iterable[str]) -> list[Group]:
+        """The named cells in groups, in a fixed order; cells of equal preprocessing and task stand together."""
+        by_key: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+        for digest in digests:
+            cell = self.cells[digest]
+            by_key[cell.category, cell.config.precision].append(cell)
+        groups = []
+        for (category, _), cells in sorted(by_key.items()):
+            ordered = sorted(
+                cells, key=lambda cell: (cell.config.resize, cell.task, cell.shots, cell.seed, cell.digest)
+            )
+            groups += [
+                Group(category=self.categories[category], cells=tuple(ordered[start : start + GROUP_SIZE]))
+                for start in range(0, len(ordered), GROUP_SIZE)
+            ]
+        return groups
+
+
+def plan_study(request: StudyRequest) -> StudyPlan:
+    """Check the request against backbone and data, and make its cells.
+
+    Raises:
+        PlanError, AblationError, BackboneError, DatasetError: what is wrong, with everything found.
+    """
+    if request.seeds < 1:
+        raise PlanError(f"--seeds must be at least 1, but got {request.seeds}")
+    backbone = parse_backbone(request.backbone)
+    opened = _open(request)
+    cells: dict[str, Cell] = {}
+    unavailable: dict[str, str] = {}
+    documents: dict[str, dict[str, Any]] = {}
+    weights = weights_digest(backbone)
+    for ablation in request.ablations:
+        configs = ablation.configs(request.base)
+        shots = request.shots or ablation.shots
+        _check_layers(request, configs.values())
+        _check_shots(opened, shots, request)
+        listed: list[dict[str, Any]] = []
+        for arm, config in configs.items():
+            for category, (data, digest) in opened.items():
+                for task in ablation.tasks:
+                    for k in shots:
+                        for seed in range(request.seeds):
+                            cell = Cell(
+                                method="promptad",
+                                config=resolved(config, task, request.backbone),
+                                backbone=request.backbone,
+                                architecture=backbone.architecture,
+                                weights=weights,
+                                dataset=request.source.name,
+                                category=category,
+                                data=digest,
+                                shots=k,
+                                seed=seed,
+                                task=task,
+                                support=(request.support or {}).get(category),
+                            )
+                            cells[cell.digest] = cell
+                            if task == "pixel" and not data.has_masks:
+                                unavailable[cell.digest] = f"{category} has no ground-truth masks"
+                            listed.append(
+                                {
+                                    "digest": cell.digest,
+                                    "arm": arm,
+                                    "category": category,
+                                    "shots": k,
+                                    "seed": seed,
+                                    "task": task,
+                                }
+                            )
+        name = _document_name(ablation, request)
+        documents[name] = {"name": name, **_document(ablation, request, configs, shots, opened, listed)}
+    return StudyPlan(
+        cells=cells,
+        unavailable=unavailable,
+        categories={name: data for name, (data, _) in opened.items()},
+        documents=documents,
+    )
+
+
+def resolved(config: PromptADConfig, task: Task, backbone: str) -> PromptADConfig:
+    """The config a cell runs: canonical for its task, the backbone's default memory layers spelled out."""
+    reduced = canonical(config, task)
+    if not reduced.vad or reduced.memory_layers is not None:
+        return reduced
+    return dataclasses.replace(reduced, memory_layers=default_memory_layers(parse_backbone(backbone)))
+
+
+def _open(request: StudyRequest) -> dict[str, tuple[Category, str]]:
+    opened: dict[str, tuple[Category, str]] = {}
+    problems = []
+    for name in names(request.source, request.categories):
+        try:
+            opened[name] = request.source.checked(name, skip_bad=request.skip_bad)
+        except DatasetError as error:
+            problems.append(str(error))
+    for name, support in (request.support or {}).items():
+        if name not in opened:
+            problems.append(f"the support list names {name}, which is no category of this study")
+            continue
+        try:
+            named_support(opened[name][0], support)
+        except DatasetError as error:
+            problems.append(str(error))
+    if problems:
+        raise PlanError("\n".join(problems))
+    return opened
+
+
+def _check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, ...], request: StudyRequest) -> None:
+    problems = []
+    for name, (category, _) in opened.items():
+        named = (request.support or {}).get(name)
+        for k in shots:
+            if named is not None and len(named) != k:
+                problems.append(f"the support list of {name} has {len(named)} images, but {k} shots are asked for")
+            elif not 1 <= k <= len(category.train):
+                problems.append(
+                    f"shots must be between 1 and the {len(category.train)} normal images of {name}, but got {k}: "
+                    "use --shots, leave the category out with --categories, or add images"
+                )
+    if problems:
+        raise PlanError("\n".join(problems))
+
+
+def _check_layers(request: StudyRequest, configs: Iterable[PromptADConfig]) -> None:
+    name = parse_backbone(request.backbone)
+    blocks = available_blocks(name)
+    problems = set()
+    for config in configs:
+        if config.vad and config.memory_layers and max(config.memory_layers) > blocks:
+            problems.add(
+                f"memory_layers must be between 1 and {blocks} for {request.backbone}, but got {config.memory_layers}"
+            )
+        if config.transformation == "linear" and is_resnet(name):
+            problems.add(f"transformation linear needs a transformer backbone, but {request.backbone} is a ResNet")
+    if problems:
+        raise PlanError("\n".join(sorted(problems)))
+
+
+def _document_name(ablation: Ablation, request: StudyRequest) -> str:
+    name = parse_backbone(request.backbone)
+    parts = [ablation.name, str(name.architecture), *([] if name.is_tiny else [name.label]), request.source.name]
+    protocol = protocol_name(request.base)
+    parts += [] if protocol == "paper" else [protocol if protocol == "reference" else "altered"]
+    if request.base != PromptADConfig() and protocol != "reference":
+        text = json.dumps(request.base.as_dict(), sort_keys=True)
+        parts.append(hashlib.blake2b(text.encode(), digest_size=3).hexdigest())
+    return "-".join(re.sub(r"[^A-Za-z0-9.+]+", "_", part) for part in parts)
+
+
+def _document(
+    ablation: Ablation,
+    request: StudyRequest,
+    configs: Mapping[str, PromptADConfig],
+    shots: tuple[int, ...],
+    opened: Mapping[str, tuple[Category, str]],
+    listed: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What a report needs to know of a planned ablation, as JSON-compatible data."""
+    name = parse_backbone(request.backbone)
+    comparable, reason = _comparability(request)
+    numbers = published(ablation.published) if ablation.published else ()
+    return {
+        "schema": 1,
+        "ablation": ablation.name,
+        "title": ablation.title,
+        "question": ablation.question,
+        "method_note": ablation.note,
+        "baseline": ablation.baseline,
+        "backbone": request.backbone,
+        "weights_label": name.label,
+        "comparable": comparable,
+        "comparable_reason": reason,
+        "protocol": protocol_name(request.base),
+        "selection": request.base.selection,
+        "dataset": request.source.name,
+        "dataset_title": request.source.title,
+        "published_dataset": request.source.name if request.source.name in ("mvtec", "visa") else "mvtec",
+        "categories": list(opened),
+        "shots": list(shots),
+        "seeds": list(range(request.seeds)),
+        "tasks": list(ablation.tasks),
+        "arms": [
+            {
+                "name": arm.name,
+                "label": arm.label,
+                "marks": dict(arm.marks),
+                "published": arm.published,
+                "changes": dict(arm.changes),
+                "config": configs[arm.name].as_dict(),
+            }
+            for arm in ablation.arms
+        ],
+        "published": [
+            {
+                "dataset": cell.dataset,
+                "metric": cell.metric,
+                "shots": cell.shots,
+                "factors": cell.factors,
+                "value": cell.value,
+                "std": cell.std,
+            }
+            for cell in numbers
+        ],
+        "cells": listed,
+        "left_out": [
+            {"image": f"{category}/{image}", "reason": why}
+            for category, (data, _) in opened.items()
+            for image, why in data.left_out
+        ],
+    }
+
+
+_FULL_SETS = {"mvtec": (15, 1725), "visa": (12, 2162)}
+"""Categories and test images of the complete sets, without which a number is not the published one's."""
+
+
+def _comparability(request: StudyRequest) -> tuple[bool, str | None]:
+    """Whether the paper's numbers were measured on the same weights and data, and if not, what differs."""
+    differences = []
+    if request.backbone != "ViT-B-16-plus-240:laion400m_e32":
+        differences.append(f"weights ({parse_backbone(request.backbone).label}; the paper's are laion400m_e32)")
+    if request.source.name not in _FULL_SETS:
+        differences.append(f"data ({request.source.title})")
+    else:
+        categories, _ = _FULL_SETS[request.source.name]
+        if len(names(request.source, request.categories)) < categories:
+            differences.append(f"only some of the {categories} categories of {request.source.title}")
+    if differences:
+        return False, "other than the paper's: " + "; ".join(differences)
+    return True, None

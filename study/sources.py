@@ -1,0 +1,87 @@
+"""Where a study's images come from: a layout and a root, or the embedded synthetic set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from promptad.cache import default_root
+from promptad.datasets import LAYOUTS, Category, category_names, data_digest, open_category
+
+
+class SourceError(ValueError):
+    """A data source that is not spelled LAYOUT:ROOT or synthetic."""
+
+
+SYNTHETIC = "synthetic"
+
+_TITLES = {
+    "mvtec": "MVTec AD",
+    "visa": "VisA",
+    "mpdd": "MPDD",
+    "loco": "MVTec LOCO AD",
+    "folder": "image folder",
+    SYNTHETIC: "synthetic inspection set (rendered by this project)",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSource:
+    """A data set on this machine: ``layout`` is one of ``promptad.datasets.LAYOUTS``."""
+
+    name: str
+    layout: str
+    root: str
+
+    @property
+    def title(self) -> str:
+        """How reports name the data."""
+        return _TITLES[self.name]
+
+    def open(self, category: str, *, skip_bad: bool, check_images: bool = True) -> Category:
+        """One category; raises ``DatasetError`` with every problem found."""
+        return open_category(self.layout, self.root, category, skip_bad=skip_bad, check_images=check_images)
+
+    def checked(self, category: str, *, skip_bad: bool) -> tuple[Category, str]:
+        """One category with every image decoded once in its life, and its data digest.
+
+        Data that decoded before, byte for byte, is not decoded again.
+        """
+        if not skip_bad:
+            unchecked = self.open(category, skip_bad=False, check_images=False)
+            digest = data_digest(unchecked)
+            marker = default_root() / "decoded" / digest
+            if marker.exists():
+                return unchecked, digest
+            checked = self.open(category, skip_bad=False)
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+            return checked, digest
+        checked = self.open(category, skip_bad=True)
+        return checked, data_digest(checked)
+
+
+def parse_source(text: str) -> DataSource:
+    """``LAYOUT:ROOT``, or ``synthetic`` (rendered to the cache folder if it is not there yet).
+
+    Raises:
+        SourceError: another form or an unknown layout.
+    """
+    if text == SYNTHETIC:
+        from promptad.tiny.benchmark import write_benchmark
+
+        root = default_root() / "synthetic"
+        write_benchmark(root)
+        return DataSource(name=SYNTHETIC, layout="mvtec", root=str(root))
+    layout, separator, root_text = text.partition(":")
+    if not separator or layout not in LAYOUTS or not root_text:
+        raise SourceError(
+            f"--data must be {SYNTHETIC} or LAYOUT:ROOT with a LAYOUT of {', '.join(LAYOUTS)}, but got {text!r}: "
+            "for example mvtec:/data/mvtec"
+        )
+    return DataSource(name=layout, layout=layout, root=str(Path(root_text).expanduser().resolve()))
+
+
+def names(source: DataSource, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The source's categories, or the wanted ones in the given order."""
+    return wanted or category_names(source.layout, source.root)

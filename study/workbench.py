@@ -1,0 +1,312 @@
+"""Running cells: the only door from a study into ``promptad``. Keeps what consecutive cells share."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from promptad import metrics
+from promptad.backbones import Backbone, load_backbone
+from promptad.cache import FeatureCache
+from promptad.config import PromptADConfig
+from promptad.datasets import Category, Sample, draw_support, named_support
+from promptad.features import Features, ImageInput, extract_features, file_inputs
+from promptad.images import Preprocessing, load_mask, thumbnail
+from promptad.maps import finished_maps
+from promptad.methods import METHODS, Fitted, Scores
+from promptad.randomness import numpy_generator
+from promptad.support import view_inputs
+from study.cell import Cell
+from study.provenance import provenance
+from study.row import Row
+
+EXAMPLES_EACH = 2
+"""How many best and how many worst located test images a pixel cell keeps maps of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A finished row and the maps of a few of its test images (pixel task only)."""
+
+    row: Row
+    examples: Mapping[str, NDArray[Any]] | None
+
+
+class Workbench:
+    """Runs cells one by one in this process; backbone, features and masks stay for the next cell.
+
+    ``device`` is torch's; ``threads`` the CPU threads a cell may use. Scores do not depend on the order of cells.
+    """
+
+    def __init__(self, *, cache: FeatureCache | None, device: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._cache, self._device, self._threads = cache, device, threads
+        self._backbone: Backbone | None = None
+        self._category: Category | None = None
+        self._queries: dict[tuple[Preprocessing, frozenset[str]], Features] = {}
+        self._masks: dict[tuple[str, int], NDArray[np.bool_]] = {}
+        self._views: dict[Preprocessing, set[str]] = {}
+
+    def start_group(self, cells: Sequence[Cell], category: Category) -> None:
+        """Prepare for cells of one backbone and one category, so that each image is encoded once for all of them."""
+        self._load(cells[0])
+        if category != self._category:
+            self._category = category
+            self._queries.clear()
+            self._masks.clear()
+        views: dict[Preprocessing, set[str]] = defaultdict(set)
+        for cell in cells:
+            wanted = METHODS[cell.method].views(cell.config, cell.task, self._bench)
+            for preprocessing in (self._support_preprocessing(cell.config), self._query_preprocessing(cell.config)):
+                views[preprocessing] |= wanted
+        self._views = dict(views)
+
+    def run(self, cell: Cell) -> Outcome:
+        """Fit and score one cell of the group.
+
+        Raises whatever the method raises; the caller decides whether to retry.
+        """
+        assert self._category is not None
+        watch = _Stopwatch()
+        support_samples = self._support(cell)
+        with watch.timing("features"):
+            support = self._support_features(cell, support_samples)
+            query = self._query_features(cell)
+        truth = _Truth(
+            category=self._category,
+            masks=self._truth_masks(cell) if cell.task == "pixel" else None,
+        )
+        selection = _Selection(cell, query, truth, watch)
+        with watch.timing("fit"):
+            fitted: Fitted = METHODS[cell.method].fit(
+                self._bench,
+                support,
+                cell.config,
+                task=cell.task,
+                category=cell.category,
+                seed=cell.seed,
+                on_epoch=selection.consider if cell.config.selection == "best_on_test" else None,
+            )
+        fitted = selection.best or fitted
+        with watch.timing("score"):
+            result = fitted.score(query)
+            maps = _finished(cell, result)
+        with watch.timing("metrics"):
+            scores = truth.scores(cell, result, maps)
+        with watch.timing("examples"):
+            examples = self._examples(cell, result, maps, truth) if maps is not None else None
+        image_scores = result.image.tolist() if result.image is not None else []
+        if maps is not None:
+            image_scores = maps.max(axis=(1, 2)).tolist()
+        row = Row(
+            cell=cell,
+            status="ok",
+            scores=scores,
+            curve=selection.curve(),
+            support_images=tuple(sample.name for sample in support_samples),
+            test_images={
+                "name": [sample.name for sample in self._category.test],
+                "anomalous": [int(sample.anomalous) for sample in self._category.test],
+                "score": image_scores,
+            },
+            seconds=watch.seconds(),
+            provenance=provenance(device=self._device, threads=self._threads),
+        )
+        return Outcome(row=row, examples=examples)
+
+    @property
+    def _bench(self) -> Backbone:
+        assert self._backbone is not None
+        return self._backbone
+
+    def _load(self, cell: Cell) -> None:
+        current = self._backbone
+        if current is None or str(current.name) != cell.backbone or current.precision != cell.config.precision:
+            # The old weights go before the new ones come.
+            self._backbone = None
+            self._queries.clear()
+            self._backbone = load_backbone(cell.backbone, device=self._device, precision=cell.config.precision)
+        if self._bench.weights != cell.weights:
+            raise ValueError(
+                f"the weights of {cell.backbone} must be {cell.weights}, as planned, but are {self._bench.weights} "
+                "here: use the same checkpoint on every node"
+            )
+
+    def _support(self, cell: Cell) -> tuple[Sample, ...]:
+        assert self._category is not None
+        if cell.support is not None:
+            return named_support(self._category, cell.support)
+        seed = cell.seed if cell.config.support_draw == "per_seed" else 0
+        return draw_support(self._category, cell.shots, numpy_generator(seed, cell.category, "support"))
+
+    def _support_features(self, cell: Cell, samples: Sequence[Sample]) -> Features:
+        preprocessing = self._support_preprocessing(cell.config)
+        paths = [sample.path for sample in samples]
+        if cell.config.support_views == "augmented":
+            inputs: list[ImageInput] = view_inputs(paths, preprocessing, shift=self._bench.patch_size // 2)
+        else:
+            inputs = file_inputs(paths, preprocessing)
+        return self._extract(inputs, preprocessing)
+
+    def _query_features(self, cell: Cell) -> Features:
+        assert self._category is not None
+        preprocessing = self._query_preprocessing(cell.config)
+        key = (preprocessing, frozenset(self._views[preprocessing]))
+        if key not in self._queries:
+            paths = [sample.path for sample in self._category.test]
+            self._queries[key] = self._extract(file_inputs(paths, preprocessing), preprocessing)
+        return self._queries[key]
+
+    def _extract(self, inputs: Sequence[ImageInput], preprocessing: Preprocessing) -> Features:
+        return extract_features(
+            self._bench, inputs, preprocessing=preprocessing, views=self._views[preprocessing], cache=self._cache
+        )
+
+    def _support_preprocessing(self, config: PromptADConfig) -> Preprocessing:
+        return self._preprocessing(config, "rgb")
+
+    def _query_preprocessing(self, config: PromptADConfig) -> Preprocessing:
+        return self._preprocessing(config, config.query_channels)
+
+    def _preprocessing(self, config: PromptADConfig, channels: Literal["rgb", "bgr"]) -> Preprocessing:
+        backbone = self._bench
+        return Preprocessing(
+            size=backbone.image_size, resize=config.resize, channels=channels, mean=backbone.mean, std=backbone.std
+        )
+
+    def _truth_masks(self, cell: Cell) -> NDArray[np.bool_]:
+        assert self._category is not None
+        key = (cell.config.resize, cell.config.map_size)
+        if key not in self._masks:
+            preprocessing = self._query_preprocessing(cell.config)
+            load = functools.partial(load_mask, preprocessing=preprocessing, size=cell.config.map_size)
+            self._masks[key] = np.stack([load(sample) for sample in self._category.test])
+        return self._masks[key]
+
+    def _examples(
+        self, cell: Cell, result: Scores, maps: NDArray[np.float32], truth: _Truth
+    ) -> dict[str, NDArray[Any]] | None:
+        """Maps and pictures of the best and the worst located anomalous test images, best first."""
+        assert self._category is not None
+        assert truth.masks is not None
+        assert result.maps is not None
+        located = {
+            index: metrics.auroc(mask.ravel(), maps[index].ravel())
+            for index, mask in enumerate(truth.masks)
+            if mask.any() and not mask.all()
+        }
+        ranked = sorted(located, key=lambda index: (-located[index], index))
+        chosen = ranked[:EXAMPLES_EACH] + ranked[EXAMPLES_EACH:][-EXAMPLES_EACH:]
+        if not chosen:
+            return None
+        preprocessing = self._query_preprocessing(cell.config)
+        samples = [self._category.test[index] for index in chosen]
+        fused = result.maps.numpy()[chosen]
+        absent = np.full(fused.shape, np.nan, dtype=np.float32)
+        branches = {
+            name: result.branches[name].numpy()[chosen] if name in result.branches else absent
+            for name in ("textual", "visual")
+        }
+        return {
+            "names": np.array([sample.name for sample in samples]),
+            "anomalous": np.array([sample.anomalous for sample in samples]),
+            "pixel_auroc": np.array([located[index] for index in chosen]),
+            "score": maps[chosen].max(axis=(1, 2)),
+            "thumbnails": np.stack([thumbnail(sample, preprocessing) for sample in samples]),
+            "masks": np.stack([load_mask(sample, preprocessing=preprocessing, size=160) for sample in samples]),
+            "fused": fused,
+            **branches,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Truth:
+    """Labels and masks of a category's test images, and the metrics against them."""
+
+    category: Category
+    masks: NDArray[np.bool_] | None
+
+    def scores(self, cell: Cell, result: Scores, maps: NDArray[np.float32] | None) -> dict[str, float]:
+        if cell.task == "image":
+            assert result.image is not None
+            anomalous = np.array([sample.anomalous for sample in self.category.test])
+            values = result.image.double().numpy()
+            return {
+                "image_auroc": metrics.auroc(anomalous, values),
+                "image_aupr": metrics.average_precision(anomalous, values),
+            }
+        assert self.masks is not None
+        assert maps is not None
+        pixel = metrics.pixel_metrics(self.masks, maps)
+        return {"pixel_auroc": pixel.pixel_auroc, "pro": pixel.pro}
+
+
+class _Selection:
+    """Deviation D2: remembers the epoch with the best AUROC on the test set, and every epoch's."""
+
+    def __init__(self, cell: Cell, query: Features, truth: _Truth, watch: _Stopwatch) -> None:
+        self._cell, self._query, self._truth, self._watch = cell, query, truth, watch
+        self._metric = f"{cell.task}_auroc"
+        self._values: list[float] = []
+        self.best: Fitted | None = None
+
+    def consider(self, _: int, fitted: Fitted) -> None:
+        with self._watch.timing("selection"):
+            result = fitted.score(self._query)
+            value = self._truth.scores(self._cell, result, _finished(self._cell, result))[self._metric]
+        if not self._values or value > max(self._values):
+            self.best = fitted
+        self._values.append(value)
+
+    def curve(self) -> dict[str, list[float]] | None:
+        if not self._values:
+            return None
+        return {"epochs": [float(epoch) for epoch in range(1, len(self._values) + 1)], self._metric: self._values}
+
+
+class _Stopwatch:
+    """Seconds by stage; a stage inside another is not counted in the outer one."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._stages: dict[str, float] = defaultdict(float)
+        self._open: list[str] = []
+
+    @contextmanager
+    def timing(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        self._open.append(stage)
+        try:
+            yield
+        finally:
+            self._open.pop()
+            elapsed = time.perf_counter() - start
+            self._stages[stage] += elapsed
+            if self._open:
+                self._stages[self._open[-1]] -= elapsed
+
+    def seconds(self) -> dict[str, float]:
+        return {
+            **{stage: round(value, 4) for stage, value in self._stages.items()},
+            "total": round(time.perf_counter() - self._start, 4),
+        }
+
+
+def _finished(cell: Cell, result: Scores) -> NDArray[np.float32] | None:
+    if result.maps is None:
+        return None
+    return finished_maps(result.maps, size=cell.config.map_size, smoothing=cell.config.map_smoothing)
+
+
+def pick_device(gpus: float) -> str:
+    """``cuda`` when a share of a GPU was assigned and torch sees one, else ``cpu``."""
+    return "cuda" if gpus > 0 and torch.cuda.is_available() else "cpu"
