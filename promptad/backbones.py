@@ -87,6 +87,12 @@ class Backbone:
         return torch.float16 if self.precision == "fp16" else torch.float32
 
     @property
+    def patch_size(self) -> int:
+        """Input pixels per side of a patch of the local features."""
+        patch = getattr(self.model.visual, "patch_size", 32)
+        return int(patch[0] if isinstance(patch, (tuple, list)) else patch)
+
+    @property
     def logit_scale(self) -> float:
         """The raw parameter; 1/tau of the paper is its exponential."""
         return float(self.model.logit_scale)

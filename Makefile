@@ -1,0 +1,29 @@
+# demo: from nothing to a report. test: everything the tests need, and the tests. check: lint and types.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo install test check clean
+
+demo: install
+	$(BIN)/python study/run.py
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Python 3.11 or newer is needed, but $(PYTHON) is older: make demo PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv results

@@ -1,0 +1,62 @@
+import dataclasses
+
+import pytest
+
+from promptad.config import PromptADConfig
+from study.cell import Cell
+
+
+def make_cell(**changes):
+    values = {
+        "method": "promptad",
+        "config": PromptADConfig(memory_layers=(2, 3)),
+        "backbone": "tiny",
+        "architecture": "tiny",
+        "weights": "w0",
+        "dataset": "mvtec",
+        "category": "plate",
+        "data": "d0",
+        "shots": 1,
+        "seed": 0,
+        "task": "image",
+    }
+    return Cell(**values | changes)
+
+
+def test_every_field_that_can_change_a_score_changes_the_digest():
+    changes = [
+        {"method": "other"},
+        {"config": PromptADConfig(memory_layers=(2, 4))},
+        {"architecture": "ViT-B-32"},
+        {"weights": "w1"},
+        {"category": "disc"},
+        {"data": "d1"},
+        {"shots": 2},
+        {"seed": 1},
+        {"task": "pixel"},
+        {"support": ("train/good/000.png",)},
+        {"numerics": 2},
+    ]
+    assert {name for change in changes for name in change} == {field.name for field in dataclasses.fields(Cell)} - {
+        "backbone",
+        "dataset",
+    }
+    digests = {make_cell(**change).digest for change in changes} | {make_cell().digest}
+    assert len(digests) == len(changes) + 1
+
+
+@pytest.mark.parametrize("change", [{"backbone": "tiny-by-another-name"}, {"dataset": "a copy"}])
+def test_names_that_people_give_are_no_part_of_the_identity(change):
+    assert make_cell(**change).digest == make_cell().digest
+
+
+def test_the_digest_is_stable_across_processes_and_versions():
+    # A new field of the config changes it, and stored studies would be computed again: do so knowingly.
+    assert make_cell().digest == "8e4e37e9a1141db449e9fcb06a4aaccf"
+
+
+@pytest.mark.parametrize("support", [None, ("a.png", "b.png")])
+def test_json_form_round_trips(support):
+    cell = make_cell(support=support)
+    assert Cell.from_dict(cell.as_dict()) == cell
+    assert Cell.from_dict(cell.as_dict()).digest == cell.digest

@@ -1,0 +1,103 @@
+"""The contract of executors: the serial one is the specification, Ray must give the same rows."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).resolve().parent.parent / "study" / "run.py"
+
+pytestmark = pytest.mark.slow
+
+
+def study(folder, root, *more):
+    arguments = ["run", "table3", "--data", f"mvtec:{root}", "--study", str(folder), "--seeds", "2"]
+    return [sys.executable, str(RUN), *arguments, "--set", "epochs=3", "--set", "map_size=48", *more]
+
+
+def finished_rows(folder):
+    """Everything of a study's rows that must not depend on how they were computed."""
+    rows = [json.loads(path.read_text()) for path in sorted((folder / "rows").glob("*.json"))]
+    kept = ("digest", "status", "scores", "curve", "support_images", "test_images")
+    return [{name: row[name] for name in kept} for row in rows]
+
+
+def tables(folder):
+    return {path.name: path.read_bytes() for path in sorted((folder / "report" / "tables").iterdir())}
+
+
+@pytest.fixture(scope="module")
+def serial(inspection_root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serial")
+    done = subprocess.run(study(folder, inspection_root, "--executor", "serial"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_ray_gives_the_same_scores_as_the_serial_executor(serial, inspection_root, tmp_path):
+    done = subprocess.run(study(tmp_path, inspection_root), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(finished_rows(tmp_path)) == 40
+    assert finished_rows(tmp_path) == finished_rows(serial)
+    assert tables(tmp_path) == tables(serial)
+    assert sorted(path.name for path in (tmp_path / "examples").iterdir()) == sorted(
+        path.name for path in (serial / "examples").iterdir()
+    )
+
+
+def test_a_killed_worker_loses_nothing(serial, inspection_root, tmp_path):
+    killed: list[int] = []
+    killer = threading.Thread(target=_kill_a_worker_after_the_first_row, args=(tmp_path, killed))
+    killer.start()
+    done = subprocess.run(study(tmp_path, inspection_root), capture_output=True, text=True)
+    killer.join()
+    assert len(killed) == 1
+    assert done.returncode == 0, done.stderr
+    assert finished_rows(tmp_path) == finished_rows(serial)
+
+
+def test_an_interrupted_study_goes_on_where_it_stopped(serial, inspection_root, tmp_path):
+    process = subprocess.Popen(
+        study(tmp_path, inspection_root, "--executor", "serial"), stderr=subprocess.PIPE, text=True
+    )
+    _wait_for_rows(tmp_path, 3)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "every finished cell is kept" in error
+    assert "Traceback" not in error
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "rows").glob("*.json")}
+    assert 3 <= len(before) < 40
+    again = subprocess.run(study(tmp_path, inspection_root, "--executor", "serial"), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert finished_rows(tmp_path) == finished_rows(serial)
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "rows").glob("*.json")}
+    assert {name: after[name] for name in before} == before
+
+
+def _wait_for_rows(folder, count):
+    deadline = time.monotonic() + 120
+    while len(list((folder / "rows").glob("*.json"))) < count:
+        assert time.monotonic() < deadline, "the study did not produce rows in time"
+        time.sleep(0.02)
+
+
+def _kill_a_worker_after_the_first_row(folder, killed):
+    _wait_for_rows(folder, 1)
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            name = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if name.startswith("ray::") and "GroupTrial" in name:
+            os.kill(int(process.name), signal.SIGKILL)
+            killed.append(int(process.name))
+            return

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from test_cell import make_cell
+from test_row import make_row
+
+from study.ledger import Ledger, LedgerError
+
+
+@pytest.fixture(params=["local", "memory"])
+def ledger(request, tmp_path):
+    return Ledger(str(tmp_path / "study") if request.param == "local" else f"memory://{tmp_path.name}")
+
+
+def test_an_empty_study_has_nothing(ledger):
+    assert ledger.rows() == {}
+    assert ledger.plans() == []
+    assert ledger.row("ab") is None
+    assert ledger.examples("ab") is None
+
+
+def test_what_is_written_is_read(ledger):
+    rows = [make_row(cell=make_cell(seed=seed)) for seed in range(3)]
+    for row in rows:
+        ledger.write_row(row)
+    assert ledger.rows() == {row.cell.digest: row for row in rows}
+    assert ledger.row(rows[1].cell.digest) == rows[1]
+    assert ledger.rows([rows[2].cell.digest, "absent"]) == {rows[2].cell.digest: rows[2]}
+    ledger.write_examples("d", {"names": np.array(["a"]), "fused": np.ones((1, 2, 2), np.float32)})
+    assert ledger.examples("d")["fused"].sum() == 4
+    ledger.write_plan("b", {"name": "b"})
+    ledger.write_plan("a", {"name": "a"})
+    assert [plan["name"] for plan in ledger.plans()] == ["a", "b"]
+
+
+def test_a_damaged_row_counts_as_missing_and_is_set_aside(tmp_path):
+    ledger = Ledger(str(tmp_path))
+    row = make_row()
+    ledger.write_row(row)
+    path = tmp_path / "rows" / f"{row.cell.digest}.json"
+    path.write_text(path.read_text()[:200])
+    assert ledger.rows() == {}
+    assert not path.exists()
+    assert (tmp_path / "rows" / f"{row.cell.digest}.json.damaged").exists()
+    ledger.write_row(row)
+    assert ledger.rows() == {row.cell.digest: row}
+
+
+def test_a_half_written_file_is_no_row(tmp_path):
+    ledger = Ledger(str(tmp_path))
+    ledger.write_row(make_row())
+    (tmp_path / "rows" / "abc.json.123.partial").write_text("{")
+    assert len(ledger.rows()) == 1
+
+
+def test_an_unwritable_folder_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "rows").write_text("a file where a folder should be")
+    with pytest.raises(LedgerError, match=r"rows.*cannot be written"):
+        Ledger(str(tmp_path)).write_row(make_row())
+
+
+def test_an_unknown_file_system_is_an_error_that_names_it():
+    with pytest.raises(LedgerError, match="nosuch://bucket cannot be opened"):
+        Ledger("nosuch://bucket")

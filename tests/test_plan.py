@@ -1,0 +1,109 @@
+import pytest
+from inspection_set import write_inspection_set
+
+from ablations.catalogue import TABLE3
+from ablations.spec import Ablation, Arm
+from promptad.config import PromptADConfig
+from promptad.protocol import protocol_config
+from study.plan import PlanError, StudyRequest, plan_study
+from study.sources import DataSource
+
+
+def request(root, **changes):
+    values = {
+        "ablations": (TABLE3,),
+        "backbone": "tiny",
+        "source": DataSource(name="mvtec", layout="mvtec", root=str(root)),
+        "base": PromptADConfig(),
+        "seeds": 2,
+    }
+    return StudyRequest(**values | changes)
+
+
+def test_a_plan_has_a_cell_for_every_arm_category_seed_and_task(inspection_root):
+    plan = plan_study(request(inspection_root))
+    assert len(plan.cells) == 5 * 2 * 2 * 2
+    (document,) = plan.documents.values()
+    assert {cell["digest"] for cell in document["cells"]} == set(plan.cells)
+    assert document["categories"] == ["disc", "plate"]
+    for cell in document["cells"]:
+        planned = plan.cells[cell["digest"]]
+        assert (planned.category, planned.seed, planned.task) == (cell["category"], cell["seed"], cell["task"])
+        arm = next(arm for arm in document["arms"] if arm["name"] == cell["arm"])
+        assert (planned.config.sc, planned.config.vad) == (arm["config"]["sc"], arm["config"]["vad"])
+
+
+def test_ablations_share_cells(inspection_root):
+    other = Ablation(
+        name="other",
+        title="",
+        question="",
+        arms=(Arm(name="full", label="", changes={}), Arm(name="lambda", label="", changes={"align_weight": 0.1})),
+        baseline="full",
+        note="",
+    )
+    plan = plan_study(request(inspection_root, ablations=(TABLE3, other)))
+    assert len(plan.cells) == (5 + 1) * 8
+
+
+def test_the_default_memory_layers_are_the_same_cell_as_the_spelled_out_ones(inspection_root):
+    silent = plan_study(request(inspection_root))
+    explicit = plan_study(request(inspection_root, base=PromptADConfig(memory_layers=(2, 3))))
+    assert set(silent.cells) == set(explicit.cells)
+
+
+def test_groups_hold_every_cell_once_and_one_category_each(inspection_root):
+    plan = plan_study(request(inspection_root, seeds=5))
+    groups = plan.groups(plan.cells)
+    assert sorted(cell.digest for group in groups for cell in group.cells) == sorted(plan.cells)
+    assert all({cell.category for cell in group.cells} == {group.category.name} for group in groups)
+    assert len(groups) == 4
+
+
+def test_pixel_cells_without_masks_are_unavailable_with_a_reason(tmp_path):
+    plan = plan_study(request(write_inspection_set(tmp_path, ("plate",), masks=False)))
+    assert len(plan.unavailable) == 10
+    assert set(plan.unavailable.values()) == {"plate has no ground-truth masks"}
+    assert all(plan.cells[digest].task == "pixel" for digest in plan.unavailable)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": 0}, "--seeds must be at least 1"),
+        ({"shots": (1, 4)}, "(?s)the 3 normal images of disc, but got 4.*normal images of plate, but got 4"),
+        ({"shots": (0,)}, "shots must be between 1 and the 3"),
+        ({"base": PromptADConfig(memory_layers=(9,))}, "memory_layers must be between 1 and 5 for tiny"),
+        ({"base": PromptADConfig(transformation="linear"), "backbone": "RN101:random"}, "needs a transformer backbone"),
+        ({"categories": ("plate", "cup")}, "category must be one of .* but got 'cup'"),
+        ({"categories": ("../plate",)}, "must be the name of a folder"),
+        ({"support": {"cup": ("a.png",)}}, "names cup, which is no category"),
+        ({"support": {"plate": ("a.png",)}}, "a.png is not a normal image of plate"),
+        ({"support": {"plate": ("train/good/000.png", "train/good/001.png")}}, "has 2 images, but 1 shots"),
+    ],
+)
+def test_what_cannot_run_is_found_before_it_runs(inspection_root, changes, message):
+    with pytest.raises(PlanError, match=message):
+        plan_study(request(inspection_root, **changes))
+
+
+def test_a_named_support_is_part_of_the_cells(inspection_root):
+    drawn = plan_study(request(inspection_root))
+    named = plan_study(request(inspection_root, support={"plate": ("train/good/000.png",)}))
+    assert {c.support for c in named.cells.values()} == {None, ("train/good/000.png",)}
+    assert len(set(drawn.cells) & set(named.cells)) == 20
+
+
+def test_documents_of_different_protocols_have_different_names(inspection_root):
+    bases = [PromptADConfig(), protocol_config("reference"), PromptADConfig(epochs=5), PromptADConfig(epochs=6)]
+    names = [next(iter(plan_study(request(inspection_root, base=base)).documents)) for base in bases]
+    assert names[:2] == ["table3-tiny-mvtec", "table3-tiny-mvtec-reference"]
+    assert len(set(names)) == 4
+
+
+def test_other_weights_or_data_are_not_comparable_with_the_paper(inspection_root):
+    document = next(iter(plan_study(request(inspection_root)).documents.values()))
+    assert not document["comparable"]
+    assert "embedded tiny CLIP" in document["comparable_reason"]
+    assert "only some of the 15 categories" in document["comparable_reason"]
+    assert {cell["value"] for cell in document["published"] if cell["metric"] == "image_auroc"} >= {81.5, 94.6}

@@ -1,0 +1,62 @@
+import json
+
+import pytest
+from test_cell import make_cell
+
+from promptad.config import PromptADConfig
+from study.row import Row, RowError
+
+SCORES = {"image_auroc": 0.75, "image_aupr": 0.5}
+
+
+def make_row(**changes):
+    values = {
+        "cell": make_cell(),
+        "status": "ok",
+        "scores": SCORES,
+        "support_images": ("train/good/001.png",),
+        "test_images": {"name": ["test/good/000.png"], "anomalous": [0], "score": [0.25]},
+        "seconds": {"total": 1.5},
+        "provenance": {"finished": "2026-01-01T00:00:00+00:00"},
+    }
+    return Row(**values | changes)
+
+
+@pytest.mark.parametrize("changes", [{}, {"status": "failed", "scores": None, "reason": "no memory"}])
+def test_json_form_round_trips(changes):
+    row = make_row(**changes)
+    assert Row.from_json(row.to_json()) == row
+
+
+def test_rows_name_the_deviations_in_force():
+    row = make_row(cell=make_cell(config=PromptADConfig(selection="best_on_test", temperature="raw_parameter")))
+    assert json.loads(row.to_json())["departures"] == ["D1", "D2"]
+    assert json.loads(make_row().to_json())["departures"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": None}, "scores if and only if its status is ok"),
+        ({"status": "failed", "reason": "died"}, "scores if and only if its status is ok"),
+        ({"status": "failed", "scores": None}, "needs a reason"),
+        ({"scores": {"image_auroc": float("nan")}}, "fractions in"),
+        ({"scores": {"image_auroc": 95.0}}, "fractions in"),
+    ],
+)
+def test_a_missing_score_is_never_a_number(changes, message):
+    with pytest.raises(RowError, match=message):
+        make_row(**changes)
+
+
+def test_a_row_whose_config_is_not_the_one_asked_for_is_refused():
+    values = json.loads(make_row().to_json())
+    values["cell"]["config"]["align_weight"] = 0.5
+    with pytest.raises(RowError, match="holds the cell"):
+        Row.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 99}'])
+def test_other_text_is_no_row(text):
+    with pytest.raises(RowError):
+        Row.from_json(text)

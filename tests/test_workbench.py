@@ -1,0 +1,150 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from test_plan import request
+
+from promptad import features
+from promptad.cache import FeatureCache
+from promptad.config import PromptADConfig
+from promptad.metrics import auroc, pixel_metrics
+from study.plan import plan_study
+from study.workbench import Workbench
+
+FAST = {"epochs": 3, "map_size": 48}
+
+
+def planned(root, **changes):
+    base = PromptADConfig().with_changes(FAST | changes)
+    plan = plan_study(request(root, base=base, categories=("plate",)))
+    (group,) = plan.groups(plan.cells)
+    return group
+
+
+def run_all(group, *, cache=None, order=1):
+    bench = Workbench(cache=cache, device="cpu", threads=1)
+    bench.start_group(group.cells, group.category)
+    return {cell.digest: bench.run(cell) for cell in group.cells[::order]}
+
+
+@pytest.fixture(scope="module")
+def group(inspection_root):
+    return planned(inspection_root)
+
+
+@pytest.fixture(scope="module")
+def outcomes(group):
+    return run_all(group)
+
+
+def scores(outcomes):
+    return {digest: (outcome.row.scores, outcome.row.test_images) for digest, outcome in outcomes.items()}
+
+
+def test_scores_do_not_depend_on_the_order_of_cells_or_on_the_cache(group, outcomes, tmp_path):
+    cache = FeatureCache(tmp_path)
+    assert scores(run_all(group, cache=cache, order=-1)) == scores(outcomes)
+    assert scores(run_all(group, cache=cache)) == scores(outcomes)
+
+
+def test_each_image_is_encoded_once_for_all_cells(group, tmp_path, monkeypatch):
+    encoded = []
+    real = features._encode
+
+    def counting(backbone, inputs, *rest):
+        encoded.extend(image.identity for image in inputs)
+        return real(backbone, inputs, *rest)
+
+    monkeypatch.setattr(features, "_encode", counting)
+    run_all(group, cache=FeatureCache(tmp_path))
+    assert len(encoded) == len(set(encoded))
+    # Six test images, and at most one support image for each of two seeds.
+    assert 7 <= len(encoded) <= 8
+
+
+def test_rows_record_what_was_run(group, outcomes):
+    for cell in group.cells:
+        row = outcomes[cell.digest].row
+        assert row.cell == cell
+        assert row.status == "ok"
+        assert set(row.scores) == ({"image_auroc", "image_aupr"} if cell.task == "image" else {"pixel_auroc", "pro"})
+        assert len(row.support_images) == 1
+        assert row.support_images[0].startswith("train/good/")
+        assert row.test_images["name"] == [sample.name for sample in group.category.test]
+        assert row.seconds["total"] >= row.seconds["fit"] > 0
+        assert row.provenance["device"] == "cpu"
+        assert row.curve is None
+
+
+def test_image_scores_are_those_of_the_recorded_images(group, outcomes):
+    for cell in group.cells:
+        images = outcomes[cell.digest].row.test_images
+        if cell.task == "image":
+            expected = auroc(np.array(images["anomalous"], bool), np.array(images["score"]))
+            assert outcomes[cell.digest].row.scores["image_auroc"] == expected
+
+
+def test_arms_of_a_seed_share_their_support_image(group, outcomes):
+    for seed in (0, 1):
+        supports = {outcomes[cell.digest].row.support_images for cell in group.cells if cell.seed == seed}
+        assert len(supports) == 1
+
+
+def test_a_fixed_support_is_the_same_for_all_seeds(inspection_root):
+    outcomes = run_all(planned(inspection_root, support_draw="fixed", epochs=1))
+    assert len({outcome.row.support_images for outcome in outcomes.values()}) == 1
+
+
+def test_examples_are_the_best_and_worst_located_images(group, outcomes):
+    cell = next(cell for cell in group.cells if cell.task == "pixel" and cell.config.vad)
+    examples = outcomes[cell.digest].examples
+    assert list(examples["pixel_auroc"]) == sorted(examples["pixel_auroc"], reverse=True)
+    assert len(examples["names"]) == 3
+    assert examples["anomalous"].all()
+    assert examples["thumbnails"].shape == (3, 160, 160, 3)
+    assert examples["masks"].any(axis=(1, 2)).all()
+    assert np.isfinite(examples["visual"]).all()
+    without = next(cell for cell in group.cells if cell.task == "pixel" and not cell.config.vad)
+    assert np.isnan(outcomes[without.digest].examples["visual"]).all()
+    assert all(outcomes[cell.digest].examples is None for cell in group.cells if cell.task == "image")
+
+
+def test_selection_on_test_keeps_the_best_epoch_and_the_whole_curve(inspection_root):
+    last = planned(inspection_root, epochs=4, learning_rate=0.5)
+    best = planned(inspection_root, epochs=4, learning_rate=0.5, selection="best_on_test")
+    last_rows = {key(cell): row for cell, row in rows_of(last)}
+    for cell, row in rows_of(best):
+        metric = f"{cell.task}_auroc"
+        assert row.curve["epochs"] == [1, 2, 3, 4]
+        assert row.scores[metric] == max(row.curve[metric])
+        assert last_rows[key(cell)].scores[metric] == row.curve[metric][-1]
+
+
+def rows_of(group):
+    outcomes = run_all(group)
+    return [(cell, outcomes[cell.digest].row) for cell in group.cells]
+
+
+def key(cell):
+    return cell.task, cell.seed, cell.config.sc, cell.config.eam, cell.config.vad
+
+
+def test_other_weights_than_planned_are_refused(group):
+    cells = [dataclasses.replace(cell, weights="other") for cell in group.cells]
+    with pytest.raises(ValueError, match="weights of tiny must be other, as planned"):
+        Workbench(cache=None, device="cpu", threads=1).start_group(cells, group.category)
+
+
+def test_pixel_scores_are_the_metrics_of_the_finished_maps(group, monkeypatch):
+    seen = []
+
+    def recording(masks, maps):
+        seen.append((masks.shape, maps.shape))
+        return pixel_metrics(masks, maps)
+
+    monkeypatch.setattr("study.workbench.metrics.pixel_metrics", recording)
+    cell = next(cell for cell in group.cells if cell.task == "pixel")
+    bench = Workbench(cache=None, device="cpu", threads=1)
+    bench.start_group(group.cells, group.category)
+    bench.run(cell)
+    assert seen == [((6, 48, 48), (6, 48, 48))]
