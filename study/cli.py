@@ -135,7 +135,13 @@ def _add_request(verb: argparse.ArgumentParser) -> None:
 def _add_execution(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--executor", choices=("ray", "serial"), default="ray", help="default: ray")
     verb.add_argument("--cpus-per-trial", type=int, default=1, metavar="N", help="CPUs, and torch threads, of a trial")
-    verb.add_argument("--gpus-per-trial", type=float, default=0.0, metavar="F", help="share of a GPU of a trial")
+    verb.add_argument(
+        "--gpus-per-trial",
+        type=float,
+        default=None,
+        metavar="F",
+        help="share of a GPU of a trial (default: 0.25 where there are GPUs, else none)",
+    )
     verb.add_argument("--cache-gb", type=float, default=DEFAULT_CAP / 2**30, metavar="GB", help="feature cache's cap")
 
 
@@ -275,23 +281,24 @@ def _execute(options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missi
 
     groups = plan.groups(missing)
     cap = int(options.cache_gb * 2**30)
-    if options.cpus_per_trial < 1 or options.gpus_per_trial < 0 or cap <= 0:
+    if options.cpus_per_trial < 1 or (options.gpus_per_trial or 0) < 0 or cap <= 0:
         raise UsageError("--cpus-per-trial must be at least 1, --gpus-per-trial at least 0 and --cache-gb above 0")
     with Progress(len(missing)) as progress:
         if options.executor == "serial":
             bench = Workbench(
                 cache=FeatureCache(default_root(), cap=cap),
-                device=pick_device(options.gpus_per_trial),
+                device=pick_device(1.0 if options.gpus_per_trial is None else options.gpus_per_trial),
                 threads=options.cpus_per_trial,
             )
             run_serially(bench, Dispatcher(ledger, groups), groups, progress.finished)
             return
-        from study.ray_executor import TrialResources, run_on_ray
+        from study.ray_executor import run_on_ray
 
         unfinished = run_on_ray(
             ledger,
             groups,
-            resources=TrialResources(cpus=options.cpus_per_trial, gpus=options.gpus_per_trial),
+            cpus=options.cpus_per_trial,
+            gpus=options.gpus_per_trial,
             cache_root=default_root(),
             cache_cap=cap,
             on_finished=progress.finished,
@@ -310,6 +317,8 @@ def _report(options: argparse.Namespace) -> int:
 
 def _write_report(ledger: Ledger, out: str | None) -> None:
     from reports.report import write_report
+    from reports.tables import build_table
+    from reports.terminal import to_text
 
     root = ledger.local_root
     if out is None and root is None:
@@ -320,8 +329,12 @@ def _write_report(ledger: Ledger, out: str | None) -> None:
         return
     folder = Path(out) if out is not None else Path(str(root)) / "report"
     rows = {digest: json.loads(row.to_json()) for digest, row in ledger.rows().items()}
-    page = write_report(plans=ledger.plans(), rows=rows, examples=ledger.examples, out=folder)
-    print(f"report: {page.resolve()}")
+    plans = ledger.plans()
+    page = write_report(plans=plans, rows=rows, examples=ledger.examples, out=folder)
+    for plan in plans:
+        print(f"\n{to_text(build_table(plan, rows))}")
+    print("(percent; ci: half width of the 95% interval over seeds)")
+    print(f"\nreport: {page.resolve()}")
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from promptad.config import PromptADConfig, Task, canonical
 from promptad.datasets import Category, DatasetError, named_support
 from promptad.protocol import protocol_name
 from study.cell import Cell
-from study.sources import DataSource, names
+from study.sources import DataSource, chosen_categories
 
 GROUP_SIZE = 32
 """Most cells in a group: small enough to spread over workers, large enough to make scheduling cheap."""
@@ -151,7 +151,7 @@ def resolved(config: PromptADConfig, task: Task, backbone: str) -> PromptADConfi
 def _open(request: StudyRequest) -> dict[str, tuple[Category, str]]:
     opened: dict[str, tuple[Category, str]] = {}
     problems = []
-    for name in names(request.source, request.categories):
+    for name in chosen_categories(request.source, request.categories):
         try:
             opened[name] = request.source.checked(name, skip_bad=request.skip_bad)
         except DatasetError as error:
@@ -287,7 +287,7 @@ def _comparability(request: StudyRequest) -> tuple[bool, str | None]:
         differences.append(f"data ({request.source.title})")
     else:
         categories, _ = _FULL_SETS[request.source.name]
-        if len(names(request.source, request.categories)) < categories:
+        if len(chosen_categories(request.source, request.categories)) < categories:
             differences.append(f"only some of the {categories} categories of {request.source.title}")
     if differences:
         return False, "other than the paper's: " + "; ".join(differences)

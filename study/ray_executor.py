@@ -29,28 +29,39 @@ WORKER_DEATHS = 8
 """How often a trial is restarted after its process died; the dispatcher gives up on single cells long before."""
 
 
+GPU_SHARE = 0.25
+"""Share of a GPU that a trial gets where there are GPUs and the user asks for no other share."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResources:
     """What one trial gets: CPUs (also its torch threads) and a share of a GPU."""
 
-    cpus: int = 1
-    gpus: float = 0.0
+    cpus: int
+    gpus: float
 
 
 def run_on_ray(
     ledger: Ledger,
     groups: Sequence[Group],
     *,
-    resources: TrialResources,
+    cpus: int,
+    gpus: float | None,
     cache_root: Path,
     cache_cap: int,
     on_finished: Callable[[Finished], None],
 ) -> list[Cell]:
-    """Run every cell of ``groups``; returns those that got no row because their workers kept dying."""
+    """Run every cell of ``groups``; returns those that got no row because their workers kept dying.
+
+    ``cpus`` and ``gpus`` are per trial; ``gpus`` None: a quarter of a GPU if the cluster has any, else none.
+    """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    if gpus is None:
+        gpus = GPU_SHARE if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
+    resources = TrialResources(cpus=cpus, gpus=gpus)
     beside_driver = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     dispatcher = (
         ray.remote(Dispatcher).options(num_cpus=0, scheduling_strategy=beside_driver).remote(ledger, list(groups))

@@ -82,6 +82,6 @@ def parse_source(text: str) -> DataSource:
     return DataSource(name=layout, layout=layout, root=str(Path(root_text).expanduser().resolve()))
 
 
-def names(source: DataSource, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+def chosen_categories(source: DataSource, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
     """The source's categories, or the wanted ones in the given order."""
     return wanted or category_names(source.layout, source.root)

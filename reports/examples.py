@@ -1,0 +1,177 @@
+"""Test images that an arm located best and worst, with its anomaly maps laid over them."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import NDArray
+from PIL import Image
+
+from reports.figures import FAINT, INK, house_style
+from reports.formats import percent
+from reports.records import Arm, PlannedCell
+from reports.tables import Table
+
+Loader = Callable[[str], Mapping[str, NDArray[np.generic]] | None]
+"""Digest of a pixel cell -> the arrays kept for it, or None if none were kept."""
+
+MAPS = (("textual", "Prompt-guided map"), ("visual", "Vision-guided map"), ("fused", "Fused map"))
+MAP_COLOURS = "inferno"
+CONTOUR = "#56f0c8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One test image: thumbnail (h, w, 3) uint8, mask (h, w) bool, maps (h', w') in [0, 1], all-nan if a branch is off.
+
+    `pixel_auroc` is of this image alone, a fraction.
+    """
+
+    category: str
+    name: str
+    pixel_auroc: float
+    score: float
+    thumbnail: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    maps: Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """The chosen images of one arm at one seed and number of shots, best and worst located first."""
+
+    arm: Arm
+    seed: int
+    shots: int
+    best: tuple[Example, ...]
+    worst: tuple[Example, ...]
+
+
+def choose_examples(table: Table, loader: Loader, limit: int = 3) -> Examples | None:
+    """The best and worst located defects of the shown arm, at most one per category and `limit` each.
+
+    The shown arm has most components on (the last of equals), else it is the baseline. The seed and the shots are the
+    first of the plan that kept images. None if no arrays were kept.
+    """
+    plan = table.plan
+    arms = {arm.name: arm for arm in plan.arms}
+    most = max((sum(mark is True for mark in arm.marks.values()) for arm in plan.arms), default=0)
+    full = [arm.name for arm in plan.arms if sum(mark is True for mark in arm.marks.values()) == most]
+    shown = full[-1] if most else (plan.baseline or plan.arms[0].name)
+    cells = [cell for cell in plan.cells if cell.arm == shown and cell.task == "pixel"]
+    for shots in plan.shots:
+        for seed in plan.seeds:
+            found = [
+                example for cell in cells if (cell.shots, cell.seed) == (shots, seed) for example in _load(cell, loader)
+            ]
+            if found:
+                best = _one_per_category(sorted(found, key=lambda e: (-e.pixel_auroc, e.category, e.name)), limit)
+                chosen = {(example.category, example.name) for example in best}
+                rest = [example for example in found if (example.category, example.name) not in chosen]
+                worst = _one_per_category(sorted(rest, key=lambda e: (e.pixel_auroc, e.category, e.name)), limit)
+                return Examples(arm=arms[shown], seed=seed, shots=shots, best=best, worst=worst)
+    return None
+
+
+def _one_per_category(ordered: list[Example], limit: int) -> tuple[Example, ...]:
+    first: dict[str, Example] = {}
+    for example in ordered:
+        first.setdefault(example.category, example)
+    return tuple(first.values())[:limit]
+
+
+def _load(cell: PlannedCell, loader: Loader) -> list[Example]:
+    arrays = loader(cell.digest)
+    if arrays is None:
+        return []
+    return [
+        Example(
+            category=cell.category,
+            name=str(arrays["names"][index]),
+            pixel_auroc=float(arrays["pixel_auroc"][index]),
+            score=float(arrays["score"][index]),
+            thumbnail=np.asarray(arrays["thumbnails"][index], dtype=np.uint8),
+            mask=np.asarray(arrays["masks"][index], dtype=np.bool_),
+            maps={name: np.asarray(arrays[name][index], dtype=np.float32) for name, _ in MAPS},
+        )
+        for index in range(len(arrays["names"]))
+        if bool(arrays["anomalous"][index]) and math.isfinite(float(arrays["pixel_auroc"][index]))
+    ]
+
+
+def upsampled(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """The map on (height, width), bilinear with pixel centres at half integers."""
+    image = Image.fromarray(np.ascontiguousarray(anomaly_map, dtype=np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
+
+
+def overlay(
+    thumbnail: NDArray[np.uint8], anomaly_map: NDArray[np.float32], strength: float = 0.62
+) -> NDArray[np.uint8]:
+    """The greyed image (h, w, 3) under the map's colours, scaled to the map's own minimum and maximum."""
+    height, width = thumbnail.shape[:2]
+    large = upsampled(anomaly_map, height, width)
+    low, high = float(large.min()), float(large.max())
+    scaled = (large - low) / (high - low) if high > low else np.zeros_like(large)
+    colours = np.asarray(mpl.colormaps[MAP_COLOURS](scaled))[..., :3]
+    grey = np.asarray(Image.fromarray(thumbnail).convert("L"), dtype=np.float64)[..., None] / 255
+    return np.asarray(np.round(255 * (strength * colours + (1 - strength) * grey)), dtype=np.uint8)
+
+
+def example_panel(examples: Examples, mark: str = "") -> Figure:
+    """A row per image: the image, its ground truth as a contour, and the three maps; a branch that is off says so."""
+    shown = [*examples.best, *examples.worst]
+    headings = ["Image", "Ground truth", *(title for _, title in MAPS)]
+    with house_style():
+        layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, hspace=0.02, wspace=0.02)
+        figure = Figure(figsize=(8.6, 1.52 * len(shown) + (0.75 if mark else 0.5)), dpi=110, layout=layout)
+        grid = figure.subplots(len(shown), 1 + len(headings), squeeze=False, width_ratios=[0.92] + [1] * len(headings))
+        if mark:
+            figure.suptitle(mark, fontweight="bold", fontsize=11)
+        for row, example in enumerate(shown):
+            kind = "Best" if row < len(examples.best) else "Worst"
+            name = example.name.removeprefix("test/").rsplit(".", 1)[0]
+            text = "\n".join([example.category, name.replace("/", "/\n", 1), f"AUROC {percent(example.pixel_auroc)}"])
+            grid[row, 0].axis("off")
+            grid[row, 0].text(0, 0.74, f"{kind} located", fontsize=10, fontweight="bold", va="bottom")
+            grid[row, 0].text(0, 0.68, text, fontsize=9, va="top", linespacing=1.3)
+            for axes in grid[row, 1:]:
+                axes.set_xticks([])
+                axes.set_yticks([])
+                axes.spines[:].set_visible(False)
+            grid[row, 1].imshow(example.thumbnail)
+            grid[row, 2].imshow(example.thumbnail)
+            if example.mask.any():
+                for colour, width in ((INK, 3.0), (CONTOUR, 1.4)):
+                    grid[row, 2].contour(example.mask.astype(float), levels=[0.5], colors=[colour], linewidths=width)
+            for axes, (name, _) in zip(grid[row, 3:], MAPS, strict=True):
+                _draw_map(axes, example, name)
+        for axes, title in zip(grid[0, 1:], headings, strict=True):
+            axes.set_title(title, fontsize=10, pad=4)
+    return figure
+
+
+def _draw_map(axes: Axes, example: Example, name: str) -> None:
+    anomaly_map = example.maps[name]
+    if not np.isfinite(anomaly_map).all():
+        # An absent branch is all-nan; a map with only some holes is no map either.
+        axes.set_facecolor("#f3f4f6")
+        axes.set_aspect(example.thumbnail.shape[0] / example.thumbnail.shape[1])
+        text = "branch off" if np.isnan(anomaly_map).all() else "map not finite"
+        axes.text(0.5, 0.5, text, ha="center", va="center", style="italic", fontsize=9, color=FAINT)
+        return
+    axes.imshow(overlay(example.thumbnail, anomaly_map))
+    axes.text(
+        0.03,
+        0.03,
+        f"{float(anomaly_map.min()):.2f} to {float(anomaly_map.max()):.2f}",
+        transform=axes.transAxes,
+        fontsize=7.5,
+        color="white",
+        bbox={"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1.5},
+    )

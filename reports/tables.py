@@ -1,0 +1,358 @@
+"""A plan and its rows as one frozen table: every number with its n, interval, effect, and the cells behind it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from reports.entries import METRICS, CategoryEntry, Column, Entry, Kind, Missing, PublishedValue, Verdict
+from reports.records import Arm, Plan, PublishedNumber, Row, planned_rows, read_plan
+from reports.statistics import Effect, Summary, complete_seeds, holm, paired_effect, seed_means, summarize
+
+# With several causes in one place, the one that most needs a person names it.
+URGENCY: tuple[Kind, ...] = ("failed", "pruned", "unavailable", "missing", "not planned")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Everything that a rendering of one ablation prints.
+
+    `entries` by (arm name, column), `by_category` by (arm name, column, category); `counts` of the plan's cells by
+    status ("missing": no row yet); `unmeasurable` by task: categories that the data gives no such metric for, with the
+    reason, left out of that task's averages; `optimism`: what choosing the epoch on the test set added to the last
+    epoch's score.
+    """
+
+    plan: Plan
+    columns: tuple[Column, ...]
+    entries: Mapping[tuple[str, Column], Entry]
+    by_category: Mapping[tuple[str, Column, str], CategoryEntry]
+    counts: Mapping[str, int]
+    optimism: Mapping[tuple[str, Column], Summary]
+    departures: Mapping[str, tuple[str, ...]]
+    unmeasurable: Mapping[str, Mapping[str, str]]
+    selected_on_test: bool
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Names of the components that some arm marks as on or off, in order of first appearance."""
+        return tuple(dict.fromkeys(mark for arm in self.plan.arms for mark in arm.marks))
+
+    @property
+    def complete(self) -> bool:
+        """True if every planned cell is ok."""
+        return self.counts.get("ok", 0) == sum(self.counts.values()) > 0
+
+    def is_baseline(self, arm: Arm) -> bool:
+        """True for the arm that the others are compared with."""
+        return arm.name == self.plan.baseline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gap:
+    kind: Kind
+    reason: str
+
+
+_Slots = dict[tuple[int, str], float | _Gap]
+
+
+def build_table(plan: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The table of one plan (plan JSON) from `rows` (row JSON by digest; rows of other plans are ignored).
+
+    Raises:
+        ValueError: if the plan contradicts itself or a row does not hold the cell that was planned.
+    """
+    read = read_plan(plan)
+    found = planned_rows(read, rows)
+    planned = {(c.arm, c.task, c.shots, c.seed, c.category): c.digest for c in read.cells}
+    asked = {(c.task, c.shots) for c in read.cells}
+    unmeasurable = {task: _unmeasurable(read, found, task) for task in read.tasks}
+    measured = {task: tuple(c for c in read.categories if c not in unmeasurable[task]) for task in read.tasks}
+    columns = tuple(
+        Column(metric=metric, shots=shots, scope=_scope(measured[task], read.categories))
+        for metric, (_, task) in METRICS.items()
+        for shots in read.shots
+        if (task, shots) in asked
+    )
+
+    slots: dict[tuple[str, Column], _Slots] = {}
+    digests: dict[tuple[str, Column], dict[tuple[int, str], str]] = {}
+    for arm in read.arms:
+        for column in columns:
+            places = {
+                (seed, category): planned.get((arm.name, column.task, column.shots, seed, category))
+                for seed in read.seeds
+                for category in read.categories
+            }
+            key = (arm.name, column)
+            slots[key] = {place: _slot(digest, found, column.metric) for place, digest in places.items()}
+            digests[key] = {place: digest for place, digest in places.items() if digest is not None}
+
+    entries: dict[tuple[str, Column], Entry] = {}
+    by_category: dict[tuple[str, Column, str], CategoryEntry] = {}
+    optimism: dict[tuple[str, Column], Summary] = {}
+    for column in columns:
+        base = slots.get((read.baseline, column)) if read.baseline is not None else None
+        for arm in read.arms:
+            key = (arm.name, column)
+            against = None if arm.name == read.baseline else base
+            averaged = measured[column.task]
+            entries[key] = _entry(read, arm, column, averaged, slots[key], against, digests[key], found)
+            for category in read.categories:
+                by_category[arm.name, column, category] = _category_entry(
+                    read.seeds, category, slots[key], against, digests[key]
+                )
+            gap = _optimism(read.seeds, averaged, column, slots[key], digests[key], found)
+            if gap is not None:
+                optimism[key] = gap
+    _adjust(entries, columns)
+    counts = Counter(found[c.digest].status if c.digest in found else "missing" for c in read.cells)
+    return Table(
+        plan=read,
+        columns=columns,
+        entries=MappingProxyType(entries),
+        by_category=MappingProxyType(by_category),
+        counts=MappingProxyType(dict(sorted(counts.items()))),
+        optimism=MappingProxyType(optimism),
+        departures=MappingProxyType(_departures(read, found)),
+        unmeasurable=MappingProxyType(unmeasurable),
+        selected_on_test=read.selection == "best_on_test" or any(row.selected_on_test for row in found.values()),
+    )
+
+
+def _unmeasurable(plan: Plan, found: Mapping[str, Row], task: str) -> dict[str, str]:
+    """Categories of which every cell of `task` is unavailable, with the reason; none if that were all of them."""
+    reasons = {}
+    for category in plan.categories:
+        rows = [found.get(c.digest) for c in plan.cells if c.task == task and c.category == category]
+        if rows and all(row is not None and row.status == "unavailable" for row in rows):
+            reasons[category] = _first_line(rows[0].reason if rows[0] else None) or "no reason recorded"
+    return reasons if len(reasons) < len(plan.categories) else {}
+
+
+def _scope(measured: Sequence[str], planned: Sequence[str]) -> str:
+    return "" if len(measured) == len(planned) else f"{len(measured)} of {len(planned)} categories"
+
+
+def _slot(digest: str | None, found: Mapping[str, Row], metric: str) -> float | _Gap:
+    if digest is None:
+        return _Gap(kind="not planned", reason="not in the plan")
+    row = found.get(digest)
+    if row is None:
+        return _Gap(kind="missing", reason="not run yet")
+    if row.status != "ok":
+        # planned_rows has checked the status against the four that exist.
+        kind: Kind = "failed" if row.status == "failed" else "pruned" if row.status == "pruned" else "unavailable"
+        return _Gap(kind=kind, reason=_first_line(row.reason) or "no reason recorded")
+    if metric not in row.scores:
+        return _Gap(kind="unavailable", reason=f"{metric} was not recorded")
+    return row.scores[metric]
+
+
+def _first_line(text: str | None, longest: int = 120) -> str:
+    line = (text or "").strip().splitlines()[0] if (text or "").strip() else ""
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def _absence(gaps: Sequence[_Gap], planned: int) -> Missing:
+    """What to print where `gaps` of `planned` cells leave no number."""
+    kinds = Counter(gap.kind for gap in gaps)
+    parts = []
+    for kind in URGENCY:
+        reasons = list(dict.fromkeys(gap.reason for gap in gaps if gap.kind == kind))
+        if reasons:
+            more = f" and {len(reasons) - 2} other reasons" if len(reasons) > 2 else ""
+            parts.append(f"{kinds[kind]} {kind}: {'; '.join(reasons[:2])}{more}")
+    if len(gaps) < planned:
+        return Missing(kind="incomplete", reason=", ".join(parts), count=planned - len(gaps), planned=planned)
+    worst = next(kind for kind in URGENCY if kinds[kind])
+    if len(kinds) == 1:
+        return Missing(kind=worst, reason=parts[0].split(": ", 1)[1], count=len(gaps), planned=planned)
+    if worst == "unavailable":
+        # "unavailable" prints its reason instead of a count, which would hide the cells that may still come.
+        return Missing(kind="incomplete", reason=", ".join(parts), count=0, planned=planned)
+    return Missing(kind=worst, reason=", ".join(parts), count=kinds[worst], planned=planned)
+
+
+def _split(slots: _Slots) -> tuple[dict[tuple[int, str], float], list[_Gap]]:
+    scores = {place: slot for place, slot in slots.items() if not isinstance(slot, _Gap)}
+    return scores, [slot for slot in slots.values() if isinstance(slot, _Gap)]
+
+
+def _entry(
+    plan: Plan,
+    arm: Arm,
+    column: Column,
+    categories: Sequence[str],
+    slots: _Slots,
+    base: _Slots | None,
+    digests: Mapping[tuple[int, str], str],
+    found: Mapping[str, Row],
+) -> Entry:
+    slots = {place: slot for place, slot in slots.items() if place[1] in categories}
+    scores, gaps = _split(slots)
+    seeds = complete_seeds(scores, plan.seeds, categories)
+    means = seed_means(scores, seeds, categories)
+    value: Summary | Missing = summarize(means) if means else _absence(gaps, len(slots))
+    shortfall = _seed_shortfall(seeds, plan.seeds, gaps, len(slots)) if means else None
+    behind = tuple(digests[seed, category] for seed in seeds for category in categories)
+    effect, effect_shortfall = (None, None) if base is None else _effect(plan.seeds, categories, slots, base)
+    started = [found[digest] for digest in digests.values() if digest in found]
+    return Entry(
+        value=value,
+        shortfall=shortfall,
+        seeds=seeds,
+        seed_means=means,
+        n_categories=len(categories),
+        effect=effect,
+        effect_shortfall=effect_shortfall,
+        published=_published(plan, arm, column, value, shortfall),
+        digests=behind,
+        selected_on_test=any(row.selected_on_test for row in started),
+    )
+
+
+def _seed_shortfall(seeds: Sequence[int], planned: Sequence[int], gaps: Sequence[_Gap], cells: int) -> Missing | None:
+    if len(seeds) == len(planned):
+        return None
+    reason = _absence(gaps, cells).reason
+    return Missing(kind="incomplete", reason=reason, count=len(seeds), planned=len(planned), unit="seeds")
+
+
+def _effect(
+    planned: Sequence[int], categories: Sequence[str], slots: _Slots, base: _Slots
+) -> tuple[Effect | Missing, Missing | None]:
+    arm_scores, arm_gaps = _split(slots)
+    base_scores, base_gaps = _split({place: slot for place, slot in base.items() if place in slots})
+    effect = paired_effect(arm_scores, base_scores, seeds=planned, categories=categories)
+    if effect is None and not complete_seeds(arm_scores, planned, categories):
+        return _absence(arm_gaps, len(slots)), None
+    if effect is not None and effect.summary.n == len(planned):
+        return effect, None
+    sides = (("arm", arm_gaps), ("baseline", base_gaps))
+    shortfall = Missing(
+        kind="incomplete",
+        reason="; ".join(f"{side}: {_absence(gaps, len(slots)).reason}" for side, gaps in sides if gaps),
+        count=0 if effect is None else effect.summary.n,
+        planned=len(planned),
+        unit="paired seeds",
+    )
+    return (shortfall, None) if effect is None else (effect, shortfall)
+
+
+def _published(
+    plan: Plan, arm: Arm, column: Column, value: Summary | Missing, shortfall: Missing | None
+) -> tuple[PublishedValue, ...]:
+    baseline = next((other for other in plan.arms if other.name == plan.baseline), None)
+    shown = []
+    for number in _published_numbers(plan, arm, column):
+        effect = None
+        if baseline is not None and baseline.name != arm.name:
+            theirs = [n for n in _published_numbers(plan, baseline, column) if n.dataset == number.dataset]
+            effect = (number.value - theirs[0].value) / 100 if theirs else None
+        shown.append(
+            PublishedValue(
+                dataset=number.dataset,
+                shots=number.shots,
+                value=number.value / 100,
+                std=None if number.std is None else number.std / 100,
+                effect=effect,
+                verdict=_verdict(plan, column, value, shortfall, number.value / 100),
+            )
+        )
+    return tuple(shown)
+
+
+def _published_numbers(plan: Plan, arm: Arm, column: Column) -> list[PublishedNumber]:
+    """The paper's numbers for an arm: at the column's shots, else those printed without support images."""
+    if arm.published is None:
+        return []
+    matching = [
+        number
+        for number in plan.published
+        if number.factors == arm.published
+        and number.metric == column.metric
+        and plan.published_dataset in (None, number.dataset)
+    ]
+    exact = [number for number in matching if number.shots in (column.shots, None)]
+    return exact or [number for number in matching if number.shots == 0]
+
+
+def _verdict(
+    plan: Plan, column: Column, value: Summary | Missing, shortfall: Missing | None, published: float
+) -> Verdict:
+    if not plan.comparable:
+        return "not comparable"
+    if isinstance(value, Missing) or shortfall is not None or column.scope:
+        return "incomplete"
+    if value.interval is None:
+        return "no interval"
+    low, high = value.interval
+    return "inside our interval" if low <= published <= high else "above" if low > published else "below"
+
+
+def _category_entry(
+    seeds: Sequence[int], category: str, slots: _Slots, base: _Slots | None, digests: Mapping[tuple[int, str], str]
+) -> CategoryEntry:
+    mine = {(seed, category): slots[seed, category] for seed in seeds}
+    scores, gaps = _split(mine)
+    there = complete_seeds(scores, seeds, (category,))
+    value: Summary | Missing = (
+        summarize(seed_means(scores, there, (category,))) if there else _absence(gaps, len(seeds))
+    )
+    delta: Summary | Missing | None = None
+    if base is not None:
+        theirs, base_gaps = _split({(seed, category): base[seed, category] for seed in seeds})
+        effect = paired_effect(scores, theirs, seeds=seeds, categories=(category,))
+        delta = effect.summary if effect is not None else _absence(base_gaps if scores else gaps, len(seeds))
+    return CategoryEntry(
+        value=value,
+        shortfall=_seed_shortfall(there, seeds, gaps, len(seeds)) if there else None,
+        delta=delta,
+        digests=tuple(digests[seed, category] for seed in there),
+    )
+
+
+def _optimism(
+    planned: Sequence[int],
+    categories: Sequence[str],
+    column: Column,
+    slots: _Slots,
+    digests: Mapping[tuple[int, str], str],
+    found: Mapping[str, Row],
+) -> Summary | None:
+    """Reported score minus the last epoch's, from the curves of cells selected on the test set; None without them."""
+    scores, _ = _split(slots)
+    gaps = {}
+    for place, score in scores.items():
+        row = found[digests[place]]
+        curve = row.curve.get(column.metric)
+        if row.selected_on_test and curve:
+            gaps[place] = score - float(curve[-1])
+    seeds = complete_seeds(gaps, planned, categories)
+    return summarize(seed_means(gaps, seeds, categories)) if seeds else None
+
+
+def _adjust(entries: dict[tuple[str, Column], Entry], columns: Iterable[Column]) -> None:
+    """Fill in Holm's p: one family per metric of the table, over its arms and shots."""
+    for metric in dict.fromkeys(column.metric for column in columns):
+        tested = [
+            (key, entry.effect)
+            for key, entry in entries.items()
+            if key[1].metric == metric and isinstance(entry.effect, Effect)
+        ]
+        adjusted = holm([effect.p for _, effect in tested])
+        family = sum(p is not None for p in adjusted)
+        for (key, effect), p_holm in zip(tested, adjusted, strict=True):
+            entries[key] = replace(entries[key], effect=replace(effect, p_holm=p_holm, family=family))
+
+
+def _departures(plan: Plan, found: Mapping[str, Row]) -> dict[str, tuple[str, ...]]:
+    """Departures from the paper's protocol that some cell of each arm had in force."""
+    seen: dict[str, set[str]] = {arm.name: set() for arm in plan.arms}
+    for cell in plan.cells:
+        if cell.digest in found:
+            seen[cell.arm].update(found[cell.digest].departures)
+    return {name: tuple(sorted(marks, key=lambda mark: (len(mark), mark))) for name, marks in seen.items()}
