@@ -9,12 +9,13 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ablations.catalogue import CATALOGUE, DEFAULT
 from promptad.cache import DEFAULT_CAP, FeatureCache, default_root
-from promptad.config import PromptADConfig, field_names
-from promptad.protocol import PROTOCOLS, protocol_config
+from promptad.config import field_names
+from promptad.protocol import PROTOCOLS
+from study.arguments import UsageError, base_config, texts_by_category, whole_numbers
 from study.ledger import Ledger
 from study.progress import Progress, duration
 from study.row import Row
@@ -37,10 +38,6 @@ examples:
   run.py status                            how far a study is, from any terminal
   run.py report                            write the report again from the rows
 """
-
-
-class UsageError(ValueError):
-    """A command line that contradicts itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,6 +126,9 @@ def _add_request(verb: argparse.ArgumentParser) -> None:
         help=f"change the base config; fields: {', '.join(field_names())}",
     )
     verb.add_argument("--support", default=None, metavar="FILE", help="JSON file: category to list of support images")
+    verb.add_argument(
+        "--suffixes", default=None, metavar="FILE", help="JSON file: category to its own anomaly suffixes, with {}"
+    )
     verb.add_argument("--skip-bad", action="store_true", help="leave unreadable images out and list them in the report")
 
 
@@ -155,63 +155,14 @@ def _request(options: argparse.Namespace) -> StudyRequest:
         ablations=tuple(CATALOGUE[name] for name in dict.fromkeys(options.names or DEFAULT)),
         backbone=options.backbone,
         source=parse_source(options.data),
-        base=_base_config(options.protocol, options.overrides),
+        base=base_config(options.protocol, options.overrides),
         seeds=options.seeds,
         categories=None if options.categories is None else tuple(options.categories.split(",")),
-        shots=None if options.shots is None else _whole_numbers("--shots", options.shots),
-        support=None if options.support is None else _support_list(Path(options.support)),
+        shots=None if options.shots is None else whole_numbers("--shots", options.shots),
+        support=texts_by_category("--support", options.support),
+        suffixes=texts_by_category("--suffixes", options.suffixes),
         skip_bad=options.skip_bad,
     )
-
-
-def _base_config(protocol: str, overrides: Sequence[str]) -> PromptADConfig:
-    changes: dict[str, Any] = {}
-    for override in overrides:
-        name, separator, text = override.partition("=")
-        if not separator:
-            raise UsageError(f"--set must be FIELD=VALUE, but got {override!r}")
-        changes[name] = _value(name, text)
-    return protocol_config(protocol).with_changes(changes)
-
-
-def _value(name: str, text: str) -> Any:
-    """A config value from plain text: a number, true, false, none, or a comma-separated tuple of numbers."""
-    if name == "memory_layers" and text != "none":
-        return _whole_numbers("--set memory_layers", text)
-    if name == "own_suffixes":
-        raise UsageError("own_suffixes hold spaces, which some shells and clusters lose: set them in an ablation file")
-    words = {"true": True, "false": False, "none": None}
-    if text in words:
-        return words[text]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _whole_numbers(option: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"{option} must be whole numbers with commas, like 1,2,4, but got {text!r}") from None
-
-
-def _support_list(path: Path) -> dict[str, tuple[str, ...]]:
-    try:
-        values = json.loads(path.read_text())
-    except OSError as error:
-        raise UsageError(f"--support file {path} cannot be read: {error}") from error
-    except json.JSONDecodeError as error:
-        raise UsageError(f"--support file {path} must be JSON, but is not: {error}") from error
-    if not isinstance(values, dict) or not all(
-        isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in values.values()
-    ):
-        raise UsageError(
-            f'--support file {path} must map categories to image names, like {{"screw": ["train/good/000.png"]}}}}'
-        )
-    return {category: tuple(names) for category, names in values.items()}
 
 
 def _planned(options: argparse.Namespace, ledger: Ledger) -> tuple[StudyPlan, dict[str, Row]]:

@@ -43,6 +43,10 @@ class CellSource(Protocol):
         """Report an error; None if the cell will be tried again."""
         ...
 
+    def fail_group(self, group: int, reason: str) -> list[Finished]:
+        """Report that a group cannot even begin: all its waiting cells become failed rows."""
+        ...
+
 
 class Dispatcher:
     """The only writer of rows. Knows of every cell whether it is waiting, tried, or done."""
@@ -87,11 +91,19 @@ class Dispatcher:
         if self._begun[digest] < ATTEMPTS:
             self._waiting[group].append(cell)
             return None
-        return self._store(Row(cell=cell, status="failed", reason=reason, provenance={"attempts": ATTEMPTS}))
+        return self._store(self._failed(cell, reason))
+
+    def fail_group(self, group: int, reason: str) -> list[Finished]:
+        """Write failed rows for every cell of the group that has none yet."""
+        waiting, self._waiting[group] = list(self._waiting[group]), deque()
+        return [self._store(self._failed(cell, reason)) for cell in waiting]
 
     def unfinished(self) -> list[Cell]:
         """Cells that have no row after all workers stopped."""
         return [*self._in_flight.values(), *(cell for waiting in self._waiting for cell in waiting)]
+
+    def _failed(self, cell: Cell, reason: str) -> Row:
+        return Row(cell=cell, status="failed", reason=reason, provenance={"attempts": self._begun[cell.digest]})
 
     def _store(self, row: Row) -> Finished:
         self._forget(row.cell)
@@ -106,6 +118,15 @@ class Dispatcher:
 
     def _forget(self, cell: Cell) -> None:
         self._in_flight = {group: other for group, other in self._in_flight.items() if other.digest != cell.digest}
+
+
+def begin_group(bench: Workbench, source: CellSource, number: int, group: Group) -> list[Finished]:
+    """Prepare for a group; if that fails (weights, memory), its cells become failed rows, which are returned."""
+    try:
+        bench.start_group(group.cells, group.category)
+    except Exception as error:
+        return source.fail_group(number, f"{type(error).__name__}: {error}")
+    return []
 
 
 def run_next(bench: Workbench, source: CellSource, group: int) -> tuple[bool, Finished | None]:
@@ -125,7 +146,8 @@ def run_serially(
 ) -> None:
     """Run every cell in this process, in order: the specification of what the Ray executor does."""
     for number, group in enumerate(groups):
-        bench.start_group(group.cells, group.category)
+        for failed in begin_group(bench, dispatcher, number, group):
+            on_finished(failed)
         more = True
         while more:
             more, finished = run_next(bench, dispatcher, number)

@@ -16,7 +16,7 @@ from ablations.spec import Ablation
 from promptad.backbones import available_blocks, default_memory_layers, is_resnet, parse_backbone, weights_digest
 from promptad.config import PromptADConfig, Task, canonical
 from promptad.datasets import Category, DatasetError, named_support
-from promptad.protocol import protocol_name
+from promptad.protocol import protocol_config, protocol_name
 from study.cell import Cell
 from study.sources import DataSource, chosen_categories
 
@@ -30,7 +30,11 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRequest:
-    """What a user asks for. ``shots`` None: each ablation's own. ``support``: fixed support images by category."""
+    """What a user asks for.
+
+    ``shots`` None: each ablation's own. ``support``: fixed support images by category. ``suffixes``: the user's own
+    manual anomaly suffixes by category, in place of the category's.
+    """
 
     ablations: tuple[Ablation, ...]
     backbone: str
@@ -40,6 +44,7 @@ class StudyRequest:
     categories: tuple[str, ...] | None = None
     shots: tuple[int, ...] | None = None
     support: Mapping[str, tuple[str, ...]] | None = None
+    suffixes: Mapping[str, tuple[str, ...]] | None = None
     skip_bad: bool = False
 
 
@@ -105,7 +110,7 @@ def plan_study(request: StudyRequest) -> StudyPlan:
                         for seed in range(request.seeds):
                             cell = Cell(
                                 method="promptad",
-                                config=resolved(config, task, request.backbone),
+                                config=resolved(_with_suffixes(config, category, request), task, request.backbone),
                                 backbone=request.backbone,
                                 architecture=backbone.architecture,
                                 weights=weights,
@@ -148,6 +153,11 @@ def resolved(config: PromptADConfig, task: Task, backbone: str) -> PromptADConfi
     return dataclasses.replace(reduced, memory_layers=default_memory_layers(parse_backbone(backbone)))
 
 
+def _with_suffixes(config: PromptADConfig, category: str, request: StudyRequest) -> PromptADConfig:
+    own = (request.suffixes or {}).get(category)
+    return config if own is None else config.with_changes({"own_suffixes": own})
+
+
 def _open(request: StudyRequest) -> dict[str, tuple[Category, str]]:
     opened: dict[str, tuple[Category, str]] = {}
     problems = []
@@ -156,6 +166,11 @@ def _open(request: StudyRequest) -> dict[str, tuple[Category, str]]:
             opened[name] = request.source.checked(name, skip_bad=request.skip_bad)
         except DatasetError as error:
             problems.append(str(error))
+    problems += [
+        f"the suffix list names {name}, which is no category of this study"
+        for name in request.suffixes or {}
+        if name not in opened
+    ]
     for name, support in (request.support or {}).items():
         if name not in opened:
             problems.append(f"the support list names {name}, which is no category of this study")
@@ -205,8 +220,9 @@ def _document_name(ablation: Ablation, request: StudyRequest) -> str:
     parts = [ablation.name, str(name.architecture), *([] if name.is_tiny else [name.label]), request.source.name]
     protocol = protocol_name(request.base)
     parts += [] if protocol == "paper" else [protocol if protocol == "reference" else "altered"]
-    if request.base != PromptADConfig() and protocol != "reference":
-        text = json.dumps(request.base.as_dict(), sort_keys=True)
+    alterations = [request.base.as_dict(), request.support, request.suffixes]
+    if alterations != [protocol_config(protocol if protocol == "reference" else "paper").as_dict(), None, None]:
+        text = json.dumps(alterations, sort_keys=True)
         parts.append(hashlib.blake2b(text.encode(), digest_size=3).hexdigest())
     return "-".join(re.sub(r"[^A-Za-z0-9.+]+", "_", part) for part in parts)
 
@@ -228,7 +244,7 @@ def _document(
         "ablation": ablation.name,
         "title": ablation.title,
         "question": ablation.question,
-        "method_note": ablation.note,
+        "method_note": " ".join([ablation.note, *_user_notes(request)]).strip(),
         "baseline": ablation.baseline,
         "backbone": request.backbone,
         "weights_label": name.label,
@@ -272,6 +288,16 @@ def _document(
             for image, why in data.left_out
         ],
     }
+
+
+def _user_notes(request: StudyRequest) -> list[str]:
+    """What the user set by category, in sentences for the report."""
+    notes = []
+    if request.suffixes:
+        notes.append(f"The user's own anomaly suffixes are used for {', '.join(sorted(request.suffixes))}.")
+    if request.support:
+        notes.append(f"The user named the support images of {', '.join(sorted(request.support))}.")
+    return notes
 
 
 _FULL_SETS = {"mvtec": (15, 1725), "visa": (12, 2162)}

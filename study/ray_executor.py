@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from promptad.cache import FeatureCache
 from study.cell import Cell
-from study.dispatch import Dispatcher, Finished, run_next
+from study.dispatch import Dispatcher, Finished, begin_group, run_next
 from study.ledger import Ledger
 from study.plan import Group
 from study.workbench import Outcome, Workbench, pick_device
@@ -107,6 +107,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
     ) -> None:
         """Open the workbench, which outlives this group, and prepare the first group."""
         self._groups, self._source = groups, _RemoteSource(dispatcher)
+        self._news: list[Finished] = []
         feature_cache = FeatureCache(Path(cache[0]), cap=cache[1])
         self._bench = Workbench(cache=feature_cache, device=pick_device(resources.gpus), threads=resources.cpus)
         self._start(config["group"])
@@ -119,7 +120,8 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """Run the next cell of the group."""
         more, finished = run_next(self._bench, self._source, self._group)
-        return {"done": not more, "finished": None if finished is None else dataclasses.asdict(finished)}
+        news, self._news = self._news + ([] if finished is None else [finished]), []
+        return {"done": not more, "finished": [dataclasses.asdict(each) for each in news]}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: what matters is in the ledger."""
@@ -129,7 +131,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
 
     def _start(self, group: int) -> None:
         self._group = group
-        self._bench.start_group(self._groups[group].cells, self._groups[group].category)
+        self._news = begin_group(self._bench, self._source, group, self._groups[group])
 
 
 class _RemoteSource:
@@ -150,6 +152,10 @@ class _RemoteSource:
         finished: Finished | None = ray.get(self._dispatcher.fail.remote(group, digest, reason))
         return finished
 
+    def fail_group(self, group: int, reason: str) -> list[Finished]:
+        finished: list[Finished] = ray.get(self._dispatcher.fail_group.remote(group, reason))
+        return finished
+
 
 class _Relay(tune.Callback):  # type: ignore[misc]
     """Passes each finished cell on to whoever shows progress."""
@@ -158,5 +164,5 @@ class _Relay(tune.Callback):  # type: ignore[misc]
         self._on_finished = on_finished
 
     def on_trial_result(self, *_: Any, result: dict[str, Any], **__: Any) -> None:
-        if result.get("finished"):
-            self._on_finished(Finished(**result["finished"]))
+        for finished in result.get("finished", ()):
+            self._on_finished(Finished(**finished))

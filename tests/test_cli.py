@@ -110,7 +110,7 @@ def test_unreadable_images_are_errors_or_left_out_as_asked(tmp_path, capsys):
         (["run", "--set", "lambda=1"], "config has no field lambda"),
         (["run", "--set", "vad"], "--set must be FIELD=VALUE"),
         (["run", "--set", "epochs=ten"], "epochs must be int, but got 'ten'"),
-        (["run", "--set", "own_suffixes=x"], "set them in an ablation file"),
+        (["run", "--set", "own_suffixes=x"], "use --suffixes FILE"),
         (["run", "--shots", "one"], "--shots must be whole numbers"),
         (["run", "--set", "vad=false"], "vad already has this value in the base"),
         (["run", "--cpus-per-trial", "0"], "--cpus-per-trial must be at least 1"),
@@ -124,6 +124,21 @@ def test_a_users_mistake_is_one_line_without_a_traceback(arguments, message, ins
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
+
+
+def test_a_users_suffixes_reach_the_cells(asked, tmp_path, capsys):
+    path = tmp_path / "suffixes.json"
+    path.write_text('{"plate": ["{} with a dark spot"]}')
+    assert main(["run", *asked, "--seeds", "1", "--suffixes", str(path), "--executor", "serial"]) == 0
+    cells = [json.loads(content)["cell"] for content in rows(tmp_path).values()]
+    with_sc = [cell for cell in cells if cell["config"]["sc"]]
+    assert {tuple(cell["config"]["own_suffixes"]) for cell in with_sc} == {("{} with a dark spot",)}
+    path.write_text('{"plate": ["dark spot"], "cup": ["{}"]}')
+    assert main(["plan", *asked, "--suffixes", str(path)]) == USAGE
+    assert "names cup, which is no category" in capsys.readouterr().err
+    path.write_text('{"plate": ["dark spot"]}')
+    assert main(["plan", *asked, "--suffixes", str(path)]) == USAGE
+    assert "each of own_suffixes must hold {} once" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["[1]", '{"plate": []}', '{"plate": "a.png"}', "{"])

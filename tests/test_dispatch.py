@@ -98,6 +98,17 @@ def test_a_cell_that_was_not_asked_for_is_refused(ledger):
     assert ledger.rows() == {}
 
 
+def test_a_group_that_cannot_begin_fails_as_a_whole_and_the_rest_runs(ledger):
+    class NoWeights(Bench):
+        def start_group(self, _, category):
+            if category.name == "plate":
+                raise ValueError("weights differ")
+
+    finished = run(ledger, NoWeights())
+    assert [each.status for each in finished] == ["failed", "failed", "ok"]
+    assert ledger.row(CELLS[0].digest).reason == "ValueError: weights differ"
+
+
 def test_an_empty_group_is_over_at_once(ledger):
     dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=())])
     assert run_next(Bench(), dispatcher, 0) == (False, None)
