@@ -249,9 +249,10 @@ def _create_model(name: BackboneName) -> Any:
 
 
 def _fetch_error(name: BackboneName, error: Exception) -> BackboneError:
+    reason = (str(error).splitlines() or ["no reason given"])[0][:200]
     return BackboneError(
         f"weights {name.source} of {name.architecture} are not on this machine and could not be fetched "
-        f"({type(error).__name__}: {str(error).splitlines()[0][:200]}). Fetch them on a connected machine and pass "
+        f"({type(error).__name__}: {reason}). Fetch them on a connected machine and pass "
         f"{name.architecture}:/path/to/checkpoint, or use the embedded backbone tiny"
     )
 

@@ -68,7 +68,7 @@ class FeatureCache:
         except (SafetensorError, OSError, ValueError):
             intact = False
         if not intact:
-            path.unlink(missing_ok=True)
+            _discard(path)
             return None
         # Another process may have evicted the file meanwhile; the mapping stays valid.
         with contextlib.suppress(OSError):
@@ -78,7 +78,7 @@ class FeatureCache:
     def put(self, key: str, tensor: Tensor) -> None:
         """Store ``tensor`` (on the CPU) under ``key``; then evict if the cache has outgrown its cap.
 
-        A full disk is not an error: the feature is used without being kept.
+        A full disk or a folder that cannot be written is no error: the feature is used without being kept.
         """
         tensor = tensor.detach().contiguous()
         content = save({"feature": tensor}, metadata={"crc32": str(_checksum(tensor))})
@@ -89,7 +89,7 @@ class FeatureCache:
             partial.write_bytes(content)
             partial.replace(path)
         except OSError:
-            partial.unlink(missing_ok=True)
+            _discard(partial)
             return
         self._written += len(content)
         # Looking at every file is slow, so it is done once per 1/64 of the cap.
@@ -123,6 +123,12 @@ class FeatureCache:
 
     def _path(self, key: str) -> Path:
         return self._root / key[:2] / f"{key}.safetensors"
+
+
+def _discard(path: Path) -> None:
+    # In a folder that cannot be written (a file in its place, another user's) nothing can be removed either.
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _checksum(tensor: Tensor) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -109,6 +110,10 @@ class PromptADConfig:
         problems = list(_type_problems(self)) or list(_domain_problems(self))
         if problems:
             raise ConfigError("; ".join(problems))
+        # 4 and 4.0 are one value, but two texts: a cell's digest is taken from its JSON.
+        for name, hint in _field_types().items():
+            if hint is float:
+                object.__setattr__(self, name, float(getattr(self, name)))
 
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
         """This config with named fields changed.
@@ -183,10 +188,16 @@ def canonical(config: PromptADConfig, task: Task) -> PromptADConfig:
 
 
 def _type_problems(config: PromptADConfig) -> typing.Iterator[str]:
-    for name, hint in typing.get_type_hints(PromptADConfig).items():
+    for name, hint in _field_types().items():
         value = getattr(config, name)
         if not _fits(value, hint):
             yield f"{name} must be {_spelled(hint)}, but got {value!r}"
+
+
+@functools.cache
+def _field_types() -> dict[str, Any]:
+    # Evaluating the annotations takes a millisecond, and a plan makes thousands of configs.
+    return typing.get_type_hints(PromptADConfig)
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -229,5 +240,5 @@ def _domain_problems(config: PromptADConfig) -> typing.Iterator[str]:
     if layers is not None and (not layers or len(set(layers)) < len(layers) or min(layers) < 1):
         yield f"memory_layers must be different blocks counted from 1, but got {layers}"
     for suffix in config.own_suffixes or ():
-        if suffix.count("{}") != 1:
-            yield f"each of own_suffixes must hold {{}} once for the object's name, but got {suffix!r}"
+        if suffix.count("{}") != 1 or set("{}") & set(suffix.replace("{}", "")):
+            yield f"each of own_suffixes must hold {{}} once for the object's name, no other brace, but got {suffix!r}"

@@ -77,11 +77,7 @@ class Detector:
             raise DetectorError(
                 f"selection must be last, but is {config.selection}: a detector has no test labels to pick an epoch by"
             )
-        if backbone.precision != config.precision:
-            raise DetectorError(
-                f"backbone and config must have one precision, but have {backbone.precision} and {config.precision}: "
-                f"load_backbone(..., precision={config.precision!r})"
-            )
+        _check_precision(backbone, config)
         paths = [Path(image) for image in images]
         preprocessing = _preprocessing(backbone, config, "rgb")
         inputs = (
@@ -135,7 +131,8 @@ class Detector:
         """Read what ``save`` wrote; ``backbone`` spares loading it again.
 
         Raises:
-            DetectorError: not such a file, or a backbone with other weights than those it was fitted on.
+            DetectorError: not such a file, or a backbone with other weights or another precision than those it was
+                fitted on.
         """
         try:
             with safe_open(path, framework="pt") as file:
@@ -153,6 +150,7 @@ class Detector:
                 f"detector {path} was fitted on weights {description['weights']} of {description['backbone']}, but the "
                 f"backbone has {backbone.weights}: load the same checkpoint"
             )
+        _check_precision(backbone, config)
         restored = {}
         for task in get_args(Task):
             own = {name.removeprefix(f"{task}/"): value for name, value in tensors.items() if name.startswith(task)}
@@ -168,6 +166,14 @@ class Detector:
 
 def _views(config: PromptADConfig, backbone: Backbone) -> frozenset[str]:
     return PromptAD().views(config, "image", backbone) | PromptAD().views(config, "pixel", backbone)
+
+
+def _check_precision(backbone: Backbone, config: PromptADConfig) -> None:
+    if backbone.precision != config.precision:
+        raise DetectorError(
+            f"backbone and config must have one precision, but have {backbone.precision} and {config.precision}: "
+            f"load_backbone(..., precision={config.precision!r})"
+        )
 
 
 def _preprocessing(backbone: Backbone, config: PromptADConfig, channels: Channels) -> Preprocessing:

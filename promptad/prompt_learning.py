@@ -95,7 +95,7 @@ class PromptTraining:
         self.prefixes = tokens.prefixes.detach().to(device, dtype, copy=True).requires_grad_()
         self.suffixes = tokens.suffixes.detach().to(device, dtype, copy=True).requires_grad_()
         self.layers: Tensor | None = None
-        self._tree = build_tree(
+        self.tree = build_tree(
             prompts.all,
             prefix_shape=(self.prefixes.shape[0], self.prefixes.shape[1]),
             suffix_shape=(self.suffixes.shape[0], self.suffixes.shape[1]),
@@ -131,7 +131,7 @@ class PromptTraining:
 
     def text_features(self) -> tuple[Tensor, Tensor, Tensor]:
         """Normal, manual and learnable anomaly features, each prompt x embed, not normalised."""
-        features = encode_tree(self._backbone.text, self._tree, self.prefixes, self.suffixes)
+        features = encode_tree(self._backbone.text, self.tree, self.prefixes, self.suffixes)
         sizes = [len(self._prompts.normal), len(self._prompts.manual), len(self._prompts.learnable)]
         normal, manual, learnable = features.split(sizes)
         return normal, manual, learnable

@@ -33,6 +33,10 @@ GPU_SHARE = 0.25
 """Share of a GPU that a trial gets where there are GPUs and the user asks for no other share."""
 
 
+class ResourceError(ValueError):
+    """A trial that asks for more than the cluster has."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResources:
     """What one trial gets: CPUs (also its torch threads) and a share of a GPU."""
@@ -50,10 +54,15 @@ def run_on_ray(
     cache_root: Path,
     cache_cap: int,
     on_finished: Callable[[Finished], None],
+    trial: type[GroupTrial] | None = None,
 ) -> list[Cell]:
     """Run every cell of ``groups``; returns those that got no row because their workers kept dying.
 
     ``cpus`` and ``gpus`` are per trial; ``gpus`` None: a quarter of a GPU if the cluster has any, else none.
+    ``trial`` stands in for ``GroupTrial`` (benchmarks).
+
+    Raises:
+        ResourceError: no trial would ever fit the cluster.
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
@@ -62,6 +71,7 @@ def run_on_ray(
     if gpus is None:
         gpus = GPU_SHARE if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
     resources = TrialResources(cpus=cpus, gpus=gpus)
+    _check(resources)
     beside_driver = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     dispatcher = (
         ray.remote(Dispatcher).options(num_cpus=0, scheduling_strategy=beside_driver).remote(ledger, list(groups))
@@ -70,7 +80,7 @@ def run_on_ray(
         tuner = tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(
-                    GroupTrial,
+                    trial or GroupTrial,
                     groups=list(groups),
                     dispatcher=dispatcher,
                     resources=resources,
@@ -94,8 +104,21 @@ def run_on_ray(
     return unfinished
 
 
+def _check(resources: TrialResources) -> None:
+    """Find out now what Tune would wait for forever."""
+    available = ray.cluster_resources()
+    for kind, option, wanted in (("CPU", "cpus", resources.cpus), ("GPU", "gpus", resources.gpus)):
+        if wanted > available.get(kind, 0):
+            raise ResourceError(
+                f"a trial must fit the cluster, but --{option}-per-trial {wanted:g} is more than its "
+                f"{available.get(kind, 0):g} {kind}s: ask for less, or add nodes"
+            )
+
+
 class GroupTrial(tune.Trainable):  # type: ignore[misc]
     """One group of cells; each step is one cell."""
+
+    bench: type[Workbench] = Workbench
 
     def setup(
         self,
@@ -109,7 +132,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         self._groups, self._source = groups, _RemoteSource(dispatcher)
         self._news: list[Finished] = []
         feature_cache = FeatureCache(Path(cache[0]), cap=cache[1])
-        self._bench = Workbench(cache=feature_cache, device=pick_device(resources.gpus), threads=resources.cpus)
+        self._bench = self.bench(cache=feature_cache, device=pick_device(resources.gpus), threads=resources.cpus)
         self._start(config["group"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -62,6 +62,15 @@ def test_a_killed_worker_loses_nothing(serial, inspection_root, tmp_path):
     assert finished_rows(tmp_path) == finished_rows(serial)
 
 
+def test_a_trial_that_fits_no_node_is_an_error_and_does_not_wait(inspection_root, tmp_path):
+    done = subprocess.run(
+        study(tmp_path, inspection_root, "--cpus-per-trial", "1000"), capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert "error: a trial must fit the cluster, but --cpus-per-trial 1000 is more than" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_interrupted_study_goes_on_where_it_stopped(serial, inspection_root, tmp_path):
     process = subprocess.Popen(
         study(tmp_path, inspection_root, "--executor", "serial"), stderr=subprocess.PIPE, text=True

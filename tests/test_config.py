@@ -1,0 +1,356 @@
+"""The config's domain, its JSON form, and that fields declared inert are inert."""
+
+import dataclasses
+import functools
+import json
+
+import numpy as np
+import pytest
+import torch
+from small_models import image_files, small_backbone
+
+from promptad.config import ConfigError, PromptADConfig, canonical, field_names
+from promptad.features import extract_features, file_inputs
+from promptad.images import Preprocessing
+from promptad.maps import finished_maps
+from promptad.methods.promptad import PromptAD
+from promptad.support import view_inputs
+
+DOMAIN_ERRORS = [
+    ({"n_normal_prompts_image": 0}, "n_normal_prompts_image must be at least 1, but got 0"),
+    ({"n_normal_prompts_pixel": -1}, "n_normal_prompts_pixel must be at least 1, but got -1"),
+    ({"n_anomaly_suffixes": 0}, "n_anomaly_suffixes must be at least 1, but got 0"),
+    ({"map_size": 0}, "map_size must be at least 1, but got 0"),
+    ({"n_normal_tokens": 0}, "n_normal_tokens must be between 1 and 32, but got 0"),
+    ({"n_normal_tokens": 33}, "n_normal_tokens must be between 1 and 32, but got 33"),
+    ({"n_anomaly_tokens": 0}, "n_anomaly_tokens must be between 1 and 32, but got 0"),
+    ({"n_anomaly_tokens": 33}, "n_anomaly_tokens must be between 1 and 32, but got 33"),
+    ({"align_weight": -0.1}, "align_weight must be finite and not negative, but got -0.1"),
+    ({"align_weight": float("nan")}, "align_weight must be finite and not negative, but got nan"),
+    ({"weight_decay": float("inf")}, "weight_decay must be finite and not negative, but got inf"),
+    ({"map_smoothing": -1.0}, "map_smoothing must be finite and not negative, but got -1.0"),
+    ({"initial_deviation": -1.0}, "initial_deviation must be finite and not negative, but got -1.0"),
+    ({"epochs": -1}, "epochs must be finite and not negative, but got -1"),
+    ({"learning_rate": 0.0}, "learning_rate must be positive, but got 0.0"),
+    ({"learning_rate": float("nan")}, "learning_rate must be positive, but got nan"),
+    ({"learning_rate": float("inf")}, "learning_rate must be positive, but got inf"),
+    ({"momentum": 1.0}, "momentum must be at least 0 and below 1, but got 1.0"),
+    ({"momentum": -0.1}, "momentum must be at least 0 and below 1, but got -0.1"),
+    ({"maps": False, "laps": False}, "sc needs anomaly prompts: set maps or laps, or set sc to false"),
+    ({"memory_layers": ()}, r"memory_layers must be different blocks counted from 1, but got \(\)"),
+    ({"memory_layers": (3, 3)}, r"memory_layers must be different blocks counted from 1, but got \(3, 3\)"),
+    ({"memory_layers": (0, 3)}, r"memory_layers must be different blocks counted from 1, but got \(0, 3\)"),
+    ({"own_suffixes": ("scratched",)}, "own_suffixes must hold {} once for the object's name.*'scratched'"),
+    ({"own_suffixes": ("{} and {}",)}, "own_suffixes must hold {} once for the object's name.*'{} and {}'"),
+    ({"own_suffixes": ("{} with {x}",)}, "own_suffixes must hold {} once for the object's name.*'{} with {x}'"),
+    ({"own_suffixes": ("{} with }",)}, "own_suffixes must hold {} once for the object's name.*'{} with }'"),
+]
+
+TYPE_ERRORS = [
+    ({"sc": 1}, "sc must be bool, but got 1"),
+    ({"epochs": 1.5}, "epochs must be int, but got 1.5"),
+    ({"epochs": True}, "epochs must be int, but got True"),
+    ({"learning_rate": "0.1"}, "learning_rate must be float, but got '0.1'"),
+    ({"momentum": False}, "momentum must be float, but got False"),
+    ({"transformation": "surgery"}, "transformation must be one of clip, maskclip, vv, linear, but got 'surgery'"),
+    ({"memory_layers": [2, 3]}, r"memory_layers must be .*, but got \[2, 3\]"),
+    ({"memory_layers": (2, "3")}, r"memory_layers must be .*, but got \(2, '3'\)"),
+    ({"own_suffixes": "{} with scratch"}, "own_suffixes must be .*, but got '{} with scratch'"),
+    ({"map_size": None}, "map_size must be int, but got None"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), DOMAIN_ERRORS + TYPE_ERRORS)
+def test_every_field_is_checked(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        PromptADConfig(**changes)
+
+
+def test_limits_of_the_domain_are_inside():
+    PromptADConfig(n_normal_tokens=32, n_anomaly_tokens=32, align_weight=0, weight_decay=0, epochs=0, momentum=0)
+    PromptADConfig(sc=False, maps=False, laps=False, memory_layers=(1,), own_suffixes=(), initial_deviation=0)
+
+
+@pytest.mark.parametrize("name", [name for name, hint in PromptADConfig.__annotations__.items() if "Literal" in hint])
+def test_choices_are_closed(name):
+    with pytest.raises(ConfigError, match=f"{name} must be one of .*, but got 'other'"):
+        PromptADConfig(**{name: "other"})
+
+
+def test_all_problems_are_reported_at_once():
+    with pytest.raises(ConfigError) as caught:
+        PromptADConfig(epochs=-1, momentum=2.0, learning_rate=-1.0, memory_layers=(0,))
+    assert [problem.split()[0] for problem in str(caught.value).split("; ")] == [
+        "epochs",
+        "learning_rate",
+        "momentum",
+        "memory_layers",
+    ]
+    with pytest.raises(ConfigError, match=r"sc must be bool, but got 1; .*; epochs must be int, but got '3'"):
+        PromptADConfig(sc=1, transformation="x", epochs="3")
+
+
+def test_unknown_fields_are_named():
+    with pytest.raises(ConfigError, match=r"config has no field depth, epoch; its fields are sc, eam, .*memory_tap"):
+        PromptADConfig().with_changes({"epochs": 3, "epoch": 3, "depth": 1})
+    with pytest.raises(ConfigError, match="config has no field epoch;"):
+        PromptADConfig.from_dict({"epoch": 3})
+
+
+def test_with_changes_changes_these_fields_only_and_checks_them():
+    config = PromptADConfig(vad=False).with_changes({"epochs": 7})
+    assert config == PromptADConfig(vad=False, epochs=7)
+    with pytest.raises(ConfigError, match="epochs must be finite and not negative, but got -1"):
+        config.with_changes({"epochs": -1})
+
+
+def test_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PromptADConfig().epochs = 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"memory_layers": (2, 3), "own_suffixes": ("{} with rust",), "sc": False}, {"own_suffixes": ()}],
+)
+def test_json_round_trip(changes):
+    config = PromptADConfig(**changes)
+    values = json.loads(json.dumps(config.as_dict()))
+    assert list(values) == list(field_names())
+    assert PromptADConfig.from_dict(values) == config
+
+
+def test_missing_fields_of_a_dict_are_defaults():
+    assert PromptADConfig.from_dict({"epochs": 3}) == PromptADConfig(epochs=3)
+
+
+def test_equal_configs_have_equal_json():
+    # A cell's identity is its config's JSON; 4 and 4.0 are one deviation of the Gaussian.
+    whole, real = PromptADConfig(map_smoothing=4, weight_decay=0), PromptADConfig(map_smoothing=4.0, weight_decay=0.0)
+    assert whole == real
+    assert json.dumps(whole.as_dict()) == json.dumps(real.as_dict())
+
+
+def test_number_of_normal_prompts_by_task():
+    config = PromptADConfig(n_normal_prompts_image=3, n_normal_prompts_pixel=2)
+    assert (config.n_normal_prompts("image"), config.n_normal_prompts("pixel")) == (3, 2)
+    joint = config.with_changes({"training": "joint"})
+    assert (joint.n_normal_prompts("image"), joint.n_normal_prompts("pixel")) == (3, 3)
+
+
+# canonical(): what it resets must not matter. A strong setting, so that what matters is seen after two epochs.
+SMALL = PromptADConfig(epochs=2, learning_rate=0.05, initial_deviation=0.5, align_weight=0.5, map_size=40)
+
+ARMS = {
+    "full": {},
+    "several prefixes": {"n_normal_prompts_image": 2, "n_normal_prompts_pixel": 3},
+    "no sc": {"sc": False},
+    "no sc, several prefixes": {"sc": False, "n_normal_prompts_image": 2, "n_normal_prompts_pixel": 2},
+    "no sc, no parts": {"sc": False, "eam": False, "vad": False},
+    "no eam": {"eam": False},
+    "no vad": {"vad": False},
+    "no vad, maximum on the map": {"vad": False, "visual_maximum": "map_size"},
+    "no maps": {"maps": False, "n_normal_prompts_image": 2, "n_normal_prompts_pixel": 2},
+    "no laps": {"laps": False},
+    "joint": {"training": "joint", "n_normal_prompts_image": 2},
+    "joint, one prefix": {"training": "joint", "n_normal_prompts_pixel": 2},
+    "joint, linear": {"training": "joint", "transformation": "linear"},
+    "linear": {"transformation": "linear"},
+    "maximum on the map": {"visual_maximum": "map_size"},
+    "untrained": {"epochs": 0},
+    "untrained, joint, no laps": {"epochs": 0, "training": "joint", "laps": False},
+    "released code": {"margin_distance": "squared_over_second_axis", "pairing": "modulo", "n_normal_prompts_image": 2},
+}
+
+OTHER_VALUES = {
+    "sc": (True, False),
+    "eam": (True, False),
+    "vad": (True, False),
+    "maps": (True, False),
+    "laps": (True, False),
+    "transformation": ("vv", "clip", "maskclip", "linear"),
+    "memory_layers": (None, (3,), (1, 3)),
+    "n_normal_prompts_image": (1, 2, 4),
+    "n_normal_prompts_pixel": (1, 2, 4),
+    "n_normal_tokens": (4, 2),
+    "n_anomaly_suffixes": (4, 1, 3),
+    "n_anomaly_tokens": (1, 2),
+    "align_weight": (0.5, 0.0, 3.0),
+    "learning_rate": (0.05, 0.2),
+    "momentum": (0.9, 0.0),
+    "weight_decay": (0.0005, 0.3),
+    "epochs": (2, 1, 0),
+    "initial_deviation": (0.5, 0.1),
+    "own_suffixes": (None, (), ("{} with rust",)),
+    "support_views": ("plain", "augmented"),
+    "temperature": ("exponential", "raw_parameter"),
+    "selection": ("last", "best_on_test"),
+    "query_channels": ("rgb", "bgr"),
+    "learnable_suffix_position": ("after_object", "before_object"),
+    "generic_suffixes": ("paper", "reference"),
+    "margin_distance": ("euclidean", "squared_over_second_axis"),
+    "alignment": ("normalised_means", "means_of_normalised"),
+    "pairing": ("all", "modulo"),
+    "precision": ("fp32", "fp16"),
+    "support_draw": ("per_seed", "fixed"),
+    "resize": ("shorter_edge", "squash_via_1024"),
+    "map_size": (40, 24),
+    "map_smoothing": (0.0, 1.5),
+    "visual_maximum": ("patch_grid", "map_size"),
+    "learning_rate_schedule": ("constant", "cosine"),
+    "training": ("per_task", "joint"),
+    "prompt_text": ("bare", "mapped_with_full_stop"),
+    "memory_tap": ("block_output", "after_next_attention"),
+}
+
+
+@pytest.fixture(scope="module")
+def scores(tmp_path_factory):
+    """``scores(config, task)``: what a run from image files to final scores gives; remembered."""
+    backbone = small_backbone()
+    folder = tmp_path_factory.mktemp("images")
+    support, query = image_files(folder / "support", [1, 2]), image_files(folder / "query", range(10, 14))
+
+    @functools.cache
+    def features(views, resize, channels, augmented, is_support):
+        preprocessing = Preprocessing(size=32, resize=resize, channels=channels)
+        paths = support if is_support else query
+        inputs = view_inputs(paths, preprocessing, shift=4) if augmented else file_inputs(paths, preprocessing)
+        return extract_features(backbone, inputs, preprocessing=preprocessing, views=views)
+
+    @functools.cache
+    def run(config, task):
+        views = PromptAD().views(config, task, backbone)
+        seen = features(views, config.resize, "rgb", config.support_views == "augmented", is_support=True)
+        fitted = PromptAD().fit(backbone, seen, config, task=task, category="metal_nut", seed=3)
+        found = fitted.score(features(views, config.resize, config.query_channels, augmented=False, is_support=False))
+        if task == "image":
+            return found.image.numpy()
+        return finished_maps(found.maps, size=config.map_size, smoothing=config.map_smoothing)
+
+    return run
+
+
+def neighbours(config):
+    """``config`` with one field at a time at each of its other values, as far as that is a valid config."""
+    for name, values in OTHER_VALUES.items():
+        for value in values:
+            try:
+                changed = config.with_changes({name: value})
+            except ConfigError:
+                continue
+            if changed != config:
+                yield name, value, changed
+
+
+def test_every_field_has_another_value():
+    assert set(OTHER_VALUES) == set(field_names())
+    assert {name for name, _, _ in neighbours(SMALL)} == set(field_names())
+
+
+@pytest.mark.parametrize("task", ["image", "pixel"])
+@pytest.mark.parametrize("arm", ARMS)
+def test_inert_fields_change_no_bit_of_the_scores(scores, arm, task):
+    config = SMALL.with_changes(ARMS[arm])
+    expected = scores(config, task)
+    assert np.isfinite(expected).all()
+    assert expected.std() > 0
+    np.testing.assert_array_equal(scores(canonical(config, task), task), expected)
+    inert = [each for each in neighbours(config) if canonical(each[2], task) == canonical(config, task)]
+    assert inert
+    for name, value, changed in inert:
+        np.testing.assert_array_equal(scores(changed, task), expected, err_msg=f"{name} = {value}")
+
+
+BRANCH = {"memory_layers", "memory_tap"}
+LAPS = {"n_anomaly_suffixes", "n_anomaly_tokens", "learnable_suffix_position", "pairing"}
+ALIGNMENT = {"align_weight", "alignment"}
+SUFFIXES = {"generic_suffixes", "own_suffixes"}
+OPTIMISER = {"learning_rate", "momentum", "weight_decay", "learning_rate_schedule", "selection"}
+IMAGE = {"n_normal_prompts_pixel", "transformation", "map_size", "map_smoothing"}
+PIXEL = {"n_normal_prompts_image", "visual_maximum"}
+
+
+@pytest.mark.parametrize(
+    ("arm", "task", "expected"),
+    [
+        ("full", "image", IMAGE | {"pairing"}),
+        ("full", "pixel", PIXEL | {"pairing"}),
+        ("several prefixes", "image", IMAGE),
+        ("no sc", "image", IMAGE | LAPS | ALIGNMENT | SUFFIXES | {"maps", "laps"}),
+        ("no sc", "pixel", PIXEL | LAPS | ALIGNMENT | SUFFIXES | {"maps", "laps"}),
+        ("no eam", "pixel", PIXEL | {"pairing", "margin_distance"}),
+        ("no vad", "image", IMAGE | BRANCH | {"pairing", "visual_maximum"}),
+        ("no vad", "pixel", PIXEL | BRANCH | {"pairing"}),
+        ("no maps", "pixel", PIXEL | ALIGNMENT | SUFFIXES),
+        ("no laps", "image", IMAGE | LAPS | ALIGNMENT),
+        ("joint", "image", IMAGE - {"transformation"}),
+        ("joint", "pixel", {"n_normal_prompts_pixel", "visual_maximum"}),
+        ("maximum on the map", "image", (IMAGE - {"map_size"}) | {"pairing"}),
+        ("untrained", "pixel", PIXEL | OPTIMISER | ALIGNMENT | {"pairing", "eam", "margin_distance"}),
+    ],
+)
+def test_fields_that_are_declared_inert(arm, task, expected):
+    # Only these cells are shared between arms: an undeclared one costs a run, so the declaration is pinned too.
+    config = SMALL.with_changes(ARMS[arm])
+    inert = set()
+    for name, _, changed in neighbours(config):
+        if canonical(changed, task) == canonical(config, task):
+            inert.add(name)
+    assert inert == expected
+
+
+def test_canonical_is_idempotent_and_keeps_the_protocol_apart():
+    for arm in ARMS.values():
+        for task in ("image", "pixel"):
+            once = canonical(SMALL.with_changes(arm), task)
+            assert canonical(once, task) == once
+
+
+IMAGE_MATTERS = [
+    ("full", name)
+    for name in sorted(
+        set(field_names()) - IMAGE - {"pairing", "selection", "support_draw", "precision", "training", "momentum"}
+    )
+]
+PIXEL_MATTERS = [
+    ("full", "transformation"),
+    ("full", "n_normal_prompts_pixel"),
+    ("full", "map_size"),
+    ("full", "map_smoothing"),
+    ("full", "training"),
+    ("full", "memory_layers"),
+    ("full", "memory_tap"),
+    ("full", "margin_distance"),
+    ("full", "eam"),
+    ("full", "query_channels"),
+    ("full", "epochs"),
+    ("linear", "learning_rate"),
+]
+MORE = [
+    ("several prefixes", "pairing", "image"),
+    ("maximum on the map", "map_size", "image"),
+    ("joint", "transformation", "image"),
+    ("joint", "n_normal_prompts_image", "pixel"),
+    ("full", "momentum", "image"),
+    ("full", "training", "image"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arm", "name", "task"),
+    [(*each, "image") for each in IMAGE_MATTERS] + [(*each, "pixel") for each in PIXEL_MATTERS] + MORE,
+)
+def test_other_fields_change_the_scores(scores, arm, name, task):
+    config = SMALL.with_changes(ARMS[arm])
+    expected = scores(config, task)
+    changed = [scores(other, task) for field, _, other in neighbours(config) if field == name]
+    assert changed
+    for found in changed:
+        assert found.shape != expected.shape or np.abs(found - expected).max() > 1e-6
+
+
+def test_scores_depend_on_nothing_but_config_and_images(scores):
+    # The oracle of the tests above would be empty if two runs of one config differed, or if it returned stored values.
+    torch.manual_seed(9)
+    np.testing.assert_array_equal(scores.__wrapped__(SMALL, "image"), scores(SMALL, "image"))

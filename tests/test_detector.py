@@ -1,0 +1,195 @@
+"""The detector as a library: fit on files, score files, save and load."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from safetensors import safe_open
+from small_models import image_files, small_backbone
+
+from promptad.backbones import load_backbone
+from promptad.cache import FeatureCache
+from promptad.config import PromptADConfig
+from promptad.datasets import UnreadableImageError
+from promptad.detector import FORMAT, Detector, DetectorError
+from promptad.features import extract_features, file_inputs
+from promptad.images import Preprocessing
+from promptad.maps import finished_maps
+from promptad.methods.promptad import PromptAD
+from promptad.support import view_inputs
+
+CONFIG = PromptADConfig(epochs=2, learning_rate=0.05, initial_deviation=0.5, map_size=40)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return small_backbone()
+
+
+@pytest.fixture(scope="module")
+def support(tmp_path_factory):
+    return image_files(tmp_path_factory.mktemp("support"), [1, 2])
+
+
+@pytest.fixture(scope="module")
+def query(tmp_path_factory):
+    return image_files(tmp_path_factory.mktemp("query"), [10, 11, 12])
+
+
+@pytest.fixture(scope="module")
+def detector(backbone, support):
+    return Detector.fit(backbone, support, category="bottle", config=CONFIG, seed=3)
+
+
+def assert_same(first, second):
+    np.testing.assert_array_equal(first.scores, second.scores)
+    np.testing.assert_array_equal(first.maps, second.maps)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"map_smoothing": 1.5, "map_size": 20},
+        {"query_channels": "bgr", "resize": "squash_via_1024"},
+        {"support_views": "augmented"},
+    ],
+    ids=lambda changes: ",".join(changes) or "default",
+)
+def test_a_detector_is_both_trainings_on_the_same_files(backbone, support, query, changes):
+    config = CONFIG.with_changes(changes)
+    found = Detector.fit(backbone, support, category="bottle", config=config, seed=3).score(query)
+    plain = Preprocessing(size=32, resize=config.resize)
+    asked = Preprocessing(size=32, resize=config.resize, channels=config.query_channels)
+    for task in ("image", "pixel"):
+        views = PromptAD().views(config, task, backbone)
+        augmented = config.support_views == "augmented"
+        inputs = view_inputs(support, plain, shift=4) if augmented else file_inputs(support, plain)
+        seen = extract_features(backbone, inputs, preprocessing=plain, views=views)
+        features = extract_features(backbone, file_inputs(query, asked), preprocessing=asked, views=views)
+        scores = PromptAD().fit(backbone, seen, config, task=task, category="bottle", seed=3).score(features)
+        if task == "image":
+            np.testing.assert_array_equal(found.scores, scores.image.numpy())
+        else:
+            expected = finished_maps(scores.maps, size=config.map_size, smoothing=config.map_smoothing)
+            np.testing.assert_array_equal(found.maps, expected)
+
+
+def test_detection_has_one_score_and_one_map_an_image(detector, query):
+    detection = detector.score(query)
+    assert (detection.scores.shape, detection.maps.shape) == ((3,), (3, 40, 40))
+    assert (detection.scores.dtype, detection.maps.dtype) == (np.float32, np.float32)
+    assert detection.scores.std() > 0
+    reversed_ = detector.score(query[::-1])
+    np.testing.assert_array_equal(reversed_.scores, detection.scores[::-1])
+
+
+def test_fitting_depends_on_seed_and_category_alone(backbone, support, query, detector):
+    torch.manual_seed(99)
+    again = Detector.fit(backbone, [str(path) for path in support], category="bottle", config=CONFIG, seed=3)
+    assert_same(again.score([str(path) for path in query]), detector.score(query))
+    for options in ({"category": "cable", "seed": 3}, {"category": "bottle", "seed": 4}):
+        other = Detector.fit(backbone, support, config=CONFIG, **options)
+        assert not np.array_equal(other.score(query).scores, detector.score(query).scores)
+
+
+def test_a_cache_changes_no_score(detector, query, tmp_path):
+    cache = FeatureCache(tmp_path)
+    first, second = detector.score(query, cache=cache), detector.score(query, cache=cache)
+    assert cache.info().files > 0
+    assert_same(first, detector.score(query))
+    assert_same(second, first)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"transformation": "linear"}, {"vad": False, "own_suffixes": ("{} with rust",)}]
+)
+def test_saved_and_loaded_it_scores_the_same(backbone, support, query, tmp_path, changes):
+    detector = Detector.fit(backbone, support, category="bottle", config=CONFIG.with_changes(changes))
+    detector.save(tmp_path / "bottle.safetensors")
+    loaded = Detector.load(tmp_path / "bottle.safetensors", backbone=backbone)
+    assert (loaded.config, loaded.category) == (detector.config, "bottle")
+    assert_same(loaded.score(query), detector.score(query))
+
+
+def test_load_finds_the_backbone_by_its_name(support, query, tmp_path):
+    fitted = Detector.fit(load_backbone("small-vit:random"), support, category="bottle", config=CONFIG)
+    fitted.save(tmp_path / "bottle.safetensors")
+    assert_same(Detector.load(tmp_path / "bottle.safetensors").score(query), fitted.score(query))
+
+
+def test_half_precision_detector_round_trip(support, query, tmp_path):
+    half, config = small_backbone(precision="fp16"), CONFIG.with_changes({"precision": "fp16"})
+    detector = Detector.fit(half, support, category="bottle", config=config)
+    detector.save(tmp_path / "half.safetensors")
+    assert_same(Detector.load(tmp_path / "half.safetensors", backbone=half).score(query), detector.score(query))
+
+
+def test_a_saved_file_says_what_it_is_and_holds_no_weights(detector, tmp_path):
+    path = tmp_path / "bottle.safetensors"
+    detector.save(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        names = set(file.keys())
+    assert metadata["format"] == FORMAT
+    assert (metadata["backbone"], metadata["weights"]) == ("small-vit:random", "seed-0")
+    assert PromptADConfig.from_dict(json.loads(metadata["config"])) == CONFIG
+    parts = ("prototypes", "memory/block/1", "memory/block/2")
+    assert names == {f"{task}/{part}" for task in ("image", "pixel") for part in parts}
+
+
+def test_without_a_config_it_is_the_papers(backbone, support):
+    assert Detector.fit(backbone, support[:1], category="bottle").config == PromptADConfig()
+
+
+def test_no_images(backbone, detector):
+    with pytest.raises(DetectorError, match="a detector needs at least 1 normal image, but got 0"):
+        Detector.fit(backbone, [], category="bottle")
+    with pytest.raises(DetectorError, match="score needs at least 1 image, but got 0"):
+        detector.score([])
+
+
+def test_an_epoch_cannot_be_picked_without_test_labels(backbone, support):
+    config = CONFIG.with_changes({"selection": "best_on_test"})
+    with pytest.raises(
+        DetectorError, match="selection must be last, but is best_on_test: a detector has no test labels"
+    ):
+        Detector.fit(backbone, support, category="bottle", config=config)
+
+
+def test_backbone_and_config_must_have_one_precision(support, detector, tmp_path):
+    half = small_backbone(precision="fp16")
+    message = r"must have one precision, but have fp16 and fp32: load_backbone\(..., precision='fp32'\)"
+    with pytest.raises(DetectorError, match=message):
+        Detector.fit(half, support, category="bottle", config=CONFIG)
+    detector.save(tmp_path / "bottle.safetensors")
+    with pytest.raises(DetectorError, match=message):
+        Detector.load(tmp_path / "bottle.safetensors", backbone=half)
+
+
+def test_other_weights_are_refused(detector, tmp_path):
+    path = tmp_path / "bottle.safetensors"
+    detector.save(path)
+    message = r"was fitted on weights seed-0 of small-vit:random, but the backbone has seed-1: load the same checkpoint"
+    with pytest.raises(DetectorError, match=message):
+        Detector.load(path, backbone=small_backbone(seed=1))
+
+
+def test_files_that_are_no_detector(tmp_path):
+    missing, noise, other = (tmp_path / name for name in ("missing.safetensors", "noise.safetensors", "o.safetensors"))
+    noise.write_bytes(b"no safetensors at all")
+    safetensors.torch.save_file({"x": torch.zeros(1)}, other)
+    for path in (missing, noise):
+        with pytest.raises(DetectorError, match=rf"detector .*{path.name} cannot be read"):
+            Detector.load(path)
+    with pytest.raises(DetectorError, match=rf"detector .*{other.name} must be of format {FORMAT}, but is None"):
+        Detector.load(other)
+
+
+def test_unreadable_images(backbone, support, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(support[0].read_bytes()[:200])
+    with pytest.raises(UnreadableImageError, match=r"broken\.png"):
+        Detector.fit(backbone, [broken], category="bottle", config=CONFIG)

@@ -1,0 +1,131 @@
+"""Imports point one way: promptad <- ablations <- study, reports beside them; and what needs no torch loads none."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("promptad", "ablations", "study", "reports")
+
+
+def module_name(path, root):
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path, root):
+    """Names of the modules that a file imports anywhere in it, ``from a import b`` as both a and a.b."""
+    module = module_name(path, root).split(".")
+    package = module if path.name == "__init__.py" else module[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            found.add(origin)
+            found.update(f"{origin}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            literal = node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
+            if name in ("import_module", "__import__") and literal:
+                found.add(node.args[0].value)
+    return found
+
+
+def imports_of(package, root=ROOT):
+    """File (relative) -> imported modules, for every file of a package."""
+    files = sorted((root / package).rglob("*.py"))
+    assert files, f"no files in {package}"
+    return {path.relative_to(root).as_posix(): imported(path, root) for path in files}
+
+
+def offences(imports, forbidden):
+    """``file imports module`` for every import of a forbidden package or of something inside it."""
+    return [
+        f"{file} imports {module}"
+        for file, modules in imports.items()
+        for module in sorted(modules)
+        if any(module == name or module.startswith(f"{name}.") for name in forbidden)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("promptad", ("study", "ablations", "reports", "ray", "optuna")),
+        ("ablations", ("study", "reports", "ray", "optuna", "torch", "open_clip")),
+        ("reports", ("study", "ray", "optuna", "torch", "open_clip")),
+    ],
+)
+def test_packages_know_only_what_is_below_them(package, forbidden):
+    assert offences(imports_of(package), forbidden) == []
+
+
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [("ray", {"study/ray_executor.py", "study/search.py"}), ("optuna", {"study/ray_executor.py", "study/search.py"})],
+)
+def test_ray_and_optuna_have_their_rooms(library, homes):
+    found = {offence.split()[0] for package in PACKAGES for offence in offences(imports_of(package), (library,))}
+    assert found <= homes
+
+
+def reaches_torch():
+    """Modules of promptad that load torch, themselves or through other modules of promptad."""
+    imports = {module_name(ROOT / file, ROOT): modules for file, modules in imports_of("promptad").items()}
+    reached = {name for name, modules in imports.items() if "torch" in {module.split(".")[0] for module in modules}}
+    while True:
+        more = {name for name, modules in imports.items() if name not in reached and modules & reached}
+        if not more:
+            return reached
+        reached |= more
+
+
+def test_reports_use_nothing_of_promptad_that_loads_torch():
+    heavy = reaches_torch()
+    assert {"promptad.losses", "promptad.detector", "promptad.cache", "promptad.methods"} <= heavy
+    assert "promptad.config" not in heavy
+    # The package itself imports its modules on first use, so only a name taken from it can load them.
+    lazy = ("promptad.Detector", "promptad.load_backbone")
+    assert offences(imports_of("reports"), (*sorted(heavy - {"promptad"}), *lazy)) == []
+
+
+def test_offences_are_found(tmp_path):
+    package = tmp_path / "sample"
+    package.mkdir()
+    (package / "__init__.py").write_text("from . import inner\n")
+    (package / "inner.py").write_text(
+        "import importlib, rayon\ndef run():\n    from ray import tune\n    importlib.import_module('torch.nn')\n"
+    )
+    imports = imports_of("sample", tmp_path)
+    assert "sample.inner" in imports["sample/__init__.py"]
+    assert offences(imports, ("ray", "torch")) == [
+        "sample/inner.py imports ray",
+        "sample/inner.py imports ray.tune",
+        "sample/inner.py imports torch.nn",
+    ]
+
+
+@pytest.mark.parametrize(
+    "module", ["promptad", "promptad.config", "promptad.protocol", "ablations.catalogue", "reports.report"]
+)
+def test_a_fresh_interpreter_loads_no_torch(module):
+    heavy = ("torch", "open_clip", "ray", "optuna", "study")
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() == "[]", ran.stderr
+
+
+def test_public_names_come_on_first_use():
+    import promptad
+
+    assert promptad.PromptADConfig.__module__ == "promptad.config"
+    assert promptad.Detector.__module__ == "promptad.detector"
+    assert promptad.load_backbone.__module__ == "promptad.backbones"
+    with pytest.raises(AttributeError, match="promptad has no attribute 'Detectr'; it has Detector, PromptADConfig"):
+        promptad.Detectr  # noqa: B018
