@@ -110,7 +110,7 @@ def _add_request(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--categories", default=None, metavar="A,B", help="only these categories")
     verb.add_argument("--shots", default=None, metavar="1,2,4", help="support images (default: the ablation's)")
-    verb.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: 3)")
+    verb.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N-1 (default: 5)")
     verb.add_argument(
         "--protocol",
         choices=tuple(PROTOCOLS),

@@ -109,9 +109,7 @@ class Case:
             pairing=self.config.pairing,
             full_stop=True,
         )
-        return PromptTraining(
-            self.backbone, self.support, self.config, task=task, prompts=prompts, tokens=self.tokens
-        )
+        return PromptTraining(self.backbone, self.support, self.config, task=task, prompts=prompts, tokens=self.tokens)
 
     def trained(self, task):
         """The training after five steps, and the losses before each."""

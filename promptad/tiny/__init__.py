@@ -1,0 +1,1 @@
+"""A tiny CLIP trained on rendered products, and the synthetic inspection set it is tried on."""
