@@ -154,6 +154,7 @@ def load_backbone(
 
     Raises:
         BackboneError: unknown name, weights that cannot be had, or a text tower that is not causal.
+        UnsupportedTowerError: an image tower without a local branch.
     """
     name = parse_backbone(text)
     if name.is_tiny:

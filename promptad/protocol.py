@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promptad.config import PromptADConfig
+from promptad.config import PromptADConfig, field_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +96,28 @@ def departures(config: PromptADConfig) -> tuple[str, ...]:
 
 
 def protocol_name(config: PromptADConfig) -> str:
-    """``paper``, ``reference``, or the paper with its departures: ``paper + D2, D5``."""
+    """``paper``, ``reference``, or the paper with its departures, and every other field that is not the default.
+
+    For example ``paper + D2, D5`` or ``paper with epochs=50``.
+    """
     in_force = departures(config)
-    if not in_force:
-        return "paper"
-    return "reference" if len(in_force) == len(DEVIATIONS) else f"paper + {', '.join(in_force)}"
+    explained = {
+        name: value
+        for deviation in DEVIATIONS
+        if deviation.number in in_force
+        for name, value in deviation.changes.items()
+    }
+    defaults = PromptADConfig()
+    others = [
+        f"{name}={_text(value)}"
+        for name in field_names()
+        if (value := getattr(config, name)) not in (getattr(defaults, name), explained.get(name))
+    ]
+    name = "paper"
+    if in_force:
+        name = "reference" if len(in_force) == len(DEVIATIONS) else f"paper + {', '.join(in_force)}"
+    return f"{name} with {', '.join(others)}" if others else name
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

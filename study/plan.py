@@ -16,7 +16,7 @@ from ablations.spec import Ablation
 from promptad.backbones import available_blocks, default_memory_layers, is_resnet, parse_backbone, weights_digest
 from promptad.config import PromptADConfig, Task, canonical
 from promptad.datasets import Category, DatasetError, named_support
-from promptad.protocol import protocol_config, protocol_name
+from promptad.protocol import PROTOCOLS, protocol_name
 from study.cell import Cell
 from study.sources import DataSource, chosen_categories
 
@@ -219,9 +219,9 @@ def _document_name(ablation: Ablation, request: StudyRequest) -> str:
     name = parse_backbone(request.backbone)
     parts = [ablation.name, str(name.architecture), *([] if name.is_tiny else [name.label]), request.source.name]
     protocol = protocol_name(request.base)
-    parts += [] if protocol == "paper" else [protocol if protocol == "reference" else "altered"]
+    parts += [] if protocol == "paper" else [protocol.partition(" ")[0]]
     alterations = [request.base.as_dict(), request.support, request.suffixes]
-    if alterations != [protocol_config(protocol if protocol == "reference" else "paper").as_dict(), None, None]:
+    if protocol not in PROTOCOLS or request.support or request.suffixes:
         text = json.dumps(alterations, sort_keys=True)
         parts.append(hashlib.blake2b(text.encode(), digest_size=3).hexdigest())
     return "-".join(re.sub(r"[^A-Za-z0-9.+]+", "_", part) for part in parts)

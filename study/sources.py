@@ -21,7 +21,7 @@ _TITLES = {
     "mpdd": "MPDD",
     "loco": "MVTec LOCO AD",
     "folder": "image folder",
-    SYNTHETIC: "synthetic inspection set (rendered by this project)",
+    SYNTHETIC: "synthetic inspection set",
 }
 
 

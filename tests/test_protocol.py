@@ -63,3 +63,18 @@ def test_name_lists_several_departures_in_order():
 def test_unknown_protocol():
     with pytest.raises(ValueError, match="protocol must be one of paper, reference, but got 'released'"):
         protocol_config("released")
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"epochs": 50}, "paper with epochs=50"),
+        ({"map_size": 300, "vad": False}, "paper with vad=false, map_size=300"),
+        ({"selection": "best_on_test", "align_weight": 0.1}, "paper + D2 with align_weight=0.1"),
+        ({**PROTOCOLS["reference"], "epochs": 5}, "reference with epochs=5"),
+        ({"map_smoothing": 4.0}, "paper + D13"),
+        ({"map_size": 300, "map_smoothing": 4.0}, "paper + D13 with map_size=300"),
+    ],
+)
+def test_no_changed_field_goes_unnamed(changes, name):
+    assert protocol_name(PromptADConfig().with_changes(changes)) == name
