@@ -23,7 +23,8 @@ from study.sources import SYNTHETIC, parse_source
 from study.status import describe, plan_status, study_status
 
 if TYPE_CHECKING:
-    from study.plan import StudyPlan, StudyRequest
+    from study.plan import StudyPlan
+    from study.request import StudyRequest
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 """Exit codes: some cells failed; the request cannot run as asked; stopped by Ctrl-C."""
@@ -146,7 +147,7 @@ def _add_execution(verb: argparse.ArgumentParser) -> None:
 
 
 def _request(options: argparse.Namespace) -> StudyRequest:
-    from study.plan import StudyRequest
+    from study.request import StudyRequest
 
     unknown = [name for name in options.names if name not in CATALOGUE]
     if unknown:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ablations.published import published
-from ablations.spec import Ablation
 from promptad.backbones import available_blocks, default_memory_layers, is_resnet, parse_backbone, weights_digest
 from promptad.config import PromptADConfig, Task, canonical
 from promptad.datasets import Category, DatasetError, named_support
-from promptad.protocol import PROTOCOLS, protocol_name
 from study.cell import Cell
-from study.sources import DataSource, chosen_categories
+from study.documents import plan_document
+from study.request import StudyRequest
+from study.sources import chosen_categories
 
 GROUP_SIZE = 32
 """Most cells in a group: small enough to spread over workers, large enough to make scheduling cheap."""
@@ -26,26 +22,6 @@ GROUP_SIZE = 32
 
 class PlanError(ValueError):
     """A study that cannot run as asked; the message lists every problem found."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyRequest:
-    """What a user asks for.
-
-    ``shots`` None: each ablation's own. ``support``: fixed support images by category. ``suffixes``: the user's own
-    manual anomaly suffixes by category, in place of the category's.
-    """
-
-    ablations: tuple[Ablation, ...]
-    backbone: str
-    source: DataSource
-    base: PromptADConfig
-    seeds: int
-    categories: tuple[str, ...] | None = None
-    shots: tuple[int, ...] | None = None
-    support: Mapping[str, tuple[str, ...]] | None = None
-    suffixes: Mapping[str, tuple[str, ...]] | None = None
-    skip_bad: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +111,8 @@ def plan_study(request: StudyRequest) -> StudyPlan:
                                     "task": task,
                                 }
                             )
-        name = _document_name(ablation, request)
-        documents[name] = {"name": name, **_document(ablation, request, configs, shots, opened, listed)}
+        document = plan_document(ablation, request, configs, shots, opened, listed)
+        documents[document["name"]] = document
     return StudyPlan(
         cells=cells,
         unavailable=unavailable,
@@ -213,108 +189,3 @@ def _check_layers(request: StudyRequest, configs: Iterable[PromptADConfig]) -> N
             problems.add(f"transformation linear needs a transformer backbone, but {request.backbone} is a ResNet")
     if problems:
         raise PlanError("\n".join(sorted(problems)))
-
-
-def _document_name(ablation: Ablation, request: StudyRequest) -> str:
-    name = parse_backbone(request.backbone)
-    parts = [ablation.name, str(name.architecture), *([] if name.is_tiny else [name.label]), request.source.name]
-    protocol = protocol_name(request.base)
-    parts += [] if protocol == "paper" else [protocol.partition(" ")[0]]
-    alterations = [request.base.as_dict(), request.support, request.suffixes]
-    if protocol not in PROTOCOLS or request.support or request.suffixes:
-        text = json.dumps(alterations, sort_keys=True)
-        parts.append(hashlib.blake2b(text.encode(), digest_size=3).hexdigest())
-    return "-".join(re.sub(r"[^A-Za-z0-9.+]+", "_", part) for part in parts)
-
-
-def _document(
-    ablation: Ablation,
-    request: StudyRequest,
-    configs: Mapping[str, PromptADConfig],
-    shots: tuple[int, ...],
-    opened: Mapping[str, tuple[Category, str]],
-    listed: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """What a report needs to know of a planned ablation, as JSON-compatible data."""
-    name = parse_backbone(request.backbone)
-    comparable, reason = _comparability(request)
-    numbers = published(ablation.published) if ablation.published else ()
-    return {
-        "schema": 1,
-        "ablation": ablation.name,
-        "title": ablation.title,
-        "question": ablation.question,
-        "method_note": " ".join([ablation.note, *_user_notes(request)]).strip(),
-        "baseline": ablation.baseline,
-        "backbone": request.backbone,
-        "weights_label": name.label,
-        "comparable": comparable,
-        "comparable_reason": reason,
-        "protocol": protocol_name(request.base),
-        "selection": request.base.selection,
-        "dataset": request.source.name,
-        "dataset_title": request.source.title,
-        "published_dataset": request.source.name if request.source.name in ("mvtec", "visa") else "mvtec",
-        "categories": list(opened),
-        "shots": list(shots),
-        "seeds": list(range(request.seeds)),
-        "tasks": list(ablation.tasks),
-        "arms": [
-            {
-                "name": arm.name,
-                "label": arm.label,
-                "marks": dict(arm.marks),
-                "published": arm.published,
-                "changes": dict(arm.changes),
-                "config": configs[arm.name].as_dict(),
-            }
-            for arm in ablation.arms
-        ],
-        "published": [
-            {
-                "dataset": cell.dataset,
-                "metric": cell.metric,
-                "shots": cell.shots,
-                "factors": cell.factors,
-                "value": cell.value,
-                "std": cell.std,
-            }
-            for cell in numbers
-        ],
-        "cells": listed,
-        "left_out": [
-            {"image": f"{category}/{image}", "reason": why}
-            for category, (data, _) in opened.items()
-            for image, why in data.left_out
-        ],
-    }
-
-
-def _user_notes(request: StudyRequest) -> list[str]:
-    """What the user set by category, in sentences for the report."""
-    notes = []
-    if request.suffixes:
-        notes.append(f"The user's own anomaly suffixes are used for {', '.join(sorted(request.suffixes))}.")
-    if request.support:
-        notes.append(f"The user named the support images of {', '.join(sorted(request.support))}.")
-    return notes
-
-
-_FULL_SETS = {"mvtec": (15, 1725), "visa": (12, 2162)}
-"""Categories and test images of the complete sets, without which a number is not the published one's."""
-
-
-def _comparability(request: StudyRequest) -> tuple[bool, str | None]:
-    """Whether the paper's numbers were measured on the same weights and data, and if not, what differs."""
-    differences = []
-    if request.backbone != "ViT-B-16-plus-240:laion400m_e32":
-        differences.append(f"weights ({parse_backbone(request.backbone).label}; the paper's are laion400m_e32)")
-    if request.source.name not in _FULL_SETS:
-        differences.append(f"data ({request.source.title})")
-    else:
-        categories, _ = _FULL_SETS[request.source.name]
-        if len(chosen_categories(request.source, request.categories)) < categories:
-            differences.append(f"only some of the {categories} categories of {request.source.title}")
-    if differences:
-        return False, "other than the paper's: " + "; ".join(differences)
-    return True, None

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,17 +18,16 @@ from promptad.cache import FeatureCache
 from promptad.config import PromptADConfig
 from promptad.datasets import Category, Sample, draw_support, named_support
 from promptad.features import Features, ImageInput, extract_features, file_inputs
-from promptad.images import Preprocessing, load_mask, thumbnail
+from promptad.images import Preprocessing, load_mask
 from promptad.maps import finished_maps
 from promptad.methods import METHODS, Fitted, Scores
 from promptad.randomness import numpy_generator
 from promptad.support import view_inputs
 from study.cell import Cell
+from study.examples import example_maps
 from study.provenance import provenance
 from study.row import Row
-
-EXAMPLES_EACH = 2
-"""How many best and how many worst located test images a pixel cell keeps maps of."""
+from study.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +73,7 @@ class Workbench:
         Raises whatever the method raises; the caller decides whether to retry.
         """
         assert self._category is not None
-        watch = _Stopwatch()
+        watch = Stopwatch()
         support_samples = self._support(cell)
         with watch.timing("features"):
             support = self._support_features(cell, support_samples)
@@ -103,7 +100,10 @@ class Workbench:
         with watch.timing("metrics"):
             scores = truth.scores(cell, result, maps)
         with watch.timing("examples"):
-            examples = self._examples(cell, result, maps, truth) if maps is not None else None
+            examples = None
+            if maps is not None and truth.masks is not None:
+                preprocessing = self._query_preprocessing(cell.config)
+                examples = example_maps(self._category.test, truth.masks, maps, result, preprocessing)
         image_scores = result.image.tolist() if result.image is not None else []
         if maps is not None:
             image_scores = maps.max(axis=(1, 2)).tolist()
@@ -192,41 +192,6 @@ class Workbench:
             self._masks[key] = np.stack([load(sample) for sample in self._category.test])
         return self._masks[key]
 
-    def _examples(
-        self, cell: Cell, result: Scores, maps: NDArray[np.float32], truth: _Truth
-    ) -> dict[str, NDArray[Any]] | None:
-        """Maps and pictures of the best and the worst located anomalous test images, best first."""
-        assert self._category is not None
-        assert truth.masks is not None
-        assert result.maps is not None
-        located = {
-            index: metrics.auroc(mask.ravel(), maps[index].ravel())
-            for index, mask in enumerate(truth.masks)
-            if mask.any() and not mask.all()
-        }
-        ranked = sorted(located, key=lambda index: (-located[index], index))
-        chosen = ranked[:EXAMPLES_EACH] + ranked[EXAMPLES_EACH:][-EXAMPLES_EACH:]
-        if not chosen:
-            return None
-        preprocessing = self._query_preprocessing(cell.config)
-        samples = [self._category.test[index] for index in chosen]
-        fused = result.maps.numpy()[chosen]
-        absent = np.full(fused.shape, np.nan, dtype=np.float32)
-        branches = {
-            name: result.branches[name].numpy()[chosen] if name in result.branches else absent
-            for name in ("textual", "visual")
-        }
-        return {
-            "names": np.array([sample.name for sample in samples]),
-            "anomalous": np.array([sample.anomalous for sample in samples]),
-            "pixel_auroc": np.array([located[index] for index in chosen]),
-            "score": maps[chosen].max(axis=(1, 2)),
-            "thumbnails": np.stack([thumbnail(sample, preprocessing) for sample in samples]),
-            "masks": np.stack([load_mask(sample, preprocessing=preprocessing, size=160) for sample in samples]),
-            "fused": fused,
-            **branches,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Truth:
@@ -253,7 +218,7 @@ class _Truth:
 class _Selection:
     """Deviation D2: remembers the epoch with the best AUROC on the test set, and every epoch's."""
 
-    def __init__(self, cell: Cell, query: Features, truth: _Truth, watch: _Stopwatch) -> None:
+    def __init__(self, cell: Cell, query: Features, truth: _Truth, watch: Stopwatch) -> None:
         self._cell, self._query, self._truth, self._watch = cell, query, truth, watch
         self._metric = f"{cell.task}_auroc"
         self._values: list[float] = []
@@ -271,34 +236,6 @@ class _Selection:
         if not self._values:
             return None
         return {"epochs": [float(epoch) for epoch in range(1, len(self._values) + 1)], self._metric: self._values}
-
-
-class _Stopwatch:
-    """Seconds by stage; a stage inside another is not counted in the outer one."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-        self._stages: dict[str, float] = defaultdict(float)
-        self._open: list[str] = []
-
-    @contextmanager
-    def timing(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        self._open.append(stage)
-        try:
-            yield
-        finally:
-            self._open.pop()
-            elapsed = time.perf_counter() - start
-            self._stages[stage] += elapsed
-            if self._open:
-                self._stages[self._open[-1]] -= elapsed
-
-    def seconds(self) -> dict[str, float]:
-        return {
-            **{stage: round(value, 4) for stage, value in self._stages.items()},
-            "total": round(time.perf_counter() - self._start, 4),
-        }
 
 
 def _finished(cell: Cell, result: Scores) -> NDArray[np.float32] | None:

@@ -5,7 +5,8 @@ from ablations.catalogue import TABLE3
 from ablations.spec import Ablation, Arm
 from promptad.config import PromptADConfig
 from promptad.protocol import protocol_config
-from study.plan import PlanError, StudyRequest, plan_study
+from study.plan import PlanError, plan_study
+from study.request import StudyRequest
 from study.sources import DataSource
 
 

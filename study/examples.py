@@ -1,0 +1,61 @@
+"""Maps worth looking at: the best and the worst located test images of a pixel cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptad import metrics
+from promptad.datasets import Sample
+from promptad.images import Preprocessing, load_mask, thumbnail
+from promptad.methods import Scores
+
+EXAMPLES_EACH = 2
+"""How many best and how many worst located images are kept."""
+
+THUMBNAIL = 160
+"""Side of the kept pictures and masks in pixels."""
+
+
+def example_maps(
+    samples: Sequence[Sample],
+    masks: NDArray[np.bool_],
+    maps: NDArray[np.float32],
+    result: Scores,
+    preprocessing: Preprocessing,
+) -> dict[str, NDArray[Any]] | None:
+    """Pictures, masks and maps of the best and the worst located anomalous images, best first; None if there is none.
+
+    ``masks`` and ``maps`` (image x size x size) rank the images by their own pixel AUROC; what is kept are the maps on
+    the patch grid. A branch that the method does not have is all NaN.
+    """
+    assert result.maps is not None
+    located = {
+        index: metrics.auroc(mask.ravel(), maps[index].ravel())
+        for index, mask in enumerate(masks)
+        if mask.any() and not mask.all()
+    }
+    ranked = sorted(located, key=lambda index: (-located[index], index))
+    chosen = ranked[:EXAMPLES_EACH] + ranked[EXAMPLES_EACH:][-EXAMPLES_EACH:]
+    if not chosen:
+        return None
+    shown = [samples[index] for index in chosen]
+    fused = result.maps.numpy()[chosen]
+    absent = np.full(fused.shape, np.nan, dtype=np.float32)
+    branches = {
+        name: result.branches[name].numpy()[chosen] if name in result.branches else absent
+        for name in ("textual", "visual")
+    }
+    return {
+        "names": np.array([sample.name for sample in shown]),
+        "anomalous": np.array([sample.anomalous for sample in shown]),
+        "pixel_auroc": np.array([located[index] for index in chosen]),
+        "score": maps[chosen].max(axis=(1, 2)),
+        "thumbnails": np.stack([thumbnail(sample, preprocessing, THUMBNAIL) for sample in shown]),
+        "masks": np.stack([load_mask(sample, preprocessing=preprocessing, size=THUMBNAIL) for sample in shown]),
+        "fused": fused,
+        **branches,
+    }

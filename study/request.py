@@ -1,0 +1,30 @@
+"""What a user asks a study for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ablations.spec import Ablation
+from promptad.config import PromptADConfig
+from study.sources import DataSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRequest:
+    """What a user asks for.
+
+    ``shots`` None: each ablation's own. ``support``: fixed support images by category. ``suffixes``: the user's own
+    manual anomaly suffixes by category, in place of the category's.
+    """
+
+    ablations: tuple[Ablation, ...]
+    backbone: str
+    source: DataSource
+    base: PromptADConfig
+    seeds: int
+    categories: tuple[str, ...] | None = None
+    shots: tuple[int, ...] | None = None
+    support: Mapping[str, tuple[str, ...]] | None = None
+    suffixes: Mapping[str, tuple[str, ...]] | None = None
+    skip_bad: bool = False
