@@ -5,17 +5,18 @@ BIN := .venv/bin
 .PHONY: demo install test check clean
 
 demo: install
-	$(BIN)/python study/run.py
+	@$(BIN)/python study/run.py
 
 install: .venv/.installed
 
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: Python 3.11 or newer is needed, but $(PYTHON) is older: make demo PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $@
+	@echo "installing into .venv: some minutes, and up to 6 GB where PyTorch brings its CUDA libraries"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --upgrade pip
+	@$(BIN)/python -m pip install -qq --editable '.[dev]'
+	@touch $@
 
 test: install
 	$(BIN)/python -m pytest
