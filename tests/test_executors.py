@@ -99,14 +99,20 @@ def _wait_for_rows(folder, count):
 
 def _kill_a_worker_after_the_first_row(folder, killed):
     _wait_for_rows(folder, 1)
+    deadline = time.monotonic() + 20
+    while not killed and time.monotonic() < deadline:
+        # Tune wraps the trial's class, so the process carries the wrapper's name while it trains.
+        for number, name in _processes():
+            if name.startswith("ray::") and ("GroupTrial" in name or "ResourceTrainable" in name):
+                os.kill(number, signal.SIGKILL)
+                killed.append(number)
+                return
+
+
+def _processes():
     for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        try:
-            name = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if name.startswith("ray::") and "GroupTrial" in name:
-            os.kill(int(process.name), signal.SIGKILL)
-            killed.append(int(process.name))
-            return
+        if process.name.isdigit():
+            try:
+                yield int(process.name), (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue

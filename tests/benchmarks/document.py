@@ -1,0 +1,220 @@
+"""Benchmark results as a Markdown page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def to_markdown(results: dict[str, Any]) -> str:
+    """The whole page; ratios are of times measured in one run on one machine."""
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {machine[name]}" for name in ("python", "torch", "open_clip_torch", "numpy", "ray"))
+    blocks = [
+        "# Benchmarks",
+        "Written by `make bench`; the same numbers are in `benchmarks.json`. Read the ratios: the seconds belong to "
+        f"this machine, {machine['processor']}, {machine['threads']} threads, no GPU ({versions}).",
+        "## One cell: the plain way and ours",
+        "The plain way is the released code's procedure written straightforwardly (`tests/benchmarks/plain.py`): "
+        "77-token prompts, and in each of 100 epochs support and test images decoded, encoded and scored again. A few "
+        "epochs are measured and the rest is **extrapolated linearly**. Ours is `Workbench.run` with an empty feature "
+        "cache (first cell), then another lambda on the same images (further cell), then the same with every epoch "
+        "scored on the test set as the plain way does (every epoch). Released protocol in fp32; outputs are equal if "
+        "scores and AUROC after two epochs differ by at most 1e-4.",
+        _table(
+            [
+                "backbone",
+                "shots",
+                "test images",
+                "task",
+                "plain, 100 epochs",
+                "ours, first cell",
+                "further cell",
+                "every epoch",
+                "first ratio",
+                "further ratio",
+                "every-epoch ratio",
+                "equal",
+            ],
+            (
+                [
+                    case["backbone"],
+                    case["shots"],
+                    case["test_images"],
+                    task,
+                    _time(entry["plain_seconds"]),
+                    _time(entry["first_cell_seconds"]),
+                    _time(entry["further_cell_seconds"]),
+                    _time(entry["every_epoch_seconds"]),
+                    _ratio(entry["first_cell_ratio"]),
+                    _ratio(entry["further_cell_ratio"]),
+                    _ratio(entry["every_epoch_ratio"]),
+                    "yes" if entry["equal"] else "NO",
+                ]
+                for case in results["cells"]
+                for task, entry in case["tasks"].items()
+            ),
+        ),
+        "## Where a first cell's seconds go",
+        _table(
+            [
+                "backbone",
+                "shots",
+                "test images",
+                "task",
+                "decode, resize, encode",
+                "prompt steps",
+                "scoring",
+                "metrics",
+                "examples",
+                "metrics, share",
+            ],
+            (
+                [
+                    case["backbone"],
+                    case["shots"],
+                    case["test_images"],
+                    task,
+                    *(
+                        _time(entry["stages"].get(stage, 0.0))
+                        for stage in ("features", "fit", "score", "metrics", "examples")
+                    ),
+                    f"{100 * entry['stages']['metrics'] / entry['further_cell_seconds']:.1f} % of a further cell",
+                ]
+                for case in results["cells"]
+                for task, entry in case["tasks"].items()
+            ),
+        ),
+        "## The floor",
+        "The floor is the matrix products alone, at the rate at which this machine multiplies matrices of these very "
+        "shapes: encoding an image once with both branches, and one prompt step forward and backward over the tree.",
+        _table(
+            [
+                "backbone",
+                "encode, ms per image",
+                "floor",
+                "ours / floor",
+                "prompt step, ms",
+                "floor",
+                "ours / floor",
+                "tree nodes",
+            ],
+            (
+                [
+                    case["backbone"],
+                    _milliseconds(case["floor"]["encode_seconds"]),
+                    _milliseconds(case["floor"]["encode_floor_seconds"]),
+                    _ratio(case["floor"]["encode_ratio"]),
+                    _milliseconds(case["floor"]["step_seconds"]),
+                    _milliseconds(case["floor"]["step_floor_seconds"]),
+                    _ratio(case["floor"]["step_ratio"]),
+                    case["floor"]["tree_nodes"],
+                ]
+                for case in _first_of_each_backbone(results["cells"])
+                if "floor" in case
+            ),
+        ),
+        "## Memory and cache",
+        _table(
+            [
+                "backbone",
+                "test images",
+                "weights",
+                "worker's peak",
+                "peak beyond weights",
+                "cache per image",
+                "first cell",
+                "second cell, warm",
+            ],
+            (
+                [
+                    entry["backbone"],
+                    entry["test_images"],
+                    _size(entry["weights_bytes"]),
+                    _size(entry["peak_bytes"]),
+                    _size(entry["peak_bytes"] - entry["weights_bytes"]),
+                    _size(entry["cache_bytes_per_image"]),
+                    _time(entry["first_cell_seconds"]),
+                    _time(entry["second_cell_seconds"]),
+                ]
+                for entry in results["memory"]
+            ),
+        ),
+        "## Metrics",
+        _table(
+            ["metric", "against", "difference", "ours", "reference", "ratio"],
+            (
+                [
+                    entry["metric"],
+                    entry["against"],
+                    f"{entry['difference']:.1e}",
+                    _time(entry["ours_seconds"]),
+                    _time(entry["reference_seconds"]),
+                    _ratio(entry["ratio"]),
+                ]
+                for entry in results["metrics"]
+            ),
+        ),
+        "## Scheduling on Ray",
+        "The executor on cells that only wait, so that more workers than cores can be tried. The overhead is the slope "
+        "between a study and one twice as long; start-up is paid once per study.",
+        _table(
+            ["workers", "cell", "overhead per cell", "overhead", "start-up"],
+            (
+                [
+                    entry["workers"],
+                    _time(entry["cell_seconds"]),
+                    _milliseconds(entry["overhead_seconds"]) + " ms",
+                    f"{100 * entry['overhead']:.1f} %",
+                    _time(entry["start_seconds"]),
+                ]
+                for entry in results["scheduling"]
+            ),
+        ),
+        "## The whole paper, replayed",
+        results["replay"]["note"],
+        _table(
+            ["workers", "makespan", "speed-up", "efficiency"],
+            (
+                [
+                    entry["nodes"],
+                    _time(entry["seconds"]),
+                    _ratio(entry["speed_up"]),
+                    f"{100 * entry['efficiency']:.0f} %",
+                ]
+                for entry in results["replay"]["entries"]
+            ),
+        ),
+        "## Targets",
+        _table(["target", "measured", ""], ([t["target"], t["measured"], t["verdict"]] for t in results["targets"])),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _first_of_each_backbone(cases: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    return {case["backbone"]: case for case in reversed(cases)}.values()
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(str(value) for value in line) + " |" for line in lines)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 0.0995:
+        return f"{1000 * seconds:.2g} ms"
+    if seconds < 99.5:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 5970 else f"{seconds / 3600:.3g} h"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.3g}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.0f}" if value >= 20 else f"{value:.2f}"
+
+
+def _size(value: float) -> str:
+    return f"{value / 2**30:.2f} GB" if value >= 2**30 else f"{value / 2**20:.1f} MB"
