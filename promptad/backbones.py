@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import logging
 import math
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +15,7 @@ from typing import Any, Literal
 import open_clip
 import torch
 from open_clip.tokenizer import SimpleTokenizer
+from safetensors import SafetensorError, safe_open
 
 from promptad.towers import block_count
 
@@ -122,6 +125,8 @@ def parse_backbone(text: str) -> BackboneName:
     name = BackboneName(architecture=architecture, source=source)
     if name.is_file and not Path(source).is_file():
         raise BackboneError(f"checkpoint of {architecture} missing: {source} is not a file")
+    if name.is_file:
+        _check_container(name)
     if not name.is_file and not name.is_random and source not in tags:
         raise BackboneError(f"{architecture} has no weights {source!r}; it has {', '.join(tags)}")
     return name
@@ -157,17 +162,13 @@ def load_backbone(
         UnsupportedTowerError: an image tower without a local branch.
     """
     name = parse_backbone(text)
+    digest, tokenizer = weights_digest(name), load_tokenizer(name)
     if name.is_tiny:
         from promptad.tiny.model import load_tiny
 
-        model, tokenizer = load_tiny()
-        digest = weights_digest(name)
+        model = load_tiny()[0]
     else:
-        digest = weights_digest(name)
         model = _create_model(name)
-        tokenizer = open_clip.get_tokenizer(name.architecture)
-    if not isinstance(tokenizer, SimpleTokenizer):
-        raise BackboneError(f"{name} needs CLIP's own tokenizer, but has {type(tokenizer).__name__}: not supported")
     block_count(model.visual)
     text_tower = model if isinstance(model, open_clip.CLIP) else model.text
     if getattr(text_tower, "attn_mask", None) is None or getattr(text_tower, "cls_emb", None) is not None:
@@ -186,6 +187,26 @@ def load_backbone(
         std=tuple(preprocess["std"]),
         precision=precision,
     )
+
+
+@functools.cache
+def load_tokenizer(name: BackboneName) -> SimpleTokenizer:
+    """The tokenizer of a backbone, without its weights.
+
+    Raises:
+        BackboneError: it is not CLIP's own.
+    """
+    if name.is_tiny:
+        from promptad.tiny.model import tiny_tokenizer
+
+        return tiny_tokenizer()
+    try:
+        tokenizer = open_clip.get_tokenizer(name.architecture)
+    except Exception as error:
+        raise BackboneError(f"the tokenizer of {name} cannot be loaded ({type(error).__name__}: {error})") from error
+    if not isinstance(tokenizer, SimpleTokenizer):
+        raise BackboneError(f"{name} needs CLIP's own tokenizer, but has {type(tokenizer).__name__}: not supported")
+    return tokenizer
 
 
 def default_memory_layers(name: BackboneName) -> tuple[int, ...]:
@@ -216,6 +237,20 @@ def is_resnet(name: BackboneName) -> bool:
     if name.is_tiny:
         return False
     return isinstance(open_clip.get_model_config(name.architecture)["vision_cfg"].get("layers"), (list, tuple))
+
+
+def _check_container(name: BackboneName) -> None:
+    """Find a file that is no checkpoint before anything starts; whether its weights fit is found when it is loaded."""
+    path = Path(name.source)
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt"):
+                return
+        readable = zipfile.is_zipfile(path)
+    except (OSError, SafetensorError) as error:
+        raise BackboneError(f"checkpoint {path} must be a whole safetensors file, but is not: {error}") from error
+    if not readable:
+        raise BackboneError(f"checkpoint {path} must be safetensors or what torch.save writes, but is neither")
 
 
 def _checkpoint_path(name: BackboneName) -> Path:

@@ -221,7 +221,9 @@ def _spelled(hint: Any) -> str:
 
 
 def _domain_problems(config: PromptADConfig) -> typing.Iterator[str]:
-    for name in ("n_normal_prompts_image", "n_normal_prompts_pixel", "n_anomaly_suffixes", "map_size"):
+    if not 16 <= config.map_size <= 2048:
+        yield f"map_size must be between 16 and 2048 pixels, but got {config.map_size}"
+    for name in ("n_normal_prompts_image", "n_normal_prompts_pixel", "n_anomaly_suffixes"):
         if getattr(config, name) < 1:
             yield f"{name} must be at least 1, but got {getattr(config, name)}"
     for name in ("n_normal_tokens", "n_anomaly_tokens"):

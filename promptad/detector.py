@@ -67,7 +67,7 @@ class Detector:
         suffixes. ``seed`` draws the initial prompt tokens.
 
         Raises:
-            DetectorError: no image, or a config that needs test labels.
+            DetectorError: no image, a path that is no file, or a config that needs test labels.
             UnreadableImageError: an image that cannot be decoded.
         """
         config = config or PromptADConfig()
@@ -78,7 +78,7 @@ class Detector:
                 f"selection must be last, but is {config.selection}: a detector has no test labels to pick an epoch by"
             )
         _check_precision(backbone, config)
-        paths = [Path(image) for image in images]
+        paths = _existing(images)
         preprocessing = _preprocessing(backbone, config, "rgb")
         inputs = (
             view_inputs(paths, preprocessing, shift=backbone.patch_size // 2)
@@ -99,7 +99,7 @@ class Detector:
         preprocessing = _preprocessing(self.backbone, self.config, self.config.query_channels)
         query: Features = extract_features(
             self.backbone,
-            file_inputs([Path(image) for image in images], preprocessing),
+            file_inputs(_existing(images), preprocessing),
             preprocessing=preprocessing,
             views=_views(self.config, self.backbone),
             cache=cache,
@@ -162,6 +162,17 @@ class Detector:
             image=restored["image"],
             pixel=restored["pixel"],
         )
+
+
+def _existing(images: Sequence[str | Path]) -> list[Path]:
+    if isinstance(images, (str, Path)):
+        raise DetectorError(
+            f"images must be a list of paths, but got the single path {images}: write [{str(images)!r}]"
+        )
+    paths = [Path(image) for image in images]
+    if missing := [str(path) for path in paths if not path.is_file()]:
+        raise DetectorError(f"every image must be a file, but there is none at {', '.join(missing[:5])}")
+    return paths
 
 
 def _views(config: PromptADConfig, backbone: Backbone) -> frozenset[str]:

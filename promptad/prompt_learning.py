@@ -8,6 +8,7 @@ from typing import Self
 
 import torch
 from jaxtyping import Float
+from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -56,14 +57,18 @@ class Losses:
     alignment: float
 
 
-def prompts_for(backbone: Backbone, config: PromptADConfig, task: Task, category: str) -> PromptSet:
-    """The prompts that ``config`` describes for one category."""
+def prompts_for(tokenizer: SimpleTokenizer, config: PromptADConfig, task: Task, category: str) -> PromptSet:
+    """The prompts that ``config`` describes for one category.
+
+    Raises:
+        PromptError: one of them is longer than the text tower's context.
+    """
     mapped = config.prompt_text == "mapped_with_full_stop"
     suffixes = (
         manual_suffixes(category, config.generic_suffixes, config.own_suffixes) if config.sc and config.maps else ()
     )
     return build_prompts(
-        backbone.tokenizer,
+        tokenizer,
         object_name(category, mapped),
         semantic_concatenation=config.sc,
         manual_suffixes=suffixes,

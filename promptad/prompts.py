@@ -30,6 +30,10 @@ class Learned:
     position: int
 
 
+class PromptError(ValueError):
+    """A prompt that the text tower cannot read."""
+
+
 Symbol = Word | Learned
 Prompt = tuple[Symbol, ...]
 """One prompt from the start-of-text to the end-of-text token."""
@@ -78,7 +82,7 @@ def build_prompts(
     which repeats pairs unless N and L are coprime.
 
     Raises:
-        ValueError: a prompt longer than the text tower's context.
+        PromptError: a prompt longer than the text tower's context.
     """
     stop = "." if full_stop else ""
     prefixes = [tuple(Learned("prefix", n, i) for i in range(n_normal_tokens)) for n in range(n_normal_prompts)]
@@ -90,7 +94,7 @@ def build_prompts(
     def close(*parts: tuple[Symbol, ...]) -> Prompt:
         prompt: Prompt = (Word(tokenizer.sot_token_id), *sum(parts, ()), Word(tokenizer.eot_token_id))
         if len(prompt) > tokenizer.context_length:
-            raise ValueError(
+            raise PromptError(
                 f"a prompt must have at most {tokenizer.context_length} tokens, but one about {object_name!r} has "
                 f"{len(prompt)}: use fewer learnable tokens or a shorter suffix"
             )

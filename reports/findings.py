@@ -37,7 +37,7 @@ def lead(table: Table) -> str:
         why = "with one seed" if largest[2].summary.n == 1 else "with seeds that all agree exactly"
         return (
             f"Differences from “{baseline.label}” have no interval ({why}), so nothing here separates an effect from "
-            f"chance. The largest is {extreme}."
+            "chance."
         )
     counts = sorted({effect.summary.n for _, effects in measured for _, effect in effects})
     n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"

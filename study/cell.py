@@ -45,6 +45,10 @@ class Cell:
     def digest(self) -> str:
         """Identity (hex): all that can change a score, nothing that cannot."""
         identity = {name: value for name, value in self.as_dict().items() if name not in _NOT_IDENTITY}
+        # Only what differs from the defaults counts, so that a field added later leaves earlier cells' identity alone.
+        defaults = PromptADConfig().as_dict()
+        config = self.config.as_dict()
+        identity["config"] = {name: value for name, value in config.items() if value != defaults[name]}
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
+import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 """Exit codes: some cells failed; the request cannot run as asked; stopped by Ctrl-C."""
 
+VERBS = ("plan", "run", "report", "status", "cache")
+
 EPILOG = """\
 examples:
   run.py                                   the default ablations on the embedded data, then the report
@@ -45,9 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = build_parser()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = parser.parse_args(given or ["run"])
-    if options.verb is None:
-        options = parser.parse_args(["run", *given])
+    if not given or given[0] not in (*VERBS, "-h", "--help"):
+        given = ["run", *given]
+    options = parser.parse_args(given)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code: int = options.handler(options)
     except KeyboardInterrupt:
@@ -60,6 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     return code
+
+
+def _interrupt(*_: object) -> None:
+    """A polite kill is handled as Ctrl-C is."""
+    raise KeyboardInterrupt
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -204,10 +214,14 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    _check_execution(options)
     ledger = Ledger(options.study)
     plan, rows = _planned(options, ledger)
+    stored = {document["name"]: len(document["seeds"]) for document in ledger.plans()}
     for name, document in plan.documents.items():
-        ledger.write_plan(name, document)
+        # A table over more seeds stays as it is; this request is part of it.
+        if stored.get(name, 0) <= len(document["seeds"]):
+            ledger.write_plan(name, document)
     for digest, reason in plan.unavailable.items():
         if digest not in rows:
             ledger.write_row(Row(cell=plan.cells[digest], status="unavailable", reason=reason))
@@ -220,11 +234,25 @@ def _run(options: argparse.Namespace) -> int:
     if missing:
         _execute(options, ledger, plan, missing)
     failed = [row for row in ledger.rows(plan.cells).values() if row.status == "failed"]
-    _write_report(ledger, None)
+    _write_report(ledger, None, names=set(plan.documents))
     if failed:
         print(f"{len(failed)} cells failed and are named in the report; run again to retry them", file=sys.stderr)
         return FAILED
     return 0
+
+
+def _check_execution(options: argparse.Namespace) -> None:
+    problems = []
+    if options.cpus_per_trial < 1:
+        problems.append(f"--cpus-per-trial must be at least 1, but got {options.cpus_per_trial}")
+    if options.gpus_per_trial is not None and not 0 <= options.gpus_per_trial < math.inf:
+        problems.append(f"--gpus-per-trial must be at least 0, but got {options.gpus_per_trial}")
+    if not 0 < options.cache_gb < math.inf:
+        problems.append(f"--cache-gb must be above 0, but got {options.cache_gb}")
+    if options.study.startswith("memory:"):
+        problems.append(f"--study must outlive this process, but {options.study} is in its memory: name a folder")
+    if problems:
+        raise UsageError("; ".join(problems))
 
 
 def _execute(options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missing: Sequence[str]) -> None:
@@ -233,8 +261,6 @@ def _execute(options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missi
 
     groups = plan.groups(missing)
     cap = int(options.cache_gb * 2**30)
-    if options.cpus_per_trial < 1 or (options.gpus_per_trial or 0) < 0 or cap <= 0:
-        raise UsageError("--cpus-per-trial must be at least 1, --gpus-per-trial at least 0 and --cache-gb above 0")
     with Progress(len(missing)) as progress:
         if options.executor == "serial":
             bench = Workbench(
@@ -267,7 +293,8 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write_report(ledger: Ledger, out: str | None) -> None:
+def _write_report(ledger: Ledger, out: str | None, *, names: set[str] | None = None) -> None:
+    """Write the report and print the tables of the plans in ``names`` (None: of all)."""
     from reports.report import write_report
     from reports.tables import build_table
     from reports.terminal import to_text
@@ -283,9 +310,12 @@ def _write_report(ledger: Ledger, out: str | None) -> None:
     rows = {digest: json.loads(row.to_json()) for digest, row in ledger.rows().items()}
     plans = ledger.plans()
     page = write_report(plans=plans, rows=rows, examples=ledger.examples, out=folder)
-    for plan in plans:
+    shown = [plan for plan in plans if names is None or plan["name"] in names]
+    for plan in shown:
         print(f"\n{to_text(build_table(plan, rows))}")
     print("(percent; ci: half width of the 95% interval over seeds)")
+    if len(shown) < len(plans):
+        print(f"({len(plans) - len(shown)} earlier tables of this study are in the report too)")
     print(f"\nreport: {page.resolve()}")
 
 

@@ -72,14 +72,14 @@ class Dispatcher:
         return cell
 
     def accept(self, outcome: Outcome) -> Finished:
-        """Write the row of a planned cell.
+        """Write the row of a cell that was handed out.
 
         Raises:
-            ValueError: the cell that ran is none of the planned ones.
+            ValueError: the cell that ran is none of those; its config or weights differ from what was asked for.
         """
         cell = outcome.row.cell
-        if cell.digest not in self._planned:
-            raise ValueError(f"the cell that ran must be the one asked for, but {cell} was not planned")
+        if cell.digest not in {asked.digest for asked in self._in_flight.values()}:
+            raise ValueError(f"the cell that ran must be one that was asked for, but {cell} was not")
         if outcome.examples is not None:
             self._ledger.write_examples(cell.digest, outcome.examples)
         return self._store(outcome.row)
@@ -135,10 +135,9 @@ def run_next(bench: Workbench, source: CellSource, group: int) -> tuple[bool, Fi
     if cell is None:
         return False, None
     try:
-        outcome = bench.run(cell)
+        return True, source.accept(bench.run(cell))
     except Exception as error:
         return True, source.fail(group, cell.digest, f"{type(error).__name__}: {error}")
-    return True, source.accept(outcome)
 
 
 def run_serially(

@@ -10,24 +10,38 @@ from typing import Any
 
 from ablations.published import published
 from ablations.spec import Ablation
-from promptad.backbones import parse_backbone
+from promptad.backbones import parse_backbone, weights_digest
 from promptad.config import PromptADConfig
 from promptad.datasets import Category
-from promptad.protocol import PROTOCOLS, protocol_name
+from promptad.protocol import protocol_name
 from study.request import StudyRequest
-from study.sources import chosen_categories
 
 
-def document_name(ablation: Ablation, request: StudyRequest) -> str:
-    """A file name that is the same for the same question, backbone, data and protocol, and else different."""
+def document_name(
+    ablation: Ablation,
+    request: StudyRequest,
+    configs: Mapping[str, PromptADConfig],
+    shots: tuple[int, ...],
+    opened: Mapping[str, tuple[Category, str]],
+) -> str:
+    """A file name that differs whenever weights, data, categories, shots, config, supports or suffixes do.
+
+    The number of seeds is no part of it: more seeds make the same table better.
+    """
     name = parse_backbone(request.backbone)
-    parts = [ablation.name, str(name.architecture), *([] if name.is_tiny else [name.label]), request.source.name]
     protocol = protocol_name(request.base)
+    parts = [ablation.name, name.architecture, *([] if name.is_tiny else [name.label]), request.source.name]
     parts += [] if protocol == "paper" else [protocol.partition(" ")[0]]
-    alterations = [request.base.as_dict(), request.support, request.suffixes]
-    if protocol not in PROTOCOLS or request.support or request.suffixes:
-        text = json.dumps(alterations, sort_keys=True)
-        parts.append(hashlib.blake2b(text.encode(), digest_size=3).hexdigest())
+    identity = [
+        weights_digest(name),
+        {category: digest for category, (_, digest) in opened.items()},
+        list(shots),
+        {arm: config.as_dict() for arm, config in configs.items()},
+        request.support,
+        request.suffixes,
+    ]
+    text = json.dumps(identity, sort_keys=True)
+    parts.append(hashlib.blake2b(text.encode(), digest_size=3).hexdigest())
     return "-".join(re.sub(r"[^A-Za-z0-9.+]+", "_", part) for part in parts)
 
 
@@ -41,11 +55,11 @@ def plan_document(
 ) -> dict[str, Any]:
     """What a report needs to know of a planned ablation, as JSON-compatible data."""
     name = parse_backbone(request.backbone)
-    comparable, reason = _comparability(request)
+    comparable, reason = _comparability(request, opened)
     numbers = published(ablation.published) if ablation.published else ()
     return {
         "schema": 1,
-        "name": document_name(ablation, request),
+        "name": document_name(ablation, request, configs, shots, opened),
         "ablation": ablation.name,
         "title": ablation.title,
         "question": ablation.question,
@@ -109,17 +123,27 @@ _FULL_SETS = {"mvtec": (15, 1725), "visa": (12, 2162)}
 """Categories and test images of the complete sets, without which a number is not the published one's."""
 
 
-def _comparability(request: StudyRequest) -> tuple[bool, str | None]:
-    """Whether the paper's numbers were measured on the same weights and data, and if not, what differs."""
+def _comparability(request: StudyRequest, opened: Mapping[str, tuple[Category, str]]) -> tuple[bool, str | None]:
+    """Whether the paper's numbers were measured on the same weights, data and settings, and if not, what differs.
+
+    The released code's departures do not make a number incomparable: the protocol's name tells them.
+    """
     differences = []
     if request.backbone != "ViT-B-16-plus-240:laion400m_e32":
         differences.append(f"weights ({parse_backbone(request.backbone).label}; the paper's are laion400m_e32)")
-    if request.source.name not in _FULL_SETS:
+    images = sum(len(category.test) for category, _ in opened.values())
+    full = _FULL_SETS.get(request.source.name)
+    if full is None:
         differences.append(f"data ({request.source.title})")
-    else:
-        categories, _ = _FULL_SETS[request.source.name]
-        if len(chosen_categories(request.source, request.categories)) < categories:
-            differences.append(f"only some of the {categories} categories of {request.source.title}")
-    if differences:
-        return False, "other than the paper's: " + "; ".join(differences)
-    return True, None
+    elif (len(opened), images) != full:
+        differences.append(
+            f"only {len(opened)} of {full[0]} categories and {images} of {full[1]} test images of "
+            f"{request.source.title}"
+        )
+    if settings := protocol_name(request.base).partition(" with ")[2]:
+        differences.append(f"settings ({settings})")
+    if request.support:
+        differences.append("support images named by the user")
+    if request.suffixes:
+        differences.append("suffixes of the user's")
+    return (False, "other than the paper's: " + "; ".join(differences)) if differences else (True, None)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ class Ledger:
     """Rows, examples and plans of one study.
 
     Local files appear by fsync and atomic rename; on other file systems by one put, which object stores make
-    atomic. A damaged row counts as missing and is set aside as ``<name>.damaged``.
+    atomic. A damaged row, or one of another version of the project, counts as missing and is left where it is.
     """
 
     def __init__(self, location: str) -> None:
@@ -65,12 +67,13 @@ class Ledger:
         self._write(f"examples/{digest}.npz", buffer.getvalue())
 
     def examples(self, digest: str) -> dict[str, NDArray[Any]] | None:
-        """The example maps of a cell, or None if it has none."""
+        """The example maps of a cell, or None if it has none or they are damaged."""
         path = f"{self._root}/examples/{digest}.npz"
-        if not self._fs.exists(path):
+        try:
+            with np.load(io.BytesIO(self._fs.cat_file(path)), allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
-        with np.load(io.BytesIO(self._fs.cat_file(path)), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
 
     def write_plan(self, name: str, plan: Mapping[str, Any]) -> None:
         """Store what was asked for, for reports and ``status``."""
@@ -78,7 +81,16 @@ class Ledger:
 
     def plans(self) -> list[dict[str, Any]]:
         """Every stored plan, by name."""
-        return [json.loads(self._fs.cat_file(name)) for name in sorted(self._list("plans")) if name.endswith(".json")]
+        plans = []
+        for name in sorted(self._list("plans")):
+            if name.endswith(".json"):
+                try:
+                    plans.append(json.loads(self._fs.cat_file(name)))
+                except ValueError as error:
+                    raise LedgerError(
+                        f"plan {name} must be JSON, but is not ({error}): remove it and run again"
+                    ) from error
+        return plans
 
     def _row_at(self, path: str) -> Row | None:
         try:
@@ -86,7 +98,6 @@ class Ledger:
         except FileNotFoundError:
             return None
         except (RowError, UnicodeDecodeError):
-            self._fs.mv(path, f"{path}.damaged")
             return None
 
     def _list(self, folder: str) -> list[str]:
@@ -95,6 +106,10 @@ class Ledger:
             return [str(name) for name in self._fs.ls(f"{self._root}/{folder}", detail=False)]
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise LedgerError(
+                f"study folder {self.location} cannot be read: {error}; choose another --study"
+            ) from error
 
     def _write(self, name: str, content: bytes) -> None:
         path = f"{self._root}/{name}"

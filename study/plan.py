@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promptad.backbones import available_blocks, default_memory_layers, is_resnet, parse_backbone, weights_digest
+from promptad.backbones import (
+    available_blocks,
+    default_memory_layers,
+    is_resnet,
+    load_tokenizer,
+    parse_backbone,
+    weights_digest,
+)
 from promptad.config import PromptADConfig, Task, canonical
 from promptad.datasets import Category, DatasetError, named_support
+from promptad.prompt_learning import prompts_for
+from promptad.prompts import PromptError
 from study.cell import Cell
 from study.documents import plan_document
 from study.request import StudyRequest
@@ -78,6 +88,7 @@ def plan_study(request: StudyRequest) -> StudyPlan:
         shots = request.shots or ablation.shots
         _check_layers(request, configs.values())
         _check_shots(opened, shots, request)
+        _check_prompts(opened, configs.values(), ablation.tasks, request)
         listed: list[dict[str, Any]] = []
         for arm, config in configs.items():
             for category, (data, digest) in opened.items():
@@ -172,6 +183,23 @@ def _check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, .
                     f"shots must be between 1 and the {len(category.train)} normal images of {name}, but got {k}: "
                     "use --shots, leave the category out with --categories, or add images"
                 )
+    if problems:
+        raise PlanError("\n".join(problems))
+
+
+def _check_prompts(
+    opened: Mapping[str, tuple[Category, str]],
+    configs: Iterable[PromptADConfig],
+    tasks: Iterable[Task],
+    request: StudyRequest,
+) -> None:
+    tokenizer = load_tokenizer(parse_backbone(request.backbone))
+    problems: dict[str, None] = {}
+    for config, task, category in itertools.product(configs, tasks, opened):
+        try:
+            prompts_for(tokenizer, _with_suffixes(config, category, request), task, category)
+        except PromptError as error:
+            problems[str(error)] = None
     if problems:
         raise PlanError("\n".join(problems))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,8 +67,13 @@ def run_on_ray(
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    # Tune's own handler would swallow Ctrl-C and return as if all were done.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    on_termination = signal.getsignal(signal.SIGTERM)
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+        # Ray puts its own handler there, which ends the process without a word.
+        signal.signal(signal.SIGTERM, on_termination)
     if gpus is None:
         gpus = GPU_SHARE if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
     resources = TrialResources(cpus=cpus, gpus=gpus)

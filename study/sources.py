@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +55,10 @@ class DataSource:
             if marker.exists():
                 return unchecked, digest
             checked = self.open(category, skip_bad=False)
-            marker.parent.mkdir(parents=True, exist_ok=True)
-            marker.touch()
+            # Where the cache cannot be written, the images are decoded again next time.
+            with contextlib.suppress(OSError):
+                marker.parent.mkdir(parents=True, exist_ok=True)
+                marker.touch()
             return checked, digest
         checked = self.open(category, skip_bad=True)
         return checked, data_digest(checked)
@@ -65,13 +68,18 @@ def parse_source(text: str) -> DataSource:
     """``LAYOUT:ROOT``, or ``synthetic`` (rendered to the cache folder if it is not there yet).
 
     Raises:
-        SourceError: another form or an unknown layout.
+        SourceError: another form, an unknown layout, or a cache folder that cannot be written.
     """
     if text == SYNTHETIC:
         from promptad.tiny.benchmark import write_benchmark
 
         root = default_root() / "synthetic"
-        write_benchmark(root)
+        try:
+            write_benchmark(root)
+        except OSError as error:
+            raise SourceError(
+                f"the synthetic set cannot be written to {root}: {error}; set PROMPTAD_CACHE to a folder that can"
+            ) from error
         return DataSource(name=SYNTHETIC, layout="mvtec", root=str(root))
     layout, separator, root_text = text.partition(":")
     if not separator or layout not in LAYOUTS or not root_text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -108,7 +109,8 @@ class Workbench:
         if maps is not None:
             image_scores = maps.max(axis=(1, 2)).tolist()
         row = Row(
-            cell=cell,
+            # What ran, as the method and the backbone tell it, not as it was asked for: the dispatcher compares.
+            cell=dataclasses.replace(cell, config=fitted.config, weights=self._bench.weights),
             status="ok",
             scores=scores,
             curve=selection.curve(),
@@ -201,10 +203,9 @@ class _Truth:
     masks: NDArray[np.bool_] | None
 
     def scores(self, cell: Cell, result: Scores, maps: NDArray[np.float32] | None) -> dict[str, float]:
+        """Every metric of the cell's task."""
         if cell.task == "image":
-            assert result.image is not None
-            anomalous = np.array([sample.anomalous for sample in self.category.test])
-            values = result.image.double().numpy()
+            anomalous, values = self._image_level(result)
             return {
                 "image_auroc": metrics.auroc(anomalous, values),
                 "image_aupr": metrics.average_precision(anomalous, values),
@@ -213,6 +214,18 @@ class _Truth:
         assert maps is not None
         pixel = metrics.pixel_metrics(self.masks, maps)
         return {"pixel_auroc": pixel.pixel_auroc, "pro": pixel.pro}
+
+    def auroc(self, cell: Cell, result: Scores, maps: NDArray[np.float32] | None) -> float:
+        """The one metric that an epoch is selected by."""
+        if cell.task == "image":
+            return metrics.auroc(*self._image_level(result))
+        assert self.masks is not None
+        assert maps is not None
+        return metrics.pixel_auroc(self.masks, maps)
+
+    def _image_level(self, result: Scores) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        assert result.image is not None
+        return np.array([sample.anomalous for sample in self.category.test]), result.image.double().numpy()
 
 
 class _Selection:
@@ -227,7 +240,7 @@ class _Selection:
     def consider(self, _: int, fitted: Fitted) -> None:
         with self._watch.timing("selection"):
             result = fitted.score(self._query)
-            value = self._truth.scores(self._cell, result, _finished(self._cell, result))[self._metric]
+            value = self._truth.auroc(self._cell, result, _finished(self._cell, result))
         if not self._values or value > max(self._values):
             self.best = fitted
         self._values.append(value)

@@ -16,6 +16,7 @@ from promptad.backbones import (
     default_memory_layers,
     is_resnet,
     load_backbone,
+    load_tokenizer,
     parse_backbone,
     weights_digest,
 )
@@ -164,7 +165,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path):
     ):
         load_backbone(f"small-vit:{path}")
     path.write_bytes(pickle.dumps(Exploit(trace)))
-    with pytest.raises(BackboneError, match="could not be loaded"):
+    with pytest.raises(BackboneError, match=r"must be safetensors or what torch\.save writes"):
         load_backbone(f"small-vit:{path}")
     assert not trace.exists()
 
@@ -173,7 +174,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     for name in ("noise.safetensors", "noise.pt"):
         path = tmp_path / name
         path.write_bytes(b"no weights at all")
-        with pytest.raises(BackboneError, match=rf"checkpoint .*{name} must hold the weights of small-vit"):
+        with pytest.raises(BackboneError, match=rf"checkpoint .*{name} must be "):
             load_backbone(f"small-vit:{path}")
 
 
@@ -258,6 +259,7 @@ def test_unsupported_towers_are_refused(name, message):
 
 
 def test_other_tokenizers_are_refused(monkeypatch):
+    load_tokenizer.cache_clear()
     monkeypatch.setattr(open_clip, "get_tokenizer", lambda _name: object())
     with pytest.raises(BackboneError, match="small-vit:random needs CLIP's own tokenizer, but has object"):
         load_backbone("small-vit:random")

@@ -115,6 +115,13 @@ def test_unreadable_images_are_errors_or_left_out_as_asked(tmp_path, capsys):
         (["run", "--set", "vad=false"], "vad already has this value in the base"),
         (["run", "--cpus-per-trial", "0"], "--cpus-per-trial must be at least 1"),
         (["run", "--support", "/no/such/file"], "--support file /no/such/file cannot be read"),
+        (
+            ["run", "--cache-gb", "nan", "--gpus-per-trial", "-1"],
+            "must be at least 0, but got -1.0; --cache-gb",
+        ),
+        (["run", "--set", "map_size=100000"], "map_size must be between 16 and 2048"),
+        (["--set", "lambda=1"], "config has no field lambda"),
+        (["table33"], "no ablation is called table33"),
         (["report"], "holds no plan"),
     ],
 )

@@ -20,7 +20,7 @@ DOMAIN_ERRORS = [
     ({"n_normal_prompts_image": 0}, "n_normal_prompts_image must be at least 1, but got 0"),
     ({"n_normal_prompts_pixel": -1}, "n_normal_prompts_pixel must be at least 1, but got -1"),
     ({"n_anomaly_suffixes": 0}, "n_anomaly_suffixes must be at least 1, but got 0"),
-    ({"map_size": 0}, "map_size must be at least 1, but got 0"),
+    ({"map_size": 0}, "map_size must be between 16 and 2048 pixels, but got 0"),
     ({"n_normal_tokens": 0}, "n_normal_tokens must be between 1 and 32, but got 0"),
     ({"n_normal_tokens": 33}, "n_normal_tokens must be between 1 and 32, but got 33"),
     ({"n_anomaly_tokens": 0}, "n_anomaly_tokens must be between 1 and 32, but got 0"),

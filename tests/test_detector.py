@@ -193,3 +193,12 @@ def test_unreadable_images(backbone, support, tmp_path):
     broken.write_bytes(support[0].read_bytes()[:200])
     with pytest.raises(UnreadableImageError, match=r"broken\.png"):
         Detector.fit(backbone, [broken], category="bottle", config=CONFIG)
+
+
+def test_paths_must_be_a_list_of_files():
+    from promptad.detector import _existing
+
+    with pytest.raises(DetectorError, match="must be a list of paths"):
+        _existing("one.png")
+    with pytest.raises(DetectorError, match=r"there is none at /no/such\.png"):
+        _existing(["/no/such.png"])

@@ -1,7 +1,10 @@
+import dataclasses
+
 import pytest
 from test_cell import make_cell
 from test_row import make_row
 
+from promptad.config import PromptADConfig
 from promptad.datasets import Category
 from study.dispatch import ATTEMPTS, Dispatcher, run_next, run_serially
 from study.ledger import Ledger
@@ -93,9 +96,21 @@ def test_groups_do_not_disturb_each_other(ledger):
 def test_a_cell_that_was_not_asked_for_is_refused(ledger):
     dispatcher = Dispatcher(ledger, GROUPS)
     dispatcher.next(0)
-    with pytest.raises(ValueError, match="must be the one asked for"):
-        dispatcher.accept(Outcome(row=make_row(cell=make_cell(seed=99)), examples=None))
+    for wrong in (make_cell(seed=99), CELLS[1]):
+        with pytest.raises(ValueError, match="must be one that was asked for"):
+            dispatcher.accept(Outcome(row=make_row(cell=wrong), examples=None))
     assert ledger.rows() == {}
+
+
+def test_a_cell_that_ran_with_another_config_becomes_a_failed_row(ledger):
+    class Disobedient(Bench):
+        def run(self, cell):
+            other = dataclasses.replace(cell, config=PromptADConfig(epochs=1))
+            return Outcome(row=make_row(cell=other), examples=None)
+
+    finished = run(ledger, Disobedient())
+    assert [each.status for each in finished] == ["failed"] * 3
+    assert "must be one that was asked for" in ledger.row(CELLS[0].digest).reason
 
 
 def test_a_group_that_cannot_begin_fails_as_a_whole_and_the_rest_runs(ledger):

@@ -71,18 +71,22 @@ def test_a_trial_that_fits_no_node_is_an_error_and_does_not_wait(inspection_root
     assert "Traceback" not in done.stderr
 
 
-def test_an_interrupted_study_goes_on_where_it_stopped(serial, inspection_root, tmp_path):
+@pytest.mark.parametrize(
+    ("executor", "stop"), [("serial", signal.SIGINT), ("ray", signal.SIGINT), ("ray", signal.SIGTERM)]
+)
+def test_an_interrupted_study_goes_on_where_it_stopped(serial, inspection_root, tmp_path, executor, stop):
     process = subprocess.Popen(
-        study(tmp_path, inspection_root, "--executor", "serial"), stderr=subprocess.PIPE, text=True
+        study(tmp_path, inspection_root, "--executor", executor), stderr=subprocess.PIPE, text=True
     )
     _wait_for_rows(tmp_path, 3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "every finished cell is kept" in error
     assert "Traceback" not in error
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "rows").glob("*.json")}
     assert 3 <= len(before) < 40
+    assert {row["status"] for row in finished_rows(tmp_path)} == {"ok"}
     again = subprocess.run(study(tmp_path, inspection_root, "--executor", "serial"), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert finished_rows(tmp_path) == finished_rows(serial)

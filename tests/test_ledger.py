@@ -32,15 +32,13 @@ def test_what_is_written_is_read(ledger):
     assert [plan["name"] for plan in ledger.plans()] == ["a", "b"]
 
 
-def test_a_damaged_row_counts_as_missing_and_is_set_aside(tmp_path):
+def test_a_damaged_row_counts_as_missing_until_it_is_written_again(tmp_path):
     ledger = Ledger(str(tmp_path))
     row = make_row()
     ledger.write_row(row)
     path = tmp_path / "rows" / f"{row.cell.digest}.json"
     path.write_text(path.read_text()[:200])
     assert ledger.rows() == {}
-    assert not path.exists()
-    assert (tmp_path / "rows" / f"{row.cell.digest}.json.damaged").exists()
     ledger.write_row(row)
     assert ledger.rows() == {row.cell.digest: row}
 
@@ -56,6 +54,34 @@ def test_an_unwritable_folder_is_an_error_that_names_it(tmp_path):
     (tmp_path / "rows").write_text("a file where a folder should be")
     with pytest.raises(LedgerError, match=r"rows.*cannot be written"):
         Ledger(str(tmp_path)).write_row(make_row())
+
+
+def test_a_row_of_another_version_is_ignored_and_left_alone(tmp_path):
+    ledger = Ledger(str(tmp_path))
+    ledger.write_row(make_row())
+    (path,) = (tmp_path / "rows").iterdir()
+    newer = path.read_text().replace('"config": {', '"config": {"a_field_of_the_future": 1,')
+    path.write_text(newer)
+    assert ledger.rows() == {}
+    assert path.read_text() == newer
+
+
+def test_a_study_folder_that_is_a_file_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match="file cannot be read"):
+        Ledger(str(tmp_path / "file")).rows()
+
+
+def test_a_broken_plan_is_an_error_that_names_it_and_broken_examples_are_absent(tmp_path):
+    ledger = Ledger(str(tmp_path))
+    ledger.write_plan("a", {"name": "a"})
+    (tmp_path / "plans" / "a.json").write_text("{")
+    with pytest.raises(LedgerError, match=r"a\.json must be JSON"):
+        ledger.plans()
+    ledger.write_examples("d", {"names": np.array(["a"])})
+    path = tmp_path / "examples" / "d.npz"
+    path.write_bytes(path.read_bytes()[:40])
+    assert ledger.examples("d") is None
 
 
 def test_an_unknown_file_system_is_an_error_that_names_it():

@@ -198,7 +198,7 @@ def test_no_epochs_is_the_untrained_prompt(backbone, support):
         support,
         CONFIG,
         task="image",
-        prompts=prompts_for(backbone, CONFIG, "image", "bottle"),
+        prompts=prompts_for(backbone.tokenizer, CONFIG, "image", "bottle"),
         tokens=LearnableTokens.draw(CONFIG, "image", width=32, category="bottle", seed=0),
     )
     assert torch.equal(fitted.prototypes, training.prototypes())

@@ -33,7 +33,7 @@ def draw(config, task="image", category="bottle", seed=0):
 
 
 def train(backbone, support, config, task="image", tokens=None):
-    prompts = prompts_for(backbone, config, task, "bottle")
+    prompts = prompts_for(backbone.tokenizer, config, task, "bottle")
     return PromptTraining(backbone, support, config, task=task, prompts=prompts, tokens=tokens or draw(config, task))
 
 
@@ -244,7 +244,7 @@ def words(prompt, tokenizer):
     ],
 )
 def test_prompts_of_a_category(backbone, changes, category, normal, suffixes):
-    prompts = prompts_for(backbone, PromptADConfig(**changes), "image", category)
+    prompts = prompts_for(backbone.tokenizer, PromptADConfig(**changes), "image", category)
     assert words(prompts.normal[0], backbone.tokenizer) == normal
     name, stop = normal.removesuffix(" ."), "." if normal.endswith(".") else ""
     encode, decode = backbone.tokenizer.encode, backbone.tokenizer.decode
@@ -255,8 +255,8 @@ def test_prompts_of_a_category(backbone, changes, category, normal, suffixes):
 
 def test_prompt_counts_follow_task_and_parts(backbone):
     config = PromptADConfig(n_normal_prompts_image=2, n_normal_prompts_pixel=3, n_anomaly_suffixes=5)
-    image, pixel = (prompts_for(backbone, config, task, "bottle") for task in ("image", "pixel"))
+    image, pixel = (prompts_for(backbone.tokenizer, config, task, "bottle") for task in ("image", "pixel"))
     assert (len(image.normal), len(image.learnable)) == (2, 10)
     assert (len(pixel.normal), len(pixel.learnable)) == (3, 15)
-    assert prompts_for(backbone, config.with_changes({"laps": False}), "image", "bottle").learnable == ()
+    assert prompts_for(backbone.tokenizer, config.with_changes({"laps": False}), "image", "bottle").learnable == ()
     assert isinstance(backbone.tokenizer, SimpleTokenizer)

@@ -67,7 +67,8 @@ def open_category(
         ]
     if not skip_bad:
         problems += [
-            f"{category}/{name} cannot be decoded ({reason}): replace it, or leave such images out with skip_bad"
+            f"{category}/{name} cannot be decoded ({reason}): replace it, or leave such images out "
+            "with skip_bad (--skip-bad)"
             for name, reason in findings.unreadable
         ]
     problems += [*findings.problems, *_absences(layout, category, train, test, len(left_out))]

@@ -28,7 +28,12 @@ class Scores:
 
 
 class Fitted(Protocol):
-    """A method fitted to one object; immutable."""
+    """A method fitted to one object; immutable. ``config`` is what it was fitted with."""
+
+    @property
+    def config(self) -> Any:
+        """The config that ran."""
+        ...
 
     def score(self, query: Features) -> Scores:
         """Scores of every query image."""

@@ -116,7 +116,7 @@ class PromptAD:
             support,
             config,
             task=task,
-            prompts=prompts_for(backbone, config, task, category),
+            prompts=prompts_for(backbone.tokenizer, config, task, category),
             tokens=LearnableTokens.draw(config, task, width=width, category=category, seed=seed),
         )
         memories = {view: support.stack(view).flatten(0, 1) for view in memory_views(config, backbone)}

@@ -195,7 +195,7 @@ def _floor(backbone: Backbone, category: Category, base: PromptADConfig) -> dict
                 encode_images(backbone.model.visual, image[None], local=("vv",), attended=memory)
 
     encode = machine.seconds(encode_all, repeats=1) / len(images)
-    prompts = prompts_for(backbone, config, "image", category.name)
+    prompts = prompts_for(backbone.tokenizer, config, "image", category.name)
     width = backbone.text.token_embedding.weight.shape[1]
     tokens = LearnableTokens.draw(config, "image", width=width, category=category.name, seed=0)
     training = PromptTraining(backbone, support, config, task="image", prompts=prompts, tokens=tokens)

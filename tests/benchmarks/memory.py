@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -50,11 +49,19 @@ def _measure(name: str, images: int) -> dict[str, Any]:
             "backbone": name,
             "test_images": images,
             "weights_bytes": weights,
-            "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_bytes": _peak(),
             "cache_bytes_per_image": cache.info().size / (images + 1),
             "first_cell_seconds": seconds[0],
             "second_cell_seconds": seconds[1],
         }
+
+
+def _peak() -> int:
+    """This process's largest resident size in bytes (getrusage would report the parent's from before exec)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("/proc/self/status has no VmHWM: this benchmark needs Linux")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class PlainTraining:
     def __init__(self, problem: PlainProblem, planned_epochs: int) -> None:
         backbone, config = problem.backbone, problem.config
         self.problem = problem
-        self.prompts = prompts_for(backbone, config, problem.task, problem.category)
+        self.prompts = prompts_for(backbone.tokenizer, config, problem.task, problem.category)
         width = backbone.text.token_embedding.weight.shape[1]
         tokens = LearnableTokens.draw(config, problem.task, width=width, category=problem.category, seed=problem.seed)
         self.prefixes = tokens.prefixes.clone().requires_grad_()
