@@ -15,6 +15,7 @@ from typing import Any, Literal
 import open_clip
 import torch
 from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transformer import ResidualAttentionBlock
 from safetensors import SafetensorError, safe_open
 
 from promptad.towers import block_count
@@ -173,6 +174,10 @@ def load_backbone(
     text_tower = model if isinstance(model, open_clip.CLIP) else model.text
     if getattr(text_tower, "attn_mask", None) is None or getattr(text_tower, "cls_emb", None) is not None:
         raise BackboneError(f"{name} must have a causal text tower without class token: choose another backbone")
+    if not all(isinstance(block, ResidualAttentionBlock) for block in text_tower.transformer.resblocks):
+        raise BackboneError(
+            f"{name} must have plain residual attention blocks in its text tower: choose another backbone"
+        )
     preprocess: dict[str, Any] = open_clip.get_model_preprocess_cfg(model)
     size = model.visual.image_size
     model = model.to(device=device, dtype=torch.float16 if precision == "fp16" else torch.float32).eval()

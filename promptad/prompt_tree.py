@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from promptad.attention import masked_block
 from promptad.prompts import Learned, Prompt, Symbol
 
 
@@ -98,8 +99,10 @@ def encode_tree(
     learned = torch.cat([prefixes.flatten(0, 1), suffixes.flatten(0, 1)])[tree.learned_rows]
     embedded = embedded.index_copy(0, tree.learned_nodes, learned.to(embedded.dtype))
     embedded = embedded + text.positional_embedding[tree.depths]
-    states = text.transformer(embedded[None], attn_mask=tree.mask)[0]
-    features: Tensor = text.ln_final(states[tree.ends])
+    blocks = text.transformer.resblocks
+    for block in blocks[:-1]:
+        embedded = masked_block(block, embedded, tree.mask)
+    features: Tensor = text.ln_final(masked_block(blocks[-1], embedded, tree.mask, tree.ends))
     projection = text.text_projection
     if isinstance(projection, torch.nn.Linear):
         features = projection(features)

@@ -17,6 +17,8 @@ from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
+from promptad.attention import join_heads, split_heads
+
 Transformation = Literal["clip", "maskclip", "vv", "linear"]
 """What the local branch does in a block: nothing of its own, V without attention, V-V attention, a learnable layer."""
 
@@ -163,10 +165,10 @@ def _dual_block(
         raise UnsupportedTowerError(f"blocks must be plain residual attention blocks, but got {type(block).__name__}")
     attention = block.attn
     projected = nn.functional.linear(block.ln_1(tokens), attention.in_proj_weight, attention.in_proj_bias)
-    query, key, value = (_split_heads(part, attention.num_heads) for part in projected.chunk(3, dim=-1))
+    query, key, value = (split_heads(part, attention.num_heads) for part in projected.chunk(3, dim=-1))
 
     def add(heads: Tensor) -> Tensor:
-        added: Tensor = block.ls_1(attention.out_proj(_join_heads(heads)))
+        added: Tensor = block.ls_1(attention.out_proj(join_heads(heads)))
         return added
 
     attended = tokens + add(nn.functional.scaled_dot_product_attention(query, key, value))
@@ -195,10 +197,10 @@ def _encode_with_resnet(
     pool: AttentionPool2d = visual.attnpool
     patches = activations.flatten(2).transpose(1, 2)
     tokens = torch.cat([patches.mean(dim=1, keepdim=True), patches], dim=1) + pool.positional_embedding
-    query, key, value = (_split_heads(part(tokens), pool.num_heads) for part in (pool.q_proj, pool.k_proj, pool.v_proj))
-    original = pool.c_proj(_join_heads(nn.functional.scaled_dot_product_attention(query, key, value)))
+    query, key, value = (split_heads(part(tokens), pool.num_heads) for part in (pool.q_proj, pool.k_proj, pool.v_proj))
+    original = pool.c_proj(join_heads(nn.functional.scaled_dot_product_attention(query, key, value)))
     features: dict[str, Tensor] = {
-        name: original[:, 1:] if name == "clip" else pool.c_proj(_join_heads(_local_attention(name, value)))[:, 1:]
+        name: original[:, 1:] if name == "clip" else pool.c_proj(join_heads(_local_attention(name, value)))[:, 1:]
         for name in local
     }
     return TowerOutput(
@@ -211,14 +213,6 @@ def _encode_with_resnet(
 
 def _local_attention(name: str, value: Float[Tensor, "image head token part"]) -> Tensor:
     return value if name == "maskclip" else nn.functional.scaled_dot_product_attention(value, value, value)
-
-
-def _split_heads(projected: Float[Tensor, "image token width"], heads: int) -> Float[Tensor, "image head token part"]:
-    return projected.view(*projected.shape[:-1], heads, -1).transpose(1, 2)
-
-
-def _join_heads(heads: Float[Tensor, "image head token part"]) -> Float[Tensor, "image token width"]:
-    return heads.transpose(1, 2).flatten(2)
 
 
 def _project(visual: VisionTransformer, patches: Float[Tensor, "image patch width"]) -> Tensor:
