@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo install test check clean
+.PHONY: demo install test bench check clean
 
 demo: install
 	@$(BIN)/python study/run.py
@@ -20,6 +20,9 @@ install: .venv/.installed
 
 test: install
 	$(BIN)/python -m pytest
+
+bench: install
+	$(BIN)/python tests/benchmarks/run.py
 
 check: install
 	$(BIN)/ruff check .

@@ -44,11 +44,11 @@ def to_markdown(results: dict[str, Any]) -> str:
                     task,
                     _time(entry["plain_seconds"]),
                     _time(entry["first_cell_seconds"]),
-                    _time(entry["further_cell_seconds"]),
-                    _time(entry["every_epoch_seconds"]),
+                    _time(entry.get("further_cell_seconds")),
+                    _time(entry.get("every_epoch_seconds")),
                     _ratio(entry["first_cell_ratio"]),
-                    _ratio(entry["further_cell_ratio"]),
-                    _ratio(entry["every_epoch_ratio"]),
+                    _ratio(entry.get("further_cell_ratio")),
+                    _ratio(entry.get("every_epoch_ratio")),
                     "yes" if entry["equal"] else "NO",
                 ]
                 for case in results["cells"]
@@ -79,7 +79,7 @@ def to_markdown(results: dict[str, Any]) -> str:
                         _time(entry["stages"].get(stage, 0.0))
                         for stage in ("features", "fit", "score", "metrics", "examples")
                     ),
-                    f"{100 * entry['stages']['metrics'] / entry['further_cell_seconds']:.1f} % of a further cell",
+                    f"{100 * metrics_share(entry):.1f} % of a further cell",
                 ]
                 for case in results["cells"]
                 for task, entry in case["tasks"].items()
@@ -191,6 +191,12 @@ def to_markdown(results: dict[str, Any]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def metrics_share(entry: dict[str, Any]) -> float:
+    """Metrics' share of a cell whose images are encoded already."""
+    stages = entry["stages"]
+    return float(stages["metrics"] / (stages["total"] - stages["features"]))
+
+
 def _first_of_each_backbone(cases: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]:
     return {case["backbone"]: case for case in reversed(cases)}.values()
 
@@ -200,7 +206,9 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(value) for value in line) + " |" for line in lines)
 
 
-def _time(seconds: float) -> str:
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
     if seconds < 0.0995:
         return f"{1000 * seconds:.2g} ms"
     if seconds < 99.5:
@@ -212,7 +220,9 @@ def _milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:.3g}"
 
 
-def _ratio(value: float) -> str:
+def _ratio(value: float | None) -> str:
+    if value is None:
+        return "–"
     return f"{value:.0f}" if value >= 20 else f"{value:.2f}"
 
 

@@ -47,11 +47,8 @@ def targets(results: dict[str, Any]) -> list[dict[str, str]]:
     sklearn = [entry for entry in results["metrics"] if entry["metric"].startswith("pixel AUROC")]
     one_second = [entry for entry in results["scheduling"] if entry["cell_seconds"] == 1.0]
     beyond = [entry["peak_bytes"] - entry["weights_bytes"] for entry in results["memory"]]
-    share = max(
-        entry["stages"]["metrics"] / entry["further_cell_seconds"]
-        for case in results["cells"]
-        for entry in case["tasks"].values()
-    )
+    entries = [entry for case in results["cells"] for entry in case["tasks"].values()]
+    share = max(document.metrics_share(entry) for entry in entries)
     equal = all(entry["equal"] for case in results["cells"] for entry in case["tasks"].values())
     encode, step = max(f["encode_ratio"] for f in floors), max(f["step_ratio"] for f in floors)
     return [

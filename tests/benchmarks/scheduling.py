@@ -25,7 +25,7 @@ from study.workbench import Outcome
 
 DURATIONS = (0.1, 1.0, 10.0)
 WORKERS = (1, 2, 4, 8)
-SECONDS_PER_SETTING = 20.0
+SECONDS_PER_SETTING = 8.0
 
 
 class WaitingBench:
@@ -66,7 +66,7 @@ def measure() -> list[dict[str, Any]]:
         ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         _run(workers, workers, 0.01)
         for duration in DURATIONS:
-            cells = max(2, round(SECONDS_PER_SETTING / duration / 2)) if duration < 10 else 2
+            cells = max(1, round(SECONDS_PER_SETTING / duration / 2))
             short, long = _run(workers, workers * cells, duration), _run(workers, 2 * workers * cells, duration)
             per_cell = (long - short) / cells
             entries.append(
