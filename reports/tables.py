@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from reports.entries import METRICS, CategoryEntry, Column, Entry, Kind, Missing, PublishedValue, Verdict
-from reports.records import Arm, Plan, PublishedNumber, Row, planned_rows, read_plan
+from reports.entries import METRICS, CategoryEntry, Column, Entry, Kind, Missing
+from reports.published import published_values
+from reports.records import Arm, Plan, Row, planned_rows, read_plan
 from reports.statistics import Effect, Summary, complete_seeds, holm, paired_effect, seed_means, summarize
 
 # With several causes in one place, the one that most needs a person names it.
@@ -208,7 +209,7 @@ def _entry(
         n_categories=len(categories),
         effect=effect,
         effect_shortfall=effect_shortfall,
-        published=_published(plan, arm, column, value, shortfall),
+        published=published_values(plan, arm, column, value, shortfall),
         digests=behind,
         selected_on_test=any(row.selected_on_test for row in started),
     )
@@ -240,57 +241,6 @@ def _effect(
         unit="paired seeds",
     )
     return (shortfall, None) if effect is None else (effect, shortfall)
-
-
-def _published(
-    plan: Plan, arm: Arm, column: Column, value: Summary | Missing, shortfall: Missing | None
-) -> tuple[PublishedValue, ...]:
-    baseline = next((other for other in plan.arms if other.name == plan.baseline), None)
-    shown = []
-    for number in _published_numbers(plan, arm, column):
-        effect = None
-        if baseline is not None and baseline.name != arm.name:
-            theirs = [n for n in _published_numbers(plan, baseline, column) if n.dataset == number.dataset]
-            effect = (number.value - theirs[0].value) / 100 if theirs else None
-        shown.append(
-            PublishedValue(
-                dataset=number.dataset,
-                shots=number.shots,
-                value=number.value / 100,
-                std=None if number.std is None else number.std / 100,
-                effect=effect,
-                verdict=_verdict(plan, column, value, shortfall, number.value / 100),
-            )
-        )
-    return tuple(shown)
-
-
-def _published_numbers(plan: Plan, arm: Arm, column: Column) -> list[PublishedNumber]:
-    """The paper's numbers for an arm: at the column's shots, else those printed without support images."""
-    if arm.published is None:
-        return []
-    matching = [
-        number
-        for number in plan.published
-        if number.factors == arm.published
-        and number.metric == column.metric
-        and plan.published_dataset in (None, number.dataset)
-    ]
-    exact = [number for number in matching if number.shots in (column.shots, None)]
-    return exact or [number for number in matching if number.shots == 0]
-
-
-def _verdict(
-    plan: Plan, column: Column, value: Summary | Missing, shortfall: Missing | None, published: float
-) -> Verdict:
-    if not plan.comparable:
-        return "not comparable"
-    if isinstance(value, Missing) or shortfall is not None or column.scope:
-        return "incomplete"
-    if value.interval is None:
-        return "no interval"
-    low, high = value.interval
-    return "inside our interval" if low <= published <= high else "above" if low > published else "below"
 
 
 def _category_entry(
