@@ -22,6 +22,7 @@ test: install
 	$(BIN)/python -m pytest
 
 bench: install
+	@$(BIN)/python -m pip install -qq --editable '.[bench]'
 	$(BIN)/python tests/benchmarks/run.py
 
 check: install

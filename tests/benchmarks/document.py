@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cells import IMAGE_SIDE
+
 
 def to_markdown(results: dict[str, Any]) -> str:
     """The whole page; ratios are of times measured in one run on one machine."""
@@ -83,6 +85,17 @@ def to_markdown(results: dict[str, Any]) -> str:
                 ]
                 for case in results["cells"]
                 for task, entry in case["tasks"].items()
+            ),
+        ),
+        f"Around them, on {IMAGE_SIDE} x {IMAGE_SIDE} PNG files:",
+        _table(
+            ["backbone", "decode + resize, ms per image", "encode, ms per image", "write row + examples, ms per cell"],
+            (
+                [
+                    entry["backbone"],
+                    *(_milliseconds(entry[f"{stage}_seconds"]) for stage in ("decode", "encode", "write")),
+                ]
+                for entry in results["stages"]
             ),
         ),
         "## The floor",

@@ -6,6 +6,7 @@ from typing import Any
 
 import machine
 import numpy as np
+from adeval.au_pro import calculate_au_pro
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, label
 from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
@@ -40,6 +41,15 @@ def measure() -> list[dict[str, Any]]:
                 lambda few=few: _looped_overlap(*few),
             )
         )
+    masks, maps = _problem(draws, 8, 240)
+    entries.append(
+        _entry(
+            "PRO, 8 x 240 x 240",
+            "MVTec's evaluation code as packaged in ADEval, every threshold",
+            lambda: metrics.per_region_overlap(masks, maps),
+            lambda: float(calculate_au_pro(masks, maps, num_thresholds=int((~masks).sum()))[0]),
+        )
+    )
     labels, scores = draws.random(2000) < 0.7, draws.random(2000)
     pairs = (
         ("image AUROC, 2000 images", metrics.auroc, roc_auc_score),

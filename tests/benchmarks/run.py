@@ -16,6 +16,7 @@ import machine  # noqa: E402
 import memory  # noqa: E402
 import metric_speed  # noqa: E402
 import scheduling  # noqa: E402
+import stages  # noqa: E402
 import torch  # noqa: E402
 
 
@@ -25,6 +26,7 @@ def main() -> None:
     results: dict[str, Any] = {"machine": machine.describe()}
     for name, measure in (
         ("metrics", metric_speed.measure),
+        ("stages", stages.measure),
         ("memory", memory.measure),
         ("cells", lambda: [cells.measure(case) for case in cells.CASES]),
         ("scheduling", scheduling.measure),
