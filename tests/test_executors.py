@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -52,13 +51,12 @@ def test_ray_gives_the_same_scores_as_the_serial_executor(serial, inspection_roo
 
 
 def test_a_killed_worker_loses_nothing(serial, inspection_root, tmp_path):
-    killed: list[int] = []
-    killer = threading.Thread(target=_kill_a_worker_after_the_first_row, args=(tmp_path, killed))
-    killer.start()
-    done = subprocess.run(study(tmp_path, inspection_root), capture_output=True, text=True)
-    killer.join()
-    assert len(killed) == 1
-    assert done.returncode == 0, done.stderr
+    process = subprocess.Popen(
+        study(tmp_path, inspection_root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    _kill_a_worker_after_the_first_row(tmp_path, process.pid)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
     assert finished_rows(tmp_path) == finished_rows(serial)
 
 
@@ -101,22 +99,31 @@ def _wait_for_rows(folder, count):
         time.sleep(0.02)
 
 
-def _kill_a_worker_after_the_first_row(folder, killed):
+def _kill_a_worker_after_the_first_row(folder, driver):
     _wait_for_rows(folder, 1)
     deadline = time.monotonic() + 20
-    while not killed and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
         # Tune wraps the trial's class, so the process carries the wrapper's name while it trains.
-        for number, name in _processes():
+        for number, name in _descendants(driver):
             if name.startswith("ray::") and ("GroupTrial" in name or "ResourceTrainable" in name):
                 os.kill(number, signal.SIGKILL)
-                killed.append(number)
                 return
+    pytest.fail("no worker process was found to kill")
 
 
-def _processes():
+def _descendants(ancestor):
+    """Number and command of every process below ``ancestor``; other Ray clusters of the machine are left alone."""
+    parents, names = {}, {}
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
-                yield int(process.name), (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+                names[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
+    for number, name in names.items():
+        above = number
+        while above in parents and above != ancestor:
+            above = parents[above]
+        if above == ancestor:
+            yield number, name
