@@ -17,13 +17,18 @@ def to_text(table: Table) -> str:
     lines = [["", *heads]]
     lines += [[arm.label, *(_cell(table.entries[arm.name, column]) for column in table.columns)] for arm in plan.arms]
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    scopes = dict.fromkeys(
+        f"{column.task} metrics: {column.scope} ({'; '.join(table.unmeasurable[column.task].values())})"
+        for column in table.columns
+        if column.scope
+    )
     body = [
         "  ".join(
             [line[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True))]
         )
         for line in lines
     ]
-    return "\n".join([plan.title, about, *(f"*** {mark} ***" for mark in warnings(table)), *body])
+    return "\n".join([plan.title, about, *(f"*** {mark} ***" for mark in warnings(table)), *scopes, *body])
 
 
 def _cell(entry: Entry) -> str:

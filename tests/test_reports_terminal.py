@@ -1,4 +1,4 @@
-from test_reports_fixture import damaged_rows, make_plan, make_rows
+from test_reports_fixture import damaged_rows, make_plan, make_rows, spoil
 
 from reports.tables import build_table
 from reports.terminal import to_text
@@ -20,3 +20,11 @@ def test_missing_is_a_word_and_warnings_are_shown():
     assert "*** RANDOM WEIGHTS ***" in text
     assert "missing" in text
     assert "unavailable" in text
+
+
+def test_an_average_over_fewer_categories_says_so():
+    plan = make_plan()
+    rows = make_rows(plan)
+    spoil(plan, rows, "unavailable", "gear has no ground-truth masks", category="gear", task="pixel")
+    text = to_text(build_table(plan, rows))
+    assert text.count("pixel metrics: 5 of 6 categories (gear has no ground-truth masks)") == 1
