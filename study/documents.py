@@ -10,7 +10,7 @@ from typing import Any
 
 from ablations.published import published
 from ablations.spec import Ablation
-from promptad.backbones import parse_backbone, weights_digest
+from promptad.backbones import parse_backbone
 from promptad.config import PromptADConfig
 from promptad.datasets import Category
 from promptad.protocol import protocol_name
@@ -20,6 +20,7 @@ from study.request import StudyRequest
 def document_name(
     ablation: Ablation,
     request: StudyRequest,
+    weights: str,
     configs: Mapping[str, PromptADConfig],
     shots: tuple[int, ...],
     opened: Mapping[str, tuple[Category, str]],
@@ -33,7 +34,7 @@ def document_name(
     parts = [ablation.name, name.architecture, *([] if name.is_tiny else [name.label]), request.source.name]
     parts += [] if protocol == "paper" else [protocol.partition(" ")[0]]
     identity = [
-        weights_digest(name),
+        weights,
         {category: digest for category, (_, digest) in opened.items()},
         list(shots),
         {arm: config.as_dict() for arm, config in configs.items()},
@@ -48,6 +49,7 @@ def document_name(
 def plan_document(
     ablation: Ablation,
     request: StudyRequest,
+    weights: str,
     configs: Mapping[str, PromptADConfig],
     shots: tuple[int, ...],
     opened: Mapping[str, tuple[Category, str]],
@@ -59,7 +61,7 @@ def plan_document(
     numbers = published(ablation.published) if ablation.published else ()
     return {
         "schema": 1,
-        "name": document_name(ablation, request, configs, shots, opened),
+        "name": document_name(ablation, request, weights, configs, shots, opened),
         "ablation": ablation.name,
         "title": ablation.title,
         "question": ablation.question,

@@ -122,7 +122,7 @@ def plan_study(request: StudyRequest) -> StudyPlan:
                                     "task": task,
                                 }
                             )
-        document = plan_document(ablation, request, configs, shots, opened, listed)
+        document = plan_document(ablation, request, weights, configs, shots, opened, listed)
         documents[document["name"]] = document
     return StudyPlan(
         cells=cells,

@@ -21,7 +21,7 @@ class Progress:
     def __init__(self, total: int, *, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
-        self._total, self._done, self._failed = total, 0, 0
+        self._total, self._done = total, 0
         self._start = self._last = time.monotonic()
         self._bar = tqdm(total=total, unit="cell", file=self._stream, disable=not self._live, dynamic_ncols=True)
 
@@ -39,7 +39,6 @@ class Progress:
         """Count a finished cell and show its scores or its reason."""
         self._done += 1
         if cell.status == "failed":
-            self._failed += 1
             tqdm.write(f"failed: {cell.cell}: {cell.reason}", file=self._stream)
         scores = "  ".join(f"{name} {value:.3f}" for name, value in (cell.scores or {}).items())
         self._bar.set_postfix_str(f"{cell.cell.rsplit(' (', 1)[0]}: {scores or cell.status}", refresh=False)
