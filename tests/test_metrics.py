@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from promptad import metrics
 from promptad.metrics import auroc, average_precision, per_region_overlap, pixel_auroc, pixel_metrics
 
 
@@ -227,3 +228,13 @@ def test_pixel_metrics_refuse(metric, tiny):
 def test_pro_refuses_a_limit_outside_its_domain(max_fpr, tiny):
     with pytest.raises(ValueError, match=r"max_fpr must be in \(0, 1\], but got"):
         per_region_overlap(*tiny, max_fpr=max_fpr)
+
+
+@pytest.mark.parametrize("levels", [0, 7])
+def test_sorting_some_images_at_a_time_changes_no_bit(monkeypatch, levels):
+    masks, maps = random_pixels(3, levels=levels)
+    at_once = pixel_metrics(masks, maps)
+    monkeypatch.setattr(metrics, "PIXELS_AT_ONCE", 2 * masks[0].size)
+    assert pixel_metrics(masks, maps) == at_once
+    monkeypatch.setattr(metrics, "PIXELS_AT_ONCE", 1)
+    assert pixel_metrics(masks, maps) == at_once

@@ -169,8 +169,9 @@ def to_markdown(results: dict[str, Any]) -> str:
             ),
         ),
         "## Scheduling on Ray",
-        "The executor on cells that only wait, so that more workers than cores can be tried. The overhead is the slope "
-        "between a study and one twice as long; start-up is paid once per study.",
+        "The executor on cells that only wait, so that more workers than cores can be tried. The overhead is what "
+        "passes between a worker's rows beyond the cell itself; start-up (until every worker has its first row, all "
+        "workers on this machine's cores) is paid once per study.",
         _table(
             ["workers", "cell", "overhead per cell", "overhead", "start-up"],
             (
@@ -182,6 +183,15 @@ def to_markdown(results: dict[str, Any]) -> str:
                     _time(entry["start_seconds"]),
                 ]
                 for entry in results["scheduling"]
+            ),
+        ),
+        "## A study that is partly done",
+        "`run table3` on one embedded category, repeated with some of its rows removed (features are cached):",
+        _table(
+            ["cells planned", "missing", "seconds"],
+            (
+                [entry["planned"], entry["missing"], _time(entry["seconds"])]
+                for entry in results["study_cost"]["entries"]
             ),
         ),
         "## The whole paper, replayed",
@@ -200,6 +210,7 @@ def to_markdown(results: dict[str, Any]) -> str:
         ),
         "## Targets",
         _table(["target", "measured", ""], ([t["target"], t["measured"], t["verdict"]] for t in results["targets"])),
+        "Why some are missed, and what else was tried: `docs/speed.md`.",
     ]
     return "\n\n".join(blocks) + "\n"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import os
+import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +25,9 @@ from study.plan import Group
 from study.row import Row
 from study.workbench import Outcome
 
-DURATIONS = (0.1, 1.0, 10.0)
+CELLS = {0.1: 40, 1.0: 9, 10.0: 4}
+"""Seconds of a cell, and how many of them each worker gets."""
 WORKERS = (1, 2, 4, 8)
-SECONDS_PER_SETTING = 8.0
 
 
 class WaitingBench:
@@ -58,32 +60,32 @@ class WaitingTrial(ray_executor.GroupTrial):
 
 
 def measure() -> list[dict[str, Any]]:
-    """Overhead per cell by duration and workers; start-up is measured apart by running twice as many cells."""
+    """Overhead per cell by duration and workers, and how long the first row took."""
     entries = []
     # Ray's workers must find this module.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     for workers in WORKERS:
         ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        _run(workers, workers, 0.01)
-        for duration in DURATIONS:
-            cells = max(1, round(SECONDS_PER_SETTING / duration / 2))
-            short, long = _run(workers, workers * cells, duration), _run(workers, 2 * workers * cells, duration)
-            per_cell = (long - short) / cells
+        for duration, count in CELLS.items():
+            start, per_cell = _run(workers, count, duration)
             entries.append(
                 {
                     "workers": workers,
                     "cell_seconds": duration,
                     "overhead_seconds": per_cell - duration,
                     "overhead": (per_cell - duration) / duration,
-                    "start_seconds": short - cells * per_cell,
+                    "start_seconds": start - duration,
                 }
             )
         ray.shutdown()
     return entries
 
 
-def _run(workers: int, count: int, duration: float) -> float:
-    """Seconds for ``count`` waiting cells in one group per worker."""
+def _run(workers: int, count: int, duration: float) -> tuple[float, float]:
+    """Seconds until the last worker's first row, and seconds per cell from then on: the mean over workers.
+
+    One group of ``count`` cells for each worker; a worker's rate is taken between its own first and last row.
+    """
     config = PromptADConfig(learning_rate=duration)
     category = Category(name="plate", train=(), test=(), has_masks=True)
     cells = [
@@ -100,11 +102,13 @@ def _run(workers: int, count: int, duration: float) -> float:
             seed=seed,
             task="image",
         )
-        for seed in range(count)
+        for seed in range(workers * count)
     ]
     groups = [Group(category=category, cells=tuple(cells[worker::workers])) for worker in range(workers)]
+    worker_of = {str(cell): worker for worker, group in enumerate(groups) for cell in group.cells}
+    rows: dict[int, list[float]] = defaultdict(list)
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
         ray_executor.run_on_ray(
             Ledger(folder),
             groups,
@@ -112,10 +116,11 @@ def _run(workers: int, count: int, duration: float) -> float:
             gpus=0.0,
             cache_root=Path(folder),
             cache_cap=2**30,
-            on_finished=lambda _: None,
+            on_finished=lambda finished: rows[worker_of[finished.cell]].append(time.perf_counter() - start),
             trial=WaitingTrial,
         )
-        return time.perf_counter() - start
+    rates = [(times[-1] - times[0]) / (count - 1) for times in rows.values()]
+    return max(times[0] for times in rows.values()), statistics.mean(rates)
 
 
 @dataclass(frozen=True, kw_only=True)
