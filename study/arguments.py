@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ablations.catalogue import CATALOGUE, DEFAULT
 from promptad.config import PromptADConfig
 from promptad.protocol import protocol_config
+from study.request import StudyRequest
+from study.sources import parse_source
 
 
 class UsageError(ValueError):
     """A command line, or a file named on it, that does not have the form it must have."""
+
+
+def study_request(options: argparse.Namespace) -> StudyRequest:
+    """What the options of ``plan`` and ``run`` ask for.
+
+    Raises:
+        UsageError, ConfigError, SourceError: an option that does not have the form it must have.
+    """
+    unknown = [name for name in options.names if name not in CATALOGUE]
+    if unknown:
+        raise UsageError(f"no ablation is called {', '.join(unknown)}; there are {', '.join(CATALOGUE)}")
+    return StudyRequest(
+        ablations=tuple(CATALOGUE[name] for name in dict.fromkeys(options.names or DEFAULT)),
+        backbone=options.backbone,
+        source=parse_source(options.data),
+        base=base_config(options.protocol, options.overrides),
+        seeds=options.seeds,
+        categories=None if options.categories is None else tuple(options.categories.split(",")),
+        shots=None if options.shots is None else whole_numbers("--shots", options.shots),
+        support=texts_by_category("--support", options.support),
+        suffixes=texts_by_category("--suffixes", options.suffixes),
+        skip_bad=options.skip_bad,
+    )
 
 
 def base_config(protocol: str, overrides: Sequence[str]) -> PromptADConfig:

@@ -1,35 +1,19 @@
-"""The command line: ``plan``, ``run``, ``report``, ``status`` and ``cache``."""
+"""The command line: its parser, and what becomes of errors and signals."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
-import math
 import signal
 import sys
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ablations.catalogue import CATALOGUE, DEFAULT
-from promptad.cache import DEFAULT_CAP, FeatureCache, default_root
+from promptad.cache import DEFAULT_CAP
 from promptad.config import field_names
 from promptad.protocol import PROTOCOLS
-from study.arguments import UsageError, base_config, texts_by_category, whole_numbers
-from study.ledger import Ledger
-from study.progress import Progress, duration
-from study.row import Row
-from study.sources import SYNTHETIC, parse_source
-from study.status import describe, plan_status, study_status
-
-if TYPE_CHECKING:
-    from study.plan import StudyPlan
-    from study.request import StudyRequest
-
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
-"""Exit codes: some cells failed; the request cannot run as asked; stopped by Ctrl-C."""
+from study import running, verbs
+from study.exits import INTERRUPTED, USAGE
+from study.sources import SYNTHETIC
 
 VERBS = ("plan", "run", "report", "status", "cache")
 
@@ -80,26 +64,26 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
-    plan = verbs.add_parser("plan", help="print the cells of each ablation, and how many are done")
-    run = verbs.add_parser("run", help="run every missing cell, then write the report")
-    for verb, handler in ((plan, _plan), (run, _run)):
+    parsers = parser.add_subparsers(dest="verb", metavar="VERB")
+    plan = parsers.add_parser("plan", help="print the cells of each ablation, and how many are done")
+    run = parsers.add_parser("run", help="run every missing cell, then write the report")
+    for verb, handler in ((plan, verbs.plan), (run, running.run)):
         _add_request(verb)
         verb.set_defaults(handler=handler)
     _add_execution(run)
-    report = verbs.add_parser("report", help="write tables, figures and the page from the rows")
-    report.set_defaults(handler=_report)
-    status = verbs.add_parser("status", help="cells done, failed and missing, throughput, work left")
+    report = parsers.add_parser("report", help="write tables, figures and the page from the rows")
+    report.set_defaults(handler=verbs.report)
+    status = parsers.add_parser("status", help="cells done, failed and missing, throughput, work left")
     status.add_argument("--json", action="store_true", help="print one JSON object")
-    status.set_defaults(handler=_status)
+    status.set_defaults(handler=verbs.status)
     for verb in (plan, run, report, status):
         verb.add_argument(
             "--study", default="results", metavar="FOLDER", help="study folder, a path or fsspec URL (default: results)"
         )
     report.add_argument("--out", default=None, metavar="FOLDER", help="where to write (default: report/ in the study)")
-    cache = verbs.add_parser("cache", help="size of the feature cache, or clear it")
+    cache = parsers.add_parser("cache", help="size of the feature cache, or clear it")
     cache.add_argument("action", choices=("info", "clear"))
-    cache.set_defaults(handler=_cache)
+    cache.set_defaults(handler=verbs.cache)
     return parser
 
 
@@ -154,180 +138,3 @@ def _add_execution(verb: argparse.ArgumentParser) -> None:
         help="share of a GPU of a trial (default: 0.25 where there are GPUs, else none)",
     )
     verb.add_argument("--cache-gb", type=float, default=DEFAULT_CAP / 2**30, metavar="GB", help="feature cache's cap")
-
-
-def _request(options: argparse.Namespace) -> StudyRequest:
-    from study.request import StudyRequest
-
-    unknown = [name for name in options.names if name not in CATALOGUE]
-    if unknown:
-        raise UsageError(f"no ablation is called {', '.join(unknown)}; there are {', '.join(CATALOGUE)}")
-    return StudyRequest(
-        ablations=tuple(CATALOGUE[name] for name in dict.fromkeys(options.names or DEFAULT)),
-        backbone=options.backbone,
-        source=parse_source(options.data),
-        base=base_config(options.protocol, options.overrides),
-        seeds=options.seeds,
-        categories=None if options.categories is None else tuple(options.categories.split(",")),
-        shots=None if options.shots is None else whole_numbers("--shots", options.shots),
-        support=texts_by_category("--support", options.support),
-        suffixes=texts_by_category("--suffixes", options.suffixes),
-        skip_bad=options.skip_bad,
-    )
-
-
-def _planned(options: argparse.Namespace, ledger: Ledger) -> tuple[StudyPlan, dict[str, Row]]:
-    from study.plan import plan_study
-
-    plan = plan_study(_request(options))
-    return plan, ledger.rows(plan.cells)
-
-
-def _plan(options: argparse.Namespace) -> int:
-    plan, rows = _planned(options, Ledger(options.study))
-    owners: dict[str, set[str]] = {}
-    for name, document in plan.documents.items():
-        for cell in document["cells"]:
-            owners.setdefault(cell["digest"], set()).add(name)
-    for name, document in plan.documents.items():
-        status = plan_status(name, document["cells"], rows)
-        shared = len({cell["digest"] for cell in document["cells"] if len(owners[cell["digest"]]) > 1})
-        print(f"{name}: {document['title']}")
-        print(f"  {document['question']}")
-        print(f"  data {document['dataset_title']}: {', '.join(document['categories'])}")
-        print(
-            f"  backbone {document['backbone']} ({document['weights_label']}), protocol {document['protocol']}, "
-            f"selection {document['selection']}"
-        )
-        for arm in document["arms"]:
-            digests = {cell["digest"] for cell in document["cells"] if cell["arm"] == arm["name"]}
-            changes = ", ".join(f"{field}={value}" for field, value in arm["changes"].items()) or "the base config"
-            print(f"  arm {arm['name']}: {len(digests)} cells ({changes})")
-        estimate = "" if status.work_left is None else f", about {duration(status.work_left)} of work for one worker"
-        print(
-            f"  cells: {status.planned} planned, {status.ok} done, {status.missing + status.failed} to run, "
-            f"{shared} shared with other ablations{estimate}"
-        )
-    for reason, number in Counter(plan.unavailable.values()).items():
-        print(f"  not possible: {number} cells: {reason}")
-    return 0
-
-
-def _run(options: argparse.Namespace) -> int:
-    _check_execution(options)
-    ledger = Ledger(options.study)
-    plan, rows = _planned(options, ledger)
-    stored = {document["name"]: len(document["seeds"]) for document in ledger.plans()}
-    for name, document in plan.documents.items():
-        # A table over more seeds stays as it is; this request is part of it.
-        if stored.get(name, 0) <= len(document["seeds"]):
-            ledger.write_plan(name, document)
-    for digest, reason in plan.unavailable.items():
-        if digest not in rows:
-            ledger.write_row(Row(cell=plan.cells[digest], status="unavailable", reason=reason))
-    missing = [
-        digest
-        for digest in plan.cells
-        if digest not in plan.unavailable and (digest not in rows or rows[digest].status not in ("ok", "pruned"))
-    ]
-    print(f"{len(plan.cells)} cells planned, {len(plan.cells) - len(missing)} need no work, {len(missing)} to run")
-    if missing:
-        _execute(options, ledger, plan, missing)
-    failed = [row for row in ledger.rows(plan.cells).values() if row.status == "failed"]
-    _write_report(ledger, None, names=set(plan.documents))
-    if failed:
-        print(f"{len(failed)} cells failed and are named in the report; run again to retry them", file=sys.stderr)
-        return FAILED
-    return 0
-
-
-def _check_execution(options: argparse.Namespace) -> None:
-    problems = []
-    if options.cpus_per_trial < 1:
-        problems.append(f"--cpus-per-trial must be at least 1, but got {options.cpus_per_trial}")
-    if options.gpus_per_trial is not None and not 0 <= options.gpus_per_trial < math.inf:
-        problems.append(f"--gpus-per-trial must be at least 0, but got {options.gpus_per_trial}")
-    if not 0 < options.cache_gb < math.inf:
-        problems.append(f"--cache-gb must be above 0, but got {options.cache_gb}")
-    if options.study.startswith("memory:"):
-        problems.append(f"--study must outlive this process, but {options.study} is in its memory: name a folder")
-    if problems:
-        raise UsageError("; ".join(problems))
-
-
-def _execute(options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missing: Sequence[str]) -> None:
-    from study.dispatch import Dispatcher, run_serially
-    from study.workbench import Workbench, pick_device
-
-    groups = plan.groups(missing)
-    cap = int(options.cache_gb * 2**30)
-    with Progress(len(missing)) as progress:
-        if options.executor == "serial":
-            bench = Workbench(
-                cache=FeatureCache(default_root(), cap=cap),
-                device=pick_device(1.0 if options.gpus_per_trial is None else options.gpus_per_trial),
-                threads=options.cpus_per_trial,
-            )
-            run_serially(bench, Dispatcher(ledger, groups), groups, progress.finished)
-            return
-        from study.ray_executor import run_on_ray
-
-        unfinished = run_on_ray(
-            ledger,
-            groups,
-            cpus=options.cpus_per_trial,
-            gpus=options.gpus_per_trial,
-            cache_root=default_root(),
-            cache_cap=cap,
-            on_finished=progress.finished,
-        )
-        for cell in unfinished:
-            ledger.write_row(Row(cell=cell, status="failed", reason="its worker process died again and again"))
-
-
-def _report(options: argparse.Namespace) -> int:
-    ledger = Ledger(options.study)
-    if not ledger.plans():
-        raise UsageError(f"study folder {options.study} holds no plan: run an ablation first")
-    _write_report(ledger, options.out)
-    return 0
-
-
-def _write_report(ledger: Ledger, out: str | None, *, names: set[str] | None = None) -> None:
-    """Write the report and print the tables of the plans in ``names`` (None: of all)."""
-    from reports.report import write_report
-    from reports.tables import build_table
-    from reports.terminal import to_text
-
-    root = ledger.local_root
-    if out is None and root is None:
-        print(
-            f"the study is on {ledger.location}: write its report with  run.py report --study {ledger.location} "
-            "--out FOLDER"
-        )
-        return
-    folder = Path(out) if out is not None else Path(str(root)) / "report"
-    rows = {digest: json.loads(row.to_json()) for digest, row in ledger.rows().items()}
-    plans = ledger.plans()
-    page = write_report(plans=plans, rows=rows, examples=ledger.examples, out=folder)
-    shown = [plan for plan in plans if names is None or plan["name"] in names]
-    for plan in shown:
-        print(f"\n{to_text(build_table(plan, rows))}")
-    print("(percent; ci: half width of the 95% interval over seeds)")
-    if len(shown) < len(plans):
-        print(f"({len(plans) - len(shown)} earlier tables of this study are in the report too)")
-    print(f"\nreport: {page.resolve()}")
-
-
-def _status(options: argparse.Namespace) -> int:
-    status = study_status(Ledger(options.study))
-    print(json.dumps(dataclasses.asdict(status), indent=1) if options.json else describe(status))
-    return 0
-
-
-def _cache(options: argparse.Namespace) -> int:
-    cache = FeatureCache(default_root())
-    info = cache.info() if options.action == "info" else cache.clear()
-    verb = "holds" if options.action == "info" else "held, now removed:"
-    print(f"{info.root} {verb} {info.files} features, {info.size / 2**20:.1f} MB of at most {info.cap / 2**30:.0f} GB")
-    return 0

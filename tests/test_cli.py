@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from inspection_set import write_inspection_set
 
-from study.cli import FAILED, USAGE, main
+from study.cli import main
+from study.exits import FAILED, USAGE
 
 RUN = Path(__file__).resolve().parent.parent / "study" / "run.py"
 

@@ -1,0 +1,10 @@
+"""Exit codes of the command line."""
+
+FAILED = 1
+"""Some cells failed; they are rows with reasons."""
+
+USAGE = 2
+"""The request cannot run as asked."""
+
+INTERRUPTED = 130
+"""Stopped by Ctrl-C or a polite kill."""

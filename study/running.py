@@ -1,0 +1,93 @@
+"""The verb ``run``: every missing cell, then the report."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from promptad.cache import FeatureCache, default_root
+from study.arguments import UsageError
+from study.exits import FAILED
+from study.ledger import Ledger
+from study.progress import Progress
+from study.row import Row
+from study.verbs import planned, write_report_of
+
+if TYPE_CHECKING:
+    from study.plan import StudyPlan
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run every missing cell, then write the report; the exit code says whether cells failed."""
+    _check_execution(options)
+    ledger = Ledger(options.study)
+    plan, rows = planned(options, ledger)
+    stored = {document["name"]: len(document["seeds"]) for document in ledger.plans()}
+    for name, document in plan.documents.items():
+        # A table over more seeds stays as it is; this request is part of it.
+        if stored.get(name, 0) <= len(document["seeds"]):
+            ledger.write_plan(name, document)
+    for digest, reason in plan.unavailable.items():
+        if digest not in rows:
+            ledger.write_row(Row(cell=plan.cells[digest], status="unavailable", reason=reason))
+    missing = [
+        digest
+        for digest in plan.cells
+        if digest not in plan.unavailable and (digest not in rows or rows[digest].status not in ("ok", "pruned"))
+    ]
+    print(f"{len(plan.cells)} cells planned, {len(plan.cells) - len(missing)} need no work, {len(missing)} to run")
+    if missing:
+        _execute(options, ledger, plan, missing)
+    failed = [row for row in ledger.rows(plan.cells).values() if row.status == "failed"]
+    write_report_of(ledger, None, names=set(plan.documents))
+    if failed:
+        print(f"{len(failed)} cells failed and are named in the report; run again to retry them", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+def _check_execution(options: argparse.Namespace) -> None:
+    problems = []
+    if options.cpus_per_trial < 1:
+        problems.append(f"--cpus-per-trial must be at least 1, but got {options.cpus_per_trial}")
+    if options.gpus_per_trial is not None and not 0 <= options.gpus_per_trial < math.inf:
+        problems.append(f"--gpus-per-trial must be at least 0, but got {options.gpus_per_trial}")
+    if not 0 < options.cache_gb < math.inf:
+        problems.append(f"--cache-gb must be above 0, but got {options.cache_gb}")
+    if options.study.startswith("memory:"):
+        problems.append(f"--study must outlive this process, but {options.study} is in its memory: name a folder")
+    if problems:
+        raise UsageError("; ".join(problems))
+
+
+def _execute(options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missing: Sequence[str]) -> None:
+    from study.dispatch import Dispatcher, run_serially
+    from study.workbench import Workbench, pick_device
+
+    groups = plan.groups(missing)
+    cap = int(options.cache_gb * 2**30)
+    with Progress(len(missing)) as progress:
+        if options.executor == "serial":
+            bench = Workbench(
+                cache=FeatureCache(default_root(), cap=cap),
+                device=pick_device(1.0 if options.gpus_per_trial is None else options.gpus_per_trial),
+                threads=options.cpus_per_trial,
+            )
+            run_serially(bench, Dispatcher(ledger, groups), groups, progress.finished)
+            return
+        from study.ray_executor import run_on_ray
+
+        unfinished = run_on_ray(
+            ledger,
+            groups,
+            cpus=options.cpus_per_trial,
+            gpus=options.gpus_per_trial,
+            cache_root=default_root(),
+            cache_cap=cap,
+            on_finished=progress.finished,
+        )
+        for cell in unfinished:
+            ledger.write_row(Row(cell=cell, status="failed", reason="its worker process died again and again"))

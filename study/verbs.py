@@ -1,0 +1,110 @@
+"""The verbs that do not compute cells: ``plan``, ``report``, ``status`` and ``cache``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promptad.cache import FeatureCache, default_root
+from study.arguments import UsageError, study_request
+from study.ledger import Ledger
+from study.progress import duration
+from study.row import Row
+from study.status import describe, plan_status, study_status
+
+if TYPE_CHECKING:
+    from study.plan import StudyPlan
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Print the cells of each ablation, and how many are done."""
+    asked, rows = planned(options, Ledger(options.study))
+    owners: dict[str, set[str]] = {}
+    for name, document in asked.documents.items():
+        for cell in document["cells"]:
+            owners.setdefault(cell["digest"], set()).add(name)
+    for name, document in asked.documents.items():
+        state = plan_status(name, document["cells"], rows)
+        shared = len({cell["digest"] for cell in document["cells"] if len(owners[cell["digest"]]) > 1})
+        print(f"{name}: {document['title']}")
+        print(f"  {document['question']}")
+        print(f"  data {document['dataset_title']}: {', '.join(document['categories'])}")
+        print(
+            f"  backbone {document['backbone']} ({document['weights_label']}), protocol {document['protocol']}, "
+            f"selection {document['selection']}"
+        )
+        for arm in document["arms"]:
+            digests = {cell["digest"] for cell in document["cells"] if cell["arm"] == arm["name"]}
+            changes = ", ".join(f"{field}={value}" for field, value in arm["changes"].items()) or "the base config"
+            print(f"  arm {arm['name']}: {len(digests)} cells ({changes})")
+        estimate = "" if state.work_left is None else f", about {duration(state.work_left)} of work for one worker"
+        print(
+            f"  cells: {state.planned} planned, {state.ok} done, {state.missing + state.failed} to run, "
+            f"{shared} shared with other ablations{estimate}"
+        )
+    for reason, number in Counter(asked.unavailable.values()).items():
+        print(f"  not possible: {number} cells: {reason}")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write tables, figures and the page from the rows."""
+    ledger = Ledger(options.study)
+    if not ledger.plans():
+        raise UsageError(f"study folder {options.study} holds no plan: run an ablation first")
+    write_report_of(ledger, options.out)
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print how far a study is."""
+    state = study_status(Ledger(options.study))
+    print(json.dumps(dataclasses.asdict(state), indent=1) if options.json else describe(state))
+    return 0
+
+
+def cache(options: argparse.Namespace) -> int:
+    """Print the size of the feature cache, or clear it."""
+    features = FeatureCache(default_root())
+    info = features.info() if options.action == "info" else features.clear()
+    verb = "holds" if options.action == "info" else "held, now removed:"
+    print(f"{info.root} {verb} {info.files} features, {info.size / 2**20:.1f} MB of at most {info.cap / 2**30:.0f} GB")
+    return 0
+
+
+def planned(options: argparse.Namespace, ledger: Ledger) -> tuple[StudyPlan, dict[str, Row]]:
+    """The plan of a request, and the rows it has so far."""
+    from study.plan import plan_study
+
+    made = plan_study(study_request(options))
+    return made, ledger.rows(made.cells)
+
+
+def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None = None) -> None:
+    """Write the report and print the tables of the plans in ``names`` (None: of all)."""
+    from reports.report import write_report
+    from reports.tables import build_table
+    from reports.terminal import to_text
+
+    root = ledger.local_root
+    if out is None and root is None:
+        print(
+            f"the study is on {ledger.location}: write its report with  run.py report --study {ledger.location} "
+            "--out FOLDER"
+        )
+        return
+    folder = Path(out) if out is not None else Path(str(root)) / "report"
+    rows = {digest: json.loads(row.to_json()) for digest, row in ledger.rows().items()}
+    documents = ledger.plans()
+    page = write_report(plans=documents, rows=rows, examples=ledger.examples, out=folder)
+    shown = [document for document in documents if names is None or document["name"] in names]
+    for document in shown:
+        print(f"\n{to_text(build_table(document, rows))}")
+    print("(percent; ci: half width of the 95% interval over seeds)")
+    if len(shown) < len(documents):
+        print(f"({len(documents) - len(shown)} earlier tables of this study are in the report too)")
+    print(f"\nreport: {page.resolve()}")
