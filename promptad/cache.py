@@ -97,6 +97,12 @@ class FeatureCache:
             self._written = 0
             self.evict()
 
+    def keep(self, key: str, tensor: Tensor) -> Tensor:
+        """Store ``tensor`` and return it mapped from the file, or as it is where the file could not be written."""
+        self.put(key, tensor)
+        mapped = self.get(key)
+        return tensor if mapped is None else mapped
+
     def evict(self) -> int:
         """Remove least recently used files until the cache fits its cap; returns the bytes removed."""
         files = sorted(_files(self._root), key=lambda entry: entry[1].st_mtime_ns)

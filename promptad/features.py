@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ from promptad.towers import TowerOutput, encode_images
 
 ACCELERATOR_BATCH = 16
 """Images per forward pass on an accelerator. On a CPU it is one: faster there, and the same bits in any company."""
+
+DECODED_AHEAD = 4
+"""Least number of decoded images that may wait for the tower."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,31 +89,32 @@ def extract_features(
     wanted = sorted(views)
     found: dict[str, list[Tensor | None]] = {view: [None] * len(inputs) for view in wanted}
     batch_size = 1 if backbone.device.type == "cpu" else ACCELERATOR_BATCH
-    pending: list[int] = []
+    pending: deque[tuple[int, Future[Pixels]]] = deque()
 
-    def flush() -> None:
-        if not pending:
-            return
-        missing = [view for view in wanted if any(found[view][index] is None for index in pending)]
-        encoded = _encode(backbone, [inputs[index] for index in pending], preprocessing, missing, batch_size)
-        for position, index in enumerate(pending):
+    def encode(count: int) -> None:
+        batch = [pending.popleft() for _ in range(min(count, len(pending)))]
+        missing = [view for view in wanted if any(found[view][index] is None for index, _ in batch)]
+        encoded = _encode(backbone, [pixels.result() for _, pixels in batch], preprocessing, missing, batch_size)
+        for position, (index, _) in enumerate(batch):
             for view in missing:
                 feature = encoded[view][position].clone()
-                found[view][index] = feature
-                if cache is not None:
-                    cache.put(_key(backbone, inputs[index], preprocessing, view), feature)
-        pending.clear()
+                key = _key(backbone, inputs[index], preprocessing, view)
+                # What the cache holds is mapped, so that a worker's memory does not grow with the images.
+                found[view][index] = feature if cache is None else cache.keep(key, feature)
 
-    for index, image in enumerate(inputs):
-        for view in wanted:
-            found[view][index] = None if cache is None else cache.get(_key(backbone, image, preprocessing, view))
-        if any(found[view][index] is None for view in wanted):
-            pending.append(index)
-        if len(pending) == batch_size:
-            flush()
-        if on_image is not None:
-            on_image()
-    flush()
+    # Images are decoded ahead, beside the tower: decoding a large picture takes as long as a small tower does.
+    with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as decoders:
+        for index, image in enumerate(inputs):
+            for view in wanted:
+                found[view][index] = None if cache is None else cache.get(_key(backbone, image, preprocessing, view))
+            if any(found[view][index] is None for view in wanted):
+                pending.append((index, decoders.submit(image.pixels)))
+            if len(pending) == batch_size + max(batch_size, DECODED_AHEAD):
+                encode(batch_size)
+            if on_image is not None:
+                on_image()
+        while pending:
+            encode(batch_size)
     complete = {view: [feature for feature in found[view] if feature is not None] for view in wanted}
     return Features(views=complete, device=backbone.device)
 
@@ -125,9 +131,9 @@ def _key(backbone: Backbone, image: ImageInput, preprocessing: Preprocessing, vi
 
 @torch.inference_mode()
 def _encode(
-    backbone: Backbone, inputs: Sequence[ImageInput], preprocessing: Preprocessing, views: Sequence[str], batch: int
+    backbone: Backbone, pixels: Sequence[Pixels], preprocessing: Preprocessing, views: Sequence[str], batch: int
 ) -> dict[str, Tensor]:
-    images = torch.stack([normalised(image.pixels(), preprocessing) for image in inputs])
+    images = torch.stack([normalised(image, preprocessing) for image in pixels])
     # A constant shape keeps an accelerator's kernels, and so its rounding, the same for the last batch.
     padding = images.new_zeros((batch - len(images), *images.shape[1:]))
     images = torch.cat([images, padding]).to(device=backbone.device, dtype=backbone.dtype)
@@ -139,7 +145,7 @@ def _encode(
         blocks=_numbers(views, "block/"),
         attended=_numbers(views, "attended/"),
     )
-    return {view: _view(output, view)[: len(inputs)].cpu() for view in views}
+    return {view: _view(output, view)[: len(pixels)].cpu() for view in views}
 
 
 def _numbers(views: Sequence[str], prefix: str) -> list[int]:

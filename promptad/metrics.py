@@ -2,12 +2,13 @@
 
 Everywhere a higher score is more anomalous, scores may be any finite numbers, and results are fractions in [0, 1].
 All of it rests on one observation: the ranks of the anomalous samples among the sorted normal ones are enough, so
-only the normal scores are sorted and no curve is ever built. Ranks add up over parts of the normal samples, so pixels
-are sorted some images at a time.
+only the normal scores are sorted and no curve is ever built. Ranks add up over parts of the normal samples, so maps
+are sorted, and may be given, some images at a time (`Parts`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,6 +19,10 @@ from scipy import ndimage
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Counts: TypeAlias = npt.NDArray[np.int64]
+
+Parts: TypeAlias = Iterable[tuple[Bools, Floats]]
+"""Masks and maps of a test set, each image x height x width, some images at a time. It is gone through twice and must
+give the same both times: a list or an object with ``__iter__``, not an iterator."""
 
 PIXELS_AT_ONCE = 2**22
 """Pixels that are sorted together: bounds the memory that metrics need beside the maps."""
@@ -45,7 +50,7 @@ def auroc(anomalous: Bools, scores: Floats) -> float:
         ValueError: shapes or types do not fit, scores not finite, or only one class present.
     """
     normal, positive = _split_samples("AUROC", anomalous, scores)
-    below, not_above = _ranks(normal, positive)
+    below, not_above = np.searchsorted(normal, positive, "left"), np.searchsorted(normal, positive, "right")
     return _win_share(below, not_above, n_normal=normal.size)
 
 
@@ -72,9 +77,14 @@ def pixel_auroc(masks: Bools, maps: Floats) -> float:
     Raises:
         ValueError: shapes or types do not fit, maps not finite, or no normal or no anomalous pixel.
     """
-    _check_pixels(masks, maps)
-    below, not_above = _pixel_ranks(masks, maps, np.sort(maps[masks]))
-    return _win_share(below, not_above, n_normal=masks.size - below.size)
+    return pixel_auroc_of(split(masks, maps))
+
+
+def pixel_auroc_of(parts: Parts) -> float:
+    """`pixel_auroc` of a test set that comes in parts; the same number, to the bit."""
+    anomalous, _, n_normal = _anomalous_pixels(parts)
+    below, not_above = _pixel_ranks(parts, np.sort(anomalous))
+    return _win_share(below, not_above, n_normal=n_normal)
 
 
 def per_region_overlap(masks: Bools, maps: Floats, *, max_fpr: float = 0.3) -> float:
@@ -89,48 +99,79 @@ def pixel_metrics(masks: Bools, maps: Floats, *, max_fpr: float = 0.3) -> PixelM
     region scoring >= t: a small region weighs as much as a large one. It is integrated over the false positive rate
     of the normal pixels of all images, by trapezoids between the points of all distinct scores and linearly up to
     ``max_fpr``, and divided by ``max_fpr``. Chance level is max_fpr / 2, not 0.5. Memory: a sorted copy of
-    ``PIXELS_AT_ONCE`` pixels and some 90 bytes per anomalous pixel. Arguments and errors are those of `pixel_auroc`.
+    ``PIXELS_AT_ONCE`` pixels and some 60 bytes per anomalous pixel. Arguments and errors are those of `pixel_auroc`.
 
     Raises:
         ValueError: also if ``max_fpr`` is not in (0, 1].
     """
+    return pixel_metrics_of(split(masks, maps), max_fpr=max_fpr)
+
+
+def pixel_metrics_of(parts: Parts, *, max_fpr: float = 0.3) -> PixelMetrics:
+    """`pixel_metrics` of a test set that comes in parts; the same numbers, to the bit."""
     if not 0.0 < max_fpr <= 1.0:
         raise ValueError(f"max_fpr must be in (0, 1], but got {max_fpr}: the papers use 0.3")
-    _check_pixels(masks, maps)
-    anomalous = maps[masks]
-    n_normal = masks.size - anomalous.size
+    anomalous, region, n_normal = _anomalous_pixels(parts)
     order = np.argsort(anomalous)  # ranks of sorted values are found eight times faster: they stay in the cache
-    below, not_above = _pixel_ranks(masks, maps, anomalous[order])
-    weights = _region_weights(masks)[order]
+    below, not_above = _pixel_ranks(parts, anomalous[order])
+    weights = _region_weights(region)[order]
 
     # Seen by one anomalous pixel, the curve is 0 up to `enter` false positives (the normal pixels above it), rises
     # in a straight line over its ties, and stays 1. PRO is the weighted sum of these, so is its area up to `limit`.
     limit = max_fpr * n_normal
-    enter = n_normal - not_above
-    ties = not_above - below
-    room = np.maximum(limit - enter, 0.0)
-    area = np.where(room >= ties, room - ties / 2, room * room / (2 * np.maximum(ties, 1)))
+    weighted = np.empty_like(weights)
+    for start in range(0, weights.size, PIXELS_AT_ONCE):
+        part = slice(start, start + PIXELS_AT_ONCE)
+        ties = not_above[part] - below[part]
+        room = np.maximum(limit - (n_normal - not_above[part]), 0.0)
+        area = np.where(room >= ties, room - ties / 2, room * room / (2 * np.maximum(ties, 1)))
+        weighted[part] = weights[part] * area
     return PixelMetrics(
-        pixel_auroc=_win_share(below, not_above, n_normal=n_normal), pro=float(np.sum(weights * area) / limit)
+        pixel_auroc=_win_share(below, not_above, n_normal=n_normal), pro=float(np.sum(weighted) / limit)
     )
 
 
-def _region_weights(masks: Bools) -> npt.NDArray[np.float64]:
-    """For every anomalous pixel (in the order of ``maps[masks]``) 1 / (pixels of its region * regions); sums to 1."""
-    square = np.ones((3, 3), dtype=int)
+def split(masks: Bools, maps: Floats) -> list[tuple[Bools, Floats]]:
+    """Arrays of a whole test set as `Parts` of about ``PIXELS_AT_ONCE`` pixels; nothing is copied.
+
+    Raises:
+        ValueError: the shapes are not two equal (image, height, width).
+    """
+    _check_shapes(masks, maps)
+    images = max(1, PIXELS_AT_ONCE // max(1, masks[:1].size))
+    return [(masks[start : start + images], maps[start : start + images]) for start in range(0, len(masks), images)]
+
+
+def _anomalous_pixels(parts: Parts) -> tuple[Floats, Counts, int]:
+    """Scores of all anomalous pixels, the region (counted through the test set) of each, and how many are normal."""
+    scores: list[Floats] = []
     regions: list[Counts] = []
-    n_regions = 0
-    for mask in masks[masks.any(axis=(1, 2))]:
-        labels, count = ndimage.label(mask, structure=square)
-        regions.append(labels[mask].astype(np.int64) + (n_regions - 1))
-        n_regions += count
-    region = np.concatenate(regions)
-    return (1.0 / (np.bincount(region, minlength=n_regions) * n_regions))[region]
+    n_regions = n_pixels = 0
+    square = np.ones((3, 3), dtype=int)
+    for masks, maps in parts:
+        _check_shapes(masks, maps)
+        _check_boolean("masks", masks)
+        _check_finite("maps", maps)
+        n_pixels += masks.size
+        scores.append(maps[masks])
+        for mask in masks[masks.any(axis=(1, 2))]:
+            labels, count = ndimage.label(mask, structure=square)
+            regions.append(labels[mask].astype(np.int64) + (n_regions - 1))
+            n_regions += count
+    if not regions:
+        raise ValueError(
+            f"pixel metrics need an anomalous pixel, but all {n_pixels} pixels are normal: check the masks"
+        )
+    anomalous = np.concatenate(scores)
+    if anomalous.size == n_pixels:
+        raise ValueError(f"pixel metrics need a normal pixel, but all {n_pixels} pixels are anomalous: check the masks")
+    return anomalous, np.concatenate(regions), n_pixels - anomalous.size
 
 
-def _ranks(normal: Floats, anomalous: Floats) -> tuple[Counts, Counts]:
-    """How many of the sorted normal scores are below, and how many not above, each anomalous score."""
-    return np.searchsorted(normal, anomalous, "left"), np.searchsorted(normal, anomalous, "right")
+def _region_weights(region: Counts) -> npt.NDArray[np.float64]:
+    """For every anomalous pixel 1 / (pixels of its region * regions); sums to 1."""
+    sizes = np.bincount(region)
+    return (1.0 / (sizes * sizes.size))[region]
 
 
 def _win_share(below: Counts, not_above: Counts, *, n_normal: int) -> float:
@@ -138,17 +179,14 @@ def _win_share(below: Counts, not_above: Counts, *, n_normal: int) -> float:
     return (int(below.sum()) + int(not_above.sum())) / (2 * n_normal * below.size)
 
 
-def _pixel_ranks(masks: Bools, maps: Floats, anomalous: Floats) -> tuple[Counts, Counts]:
-    """`_ranks` of the sorted anomalous scores among the normal pixels of all images."""
+def _pixel_ranks(parts: Parts, anomalous: Floats) -> tuple[Counts, Counts]:
+    """How many normal pixels of all images are below, and how many not above, each of the sorted anomalous scores."""
     below = np.zeros(anomalous.size, dtype=np.int64)
     not_above = np.zeros(anomalous.size, dtype=np.int64)
-    images = max(1, PIXELS_AT_ONCE // masks[0].size)
-    for start in range(0, len(masks), images):
-        part = slice(start, start + images)
-        normal = np.sort(maps[part][~masks[part]])
-        part_below, part_not_above = _ranks(normal, anomalous)
-        below += part_below
-        not_above += part_not_above
+    for masks, maps in parts:
+        normal = np.sort(maps[~masks])
+        below += np.searchsorted(normal, anomalous, "left")
+        not_above += np.searchsorted(normal, anomalous, "right")
     return below, not_above
 
 
@@ -169,22 +207,11 @@ def _split_samples(metric: str, anomalous: Bools, scores: Floats) -> tuple[Float
     return np.sort(scores[~anomalous]), scores[anomalous]
 
 
-def _check_pixels(masks: Bools, maps: Floats) -> None:
+def _check_shapes(masks: Bools, maps: Floats) -> None:
     if masks.ndim != 3 or masks.shape != maps.shape:
         raise ValueError(
             "masks and maps must have the same shape (image, height, width), "
             f"but got {masks.shape} and {maps.shape}: resize one to the other"
-        )
-    _check_boolean("masks", masks)
-    _check_finite("maps", maps)
-    n_anomalous = int(np.count_nonzero(masks))
-    if n_anomalous == 0:
-        raise ValueError(
-            f"pixel metrics need an anomalous pixel, but all {masks.size} pixels are normal: check the masks"
-        )
-    if n_anomalous == masks.size:
-        raise ValueError(
-            f"pixel metrics need a normal pixel, but all {masks.size} pixels are anomalous: check the masks"
         )
 
 

@@ -12,6 +12,7 @@ from promptad import metrics
 from promptad.datasets import Sample
 from promptad.images import Preprocessing, load_mask, thumbnail
 from promptad.methods import Scores
+from study.truth import MaskedMaps
 
 EXAMPLES_EACH = 2
 """How many best and how many worst located images are kept."""
@@ -22,22 +23,23 @@ THUMBNAIL = 160
 
 def example_maps(
     samples: Sequence[Sample],
-    masks: NDArray[np.bool_],
-    maps: NDArray[np.float32],
+    masked: MaskedMaps,
     result: Scores,
     preprocessing: Preprocessing,
 ) -> dict[str, NDArray[Any]] | None:
     """Pictures, masks and maps of the best and the worst located anomalous images, best first; None if there is none.
 
-    ``masks`` and ``maps`` (image x size x size) rank the images by their own pixel AUROC; what is kept are the maps on
-    the patch grid. A branch that the method does not have is all NaN.
+    Images are ranked by their own pixel AUROC; what is kept are the maps on the patch grid. A branch that the method
+    does not have is all NaN.
     """
     assert result.maps is not None
-    located = {
-        index: metrics.auroc(mask.ravel(), maps[index].ravel())
-        for index, mask in enumerate(masks)
-        if mask.any() and not mask.all()
-    }
+    located: dict[int, float] = {}
+    images = 0
+    for masks, maps in masked:
+        for index, (mask, anomaly_map) in enumerate(zip(masks, maps, strict=True), start=images):
+            if mask.any() and not mask.all():
+                located[index] = metrics.auroc(mask.ravel(), anomaly_map.ravel())
+        images += len(masks)
     ranked = sorted(located, key=lambda index: (-located[index], index))
     chosen = ranked[:EXAMPLES_EACH] + ranked[EXAMPLES_EACH:][-EXAMPLES_EACH:]
     if not chosen:
@@ -53,7 +55,7 @@ def example_maps(
         "names": np.array([sample.name for sample in shown]),
         "anomalous": np.array([sample.anomalous for sample in shown]),
         "pixel_auroc": np.array([located[index] for index in chosen]),
-        "score": maps[chosen].max(axis=(1, 2)),
+        "score": masked.maxima()[chosen],
         "thumbnails": np.stack([thumbnail(sample, preprocessing, THUMBNAIL) for sample in shown]),
         "masks": np.stack([load_mask(sample, preprocessing=preprocessing, size=THUMBNAIL) for sample in shown]),
         "fused": fused,

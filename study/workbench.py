@@ -9,18 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from promptad import metrics
 from promptad.backbones import Backbone, load_backbone
 from promptad.cache import FeatureCache
 from promptad.config import PromptADConfig
 from promptad.datasets import Category, Sample, draw_support, named_support
 from promptad.features import Features, ImageInput, extract_features, file_inputs
 from promptad.images import Preprocessing, load_mask
-from promptad.maps import finished_maps
 from promptad.methods import METHODS, Fitted, Scores
 from promptad.randomness import numpy_generator
 from promptad.support import view_inputs
@@ -29,6 +26,7 @@ from study.examples import example_maps
 from study.provenance import provenance
 from study.row import Row
 from study.stopwatch import Stopwatch
+from study.truth import MaskedMaps, MaskSet, Truth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +49,7 @@ class Workbench:
         self._backbone: Backbone | None = None
         self._category: Category | None = None
         self._queries: dict[tuple[Preprocessing, frozenset[str]], Features] = {}
-        self._masks: dict[tuple[str, int], NDArray[np.bool_]] = {}
+        self._masks: dict[tuple[str, int], MaskSet] = {}
         self._views: dict[Preprocessing, set[str]] = {}
 
     def start_group(self, cells: Sequence[Cell], category: Category) -> None:
@@ -79,10 +77,7 @@ class Workbench:
         with watch.timing("features"):
             support = self._support_features(cell, support_samples)
             query = self._query_features(cell)
-        truth = _Truth(
-            category=self._category,
-            masks=self._truth_masks(cell) if cell.task == "pixel" else None,
-        )
+        truth = Truth(self._category.test, self._truth_masks(cell) if cell.task == "pixel" else None)
         selection = _Selection(cell, query, truth, watch)
         with watch.timing("fit"):
             fitted: Fitted = METHODS[cell.method].fit(
@@ -97,17 +92,17 @@ class Workbench:
         fitted = selection.best or fitted
         with watch.timing("score"):
             result = fitted.score(query)
-            maps = _finished(cell, result)
+            maps = _masked(cell, truth, result)
+            image_scores = result.image.tolist() if result.image is not None else []
+            if maps is not None:
+                image_scores = maps.maxima().tolist()
         with watch.timing("metrics"):
-            scores = truth.scores(cell, result, maps)
+            scores = truth.scores(result, maps)
         with watch.timing("examples"):
             examples = None
-            if maps is not None and truth.masks is not None:
+            if maps is not None:
                 preprocessing = self._query_preprocessing(cell.config)
-                examples = example_maps(self._category.test, truth.masks, maps, result, preprocessing)
-        image_scores = result.image.tolist() if result.image is not None else []
-        if maps is not None:
-            image_scores = maps.max(axis=(1, 2)).tolist()
+                examples = example_maps(self._category.test, maps, result, preprocessing)
         row = Row(
             # What ran, as the method and the backbone tell it, not as it was asked for: the dispatcher compares.
             cell=dataclasses.replace(cell, config=fitted.config, weights=self._bench.weights),
@@ -185,53 +180,20 @@ class Workbench:
             size=backbone.image_size, resize=config.resize, channels=channels, mean=backbone.mean, std=backbone.std
         )
 
-    def _truth_masks(self, cell: Cell) -> NDArray[np.bool_]:
+    def _truth_masks(self, cell: Cell) -> MaskSet:
         assert self._category is not None
         key = (cell.config.resize, cell.config.map_size)
         if key not in self._masks:
             preprocessing = self._query_preprocessing(cell.config)
             load = functools.partial(load_mask, preprocessing=preprocessing, size=cell.config.map_size)
-            self._masks[key] = np.stack([load(sample) for sample in self._category.test])
+            self._masks[key] = MaskSet(self._category.test, load)
         return self._masks[key]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Truth:
-    """Labels and masks of a category's test images, and the metrics against them."""
-
-    category: Category
-    masks: NDArray[np.bool_] | None
-
-    def scores(self, cell: Cell, result: Scores, maps: NDArray[np.float32] | None) -> dict[str, float]:
-        """Every metric of the cell's task."""
-        if cell.task == "image":
-            anomalous, values = self._image_level(result)
-            return {
-                "image_auroc": metrics.auroc(anomalous, values),
-                "image_aupr": metrics.average_precision(anomalous, values),
-            }
-        assert self.masks is not None
-        assert maps is not None
-        pixel = metrics.pixel_metrics(self.masks, maps)
-        return {"pixel_auroc": pixel.pixel_auroc, "pro": pixel.pro}
-
-    def auroc(self, cell: Cell, result: Scores, maps: NDArray[np.float32] | None) -> float:
-        """The one metric that an epoch is selected by."""
-        if cell.task == "image":
-            return metrics.auroc(*self._image_level(result))
-        assert self.masks is not None
-        assert maps is not None
-        return metrics.pixel_auroc(self.masks, maps)
-
-    def _image_level(self, result: Scores) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        assert result.image is not None
-        return np.array([sample.anomalous for sample in self.category.test]), result.image.double().numpy()
 
 
 class _Selection:
     """Deviation D2: remembers the epoch with the best AUROC on the test set, and every epoch's."""
 
-    def __init__(self, cell: Cell, query: Features, truth: _Truth, watch: Stopwatch) -> None:
+    def __init__(self, cell: Cell, query: Features, truth: Truth, watch: Stopwatch) -> None:
         self._cell, self._query, self._truth, self._watch = cell, query, truth, watch
         self._metric = f"{cell.task}_auroc"
         self._values: list[float] = []
@@ -240,7 +202,7 @@ class _Selection:
     def consider(self, _: int, fitted: Fitted) -> None:
         with self._watch.timing("selection"):
             result = fitted.score(self._query)
-            value = self._truth.auroc(self._cell, result, _finished(self._cell, result))
+            value = self._truth.auroc(result, _masked(self._cell, self._truth, result))
         if not self._values or value > max(self._values):
             self.best = fitted
         self._values.append(value)
@@ -251,10 +213,8 @@ class _Selection:
         return {"epochs": [float(epoch) for epoch in range(1, len(self._values) + 1)], self._metric: self._values}
 
 
-def _finished(cell: Cell, result: Scores) -> NDArray[np.float32] | None:
-    if result.maps is None:
-        return None
-    return finished_maps(result.maps, size=cell.config.map_size, smoothing=cell.config.map_smoothing)
+def _masked(cell: Cell, truth: Truth, result: Scores) -> MaskedMaps | None:
+    return truth.masked(result, size=cell.config.map_size, smoothing=cell.config.map_smoothing)
 
 
 def pick_device(gpus: float) -> str:

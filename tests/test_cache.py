@@ -48,6 +48,19 @@ def test_transposed_tensors_and_slices_are_stored_as_they_look(tmp_path):
     assert torch.equal(stored.get(KEY), tensor()[1:, ::2])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's list of mappings")
+def test_what_is_kept_comes_back_mapped(tmp_path):
+    kept = FeatureCache(tmp_path).keep(KEY, tensor(shape=(1 << 16,)))
+    assert torch.equal(kept, tensor(shape=(1 << 16,)))
+    assert KEY in Path("/proc/self/maps").read_text()
+
+
+def test_what_cannot_be_kept_comes_back_as_it_is(tmp_path):
+    (tmp_path / "features").write_text("a file where the folder should be")
+    given = tensor()
+    assert FeatureCache(tmp_path).keep(KEY, given) is given
+
+
 def test_one_file_and_no_partial_one(tmp_path):
     FeatureCache(tmp_path).put(KEY, tensor())
     assert only_file(tmp_path) == tmp_path / "features" / "ab" / f"{KEY}.safetensors"

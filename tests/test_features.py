@@ -7,6 +7,7 @@ import torch
 from small_models import image_files, pixels, small_backbone
 from torch.nn.functional import normalize
 
+from promptad import features
 from promptad.cache import FeatureCache
 from promptad.features import ImageInput, extract_features, file_digest, file_inputs
 from promptad.images import Preprocessing, load_image, normalised
@@ -102,6 +103,35 @@ def test_cache_hits_do_no_forward_pass(backbone, forwards, tmp_path):
     assert forwards == [1, 1, 1, 1]
 
 
+def test_images_are_decoded_ahead_in_order_and_not_all_at_once(backbone):
+    decoded, fetched = [], []
+
+    def pixels_of(seed):
+        decoded.append(seed)
+        return pixels(seed)
+
+    many = [ImageInput(identity=str(seed), pixels=functools.partial(pixels_of, seed)) for seed in range(12)]
+    waiting = []
+    hook = backbone.model.visual.conv1.register_forward_hook(lambda *_: waiting.append(len(decoded) - len(waiting) - 1))
+    found = extract_features(
+        backbone, many, preprocessing=PREPROCESSING, views=["global"], on_image=lambda: fetched.append(1)
+    )
+    hook.remove()
+    assert sorted(decoded) == list(range(12))
+    assert len(fetched) == 12
+    assert max(waiting) <= features.DECODED_AHEAD + 1
+    assert torch.equal(found.stack("global"), extract(backbone, range(12), ["global"]).stack("global"))
+
+
+def test_an_image_that_cannot_be_decoded_is_the_error(backbone):
+    def unreadable():
+        raise ValueError("plate/003.png is truncated")
+
+    broken = [*inputs(1, 2), ImageInput(identity="bad", pixels=unreadable)]
+    with pytest.raises(ValueError, match=r"plate/003\.png is truncated"):
+        extract_features(backbone, broken, preprocessing=PREPROCESSING, views=["global"])
+
+
 def test_pixels_of_cached_images_are_not_read(backbone, tmp_path):
     stored = FeatureCache(tmp_path)
     extract(backbone, [1], cache=stored)
@@ -117,7 +147,9 @@ def test_pixels_of_cached_images_are_not_read(backbone, tmp_path):
 
 def test_a_damaged_entry_is_computed_again(backbone, forwards, tmp_path):
     stored = FeatureCache(tmp_path)
-    first = extract(backbone, [1, 2], cache=stored)
+    first = extract(backbone, [1, 2])
+    forwards.clear()
+    extract(backbone, [1, 2], cache=stored)
     damaged = min(tmp_path.rglob("*.safetensors"))
     content = bytearray(damaged.read_bytes())
     content[-3] ^= 1

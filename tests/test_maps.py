@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from promptad.maps import finished_maps
+from promptad import maps as module
+from promptad.maps import FinishedMaps, finished_maps
 from promptad.scoring import resize_maps
 
 
@@ -46,3 +47,16 @@ def test_smoothing_follows_the_resize():
 @pytest.mark.parametrize("smoothing", [0.0, 3.0])
 def test_a_constant_map_stays_constant(smoothing):
     np.testing.assert_allclose(finished_maps(torch.full((1, 4, 4), 0.3), size=20, smoothing=smoothing), 0.3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("held", [0, 10**9])
+def test_maps_of_a_test_set_come_in_parts_as_often_as_asked(monkeypatch, held):
+    monkeypatch.setattr(module, "HELD_PIXELS", held)
+    monkeypatch.setattr(module, "IMAGES_AT_ONCE", 2)
+    maps = torch.rand(5, 3, 3)
+    parts = FinishedMaps(maps, size=12, smoothing=1.5)
+    for _ in range(2):
+        found = list(parts)
+        assert [len(part) for part in found] == [2, 2, 1]
+        np.testing.assert_array_equal(np.concatenate(found), finished_maps(maps, size=12, smoothing=1.5))
+    assert (next(iter(parts)) is next(iter(parts))) == bool(held)

@@ -7,7 +7,7 @@ from test_plan import request
 from promptad import features
 from promptad.cache import FeatureCache
 from promptad.config import PromptADConfig
-from promptad.metrics import auroc, pixel_metrics
+from promptad.metrics import auroc, pixel_metrics_of
 from study.plan import plan_study
 from study.workbench import Workbench
 
@@ -51,9 +51,9 @@ def test_each_image_is_encoded_once_for_all_cells(group, tmp_path, monkeypatch):
     encoded = []
     real = features._encode
 
-    def counting(backbone, inputs, *rest):
-        encoded.extend(image.identity for image in inputs)
-        return real(backbone, inputs, *rest)
+    def counting(backbone, images, *rest):
+        encoded.extend(image.tobytes() for image in images)
+        return real(backbone, images, *rest)
 
     monkeypatch.setattr(features, "_encode", counting)
     run_all(group, cache=FeatureCache(tmp_path))
@@ -138,13 +138,27 @@ def test_other_weights_than_planned_are_refused(group):
 def test_pixel_scores_are_the_metrics_of_the_finished_maps(group, monkeypatch):
     seen = []
 
-    def recording(masks, maps):
-        seen.append((masks.shape, maps.shape))
-        return pixel_metrics(masks, maps)
+    def recording(parts):
+        seen.extend((masks.shape, maps.shape) for masks, maps in parts)
+        return pixel_metrics_of(parts)
 
-    monkeypatch.setattr("study.workbench.metrics.pixel_metrics", recording)
+    monkeypatch.setattr("study.truth.metrics.pixel_metrics_of", recording)
     cell = next(cell for cell in group.cells if cell.task == "pixel")
     bench = Workbench(cache=None, device="cpu", threads=1)
     bench.start_group(group.cells, group.category)
     bench.run(cell)
     assert seen == [((6, 48, 48), (6, 48, 48))]
+
+
+def test_a_test_set_too_large_to_hold_gives_the_same_row(group, outcomes, monkeypatch):
+    monkeypatch.setattr("promptad.maps.HELD_PIXELS", 0)
+    monkeypatch.setattr("promptad.maps.IMAGES_AT_ONCE", 4)
+    bench = Workbench(cache=None, device="cpu", threads=1)
+    bench.start_group(group.cells, group.category)
+    for cell in [cell for cell in group.cells if cell.task == "pixel"][:2]:
+        found, expected = bench.run(cell), outcomes[cell.digest]
+        assert found.row.scores == expected.row.scores
+        assert found.row.test_images == expected.row.test_images
+        assert found.examples.keys() == expected.examples.keys()
+        for name, array in expected.examples.items():
+            np.testing.assert_array_equal(found.examples[name], array)

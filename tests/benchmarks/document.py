@@ -128,13 +128,18 @@ def to_markdown(results: dict[str, Any]) -> str:
             ),
         ),
         "## Memory and cache",
+        "Private memory is what a worker alone must have: the libraries' own, weights, and the cell's data. Resident "
+        "memory also counts mapped files (libraries, the feature cache), which a node's workers share and the kernel "
+        "drops when memory is short.",
         _table(
             [
                 "backbone",
                 "test images",
                 "weights",
-                "worker's peak",
-                "peak beyond weights",
+                "libraries",
+                "private peak",
+                "beyond weights",
+                "resident peak",
                 "cache per image",
                 "first cell",
                 "second cell, warm",
@@ -144,8 +149,10 @@ def to_markdown(results: dict[str, Any]) -> str:
                     entry["backbone"],
                     entry["test_images"],
                     _size(entry["weights_bytes"]),
-                    _size(entry["peak_bytes"]),
-                    _size(entry["peak_bytes"] - entry["weights_bytes"]),
+                    _size(entry["libraries_bytes"]),
+                    _size(entry["private_bytes"]),
+                    _size(entry["private_bytes"] - entry["weights_bytes"]),
+                    _size(entry["resident_bytes"]),
                     _size(entry["cache_bytes_per_image"]),
                     _time(entry["first_cell_seconds"]),
                     _time(entry["second_cell_seconds"]),
