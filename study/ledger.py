@@ -1,128 +1,114 @@
-"""The study folder: one file per row, written whole, on a local path or any fsspec URL.
+"""The study folder: rows, examples and plans, each a file written whole, on a local path or any fsspec URL.
 
-``rows/<digest>.json``, ``examples/<digest>.npz`` (maps of a few test images), ``plans/<name>.json``, ``report/``.
+``rows/<digest>.json``, ``examples/<digest>.npz`` (maps of a few test images), ``plans/<name>.json``, ``report/``;
+``driver.json`` and ``driver.lock`` belong to `study.driver`.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
 import numpy as np
-from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
+from study.folder import StudyFolder
 from study.row import Row, RowError
-
-
-class LedgerError(ValueError):
-    """A study folder that cannot be read or written."""
 
 
 class Ledger:
     """Rows, examples and plans of one study.
 
-    Local files appear by fsync and atomic rename; on other file systems by one put, which object stores make
-    atomic. A damaged row, or one of another version of the project, counts as missing and is left where it is.
+    A damaged row, or one of another version of the project, counts as missing and is left where it is; ``damaged``
+    names such files.
+
+    Raises:
+        LedgerError: from every method, where the folder cannot be read or written.
     """
 
     def __init__(self, location: str) -> None:
-        self.location = location
-        try:
-            self._fs, self._root = fsspec.core.url_to_fs(location)
-        except (ImportError, ValueError) as error:
-            raise LedgerError(f"study folder {location} cannot be opened: {error}") from error
+        self.folder = StudyFolder(location)
+
+    @property
+    def location(self) -> str:
+        """The folder as the user named it."""
+        return self.folder.location
 
     @property
     def local_root(self) -> Path | None:
         """The folder, if it is a local one."""
-        return Path(self._root) if isinstance(self._fs, LocalFileSystem) else None
+        return self.folder.local_root
 
     def write_row(self, row: Row) -> None:
         """Store a row, replacing an earlier one of the same cell."""
-        self._write(f"rows/{row.cell.digest}.json", row.to_json().encode())
+        self.folder.write(f"rows/{row.cell.digest}.json", row.to_json().encode())
 
     def row(self, digest: str) -> Row | None:
         """One row, or None if it is absent or damaged."""
-        return self._row_at(f"{self._root}/rows/{digest}.json")
+        return self.rows([digest]).get(digest)
 
     def rows(self, digests: Iterable[str] | None = None) -> dict[str, Row]:
         """Rows by digest: those asked for, as far as they exist, or all."""
-        present = {Path(name).stem: name for name in self._list("rows") if name.endswith(".json")}
-        wanted = present if digests is None else {digest: present[digest] for digest in digests if digest in present}
-        found = {digest: self._row_at(path) for digest, path in wanted.items()}
-        return {digest: row for digest, row in found.items() if row is not None}
+        return {digest: row for digest, row in self._rows(digests).items() if isinstance(row, Row)}
+
+    def damaged(self) -> dict[str, str]:
+        """Files of the folder that cannot be used, by name, and why: half written, altered, or of another version."""
+        found = {f"rows/{name}.json": row for name, row in self._rows(None).items() if isinstance(row, str)}
+        return found | {f"plans/{name}.json": plan for name, plan in self._plans().items() if isinstance(plan, str)}
 
     def write_examples(self, digest: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Store the example maps of a cell."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
-        self._write(f"examples/{digest}.npz", buffer.getvalue())
+        self.folder.write(f"examples/{digest}.npz", buffer.getvalue())
 
     def examples(self, digest: str) -> dict[str, NDArray[Any]] | None:
         """The example maps of a cell, or None if it has none or they are damaged."""
-        path = f"{self._root}/examples/{digest}.npz"
+        content = self.folder.read(f"examples/{digest}.npz")
+        if content is None:
+            return None
         try:
-            with np.load(io.BytesIO(self._fs.cat_file(path)), allow_pickle=False) as archive:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
 
     def write_plan(self, name: str, plan: Mapping[str, Any]) -> None:
         """Store what was asked for, for reports and ``status``."""
-        self._write(f"plans/{name}.json", (json.dumps(plan, indent=1) + "\n").encode())
+        self.folder.write(f"plans/{name}.json", (json.dumps(plan, indent=1) + "\n").encode())
 
     def plans(self) -> list[dict[str, Any]]:
-        """Every stored plan, by name."""
-        plans = []
-        for name in sorted(self._list("plans")):
-            if name.endswith(".json"):
-                try:
-                    plans.append(json.loads(self._fs.cat_file(name)))
-                except ValueError as error:
-                    raise LedgerError(
-                        f"plan {name} must be JSON, but is not ({error}): remove it and run again"
-                    ) from error
-        return plans
+        """Every stored plan that can be read, by name."""
+        return [plan for _, plan in sorted(self._plans().items()) if isinstance(plan, dict)]
 
-    def _row_at(self, path: str) -> Row | None:
-        try:
-            return Row.from_json(self._fs.cat_file(path).decode())
-        except FileNotFoundError:
-            return None
-        except (RowError, UnicodeDecodeError):
-            return None
+    def _rows(self, digests: Iterable[str] | None) -> dict[str, Row | str]:
+        """Rows by digest; of a damaged one, what is wrong with it."""
+        names = self.folder.names("rows", ".json") if digests is None else digests
+        contents = self.folder.read_all([f"rows/{name}.json" for name in names])
+        found: dict[str, Row | str] = {}
+        for name, content in contents.items():
+            digest = PurePosixPath(name).stem
+            try:
+                row = Row.from_json(content.decode())
+            except (RowError, UnicodeDecodeError) as error:
+                found[digest] = str(error)
+                continue
+            found[digest] = row if row.cell.digest == digest else f"holds the row of another cell, {row.cell.digest}"
+        return found
 
-    def _list(self, folder: str) -> list[str]:
-        try:
-            self._fs.invalidate_cache()
-            return [str(name) for name in self._fs.ls(f"{self._root}/{folder}", detail=False)]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise LedgerError(
-                f"study folder {self.location} cannot be read: {error}; choose another --study"
-            ) from error
-
-    def _write(self, name: str, content: bytes) -> None:
-        path = f"{self._root}/{name}"
-        try:
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            if not isinstance(self._fs, LocalFileSystem):
-                self._fs.pipe_file(path, content)
-                return
-            partial = Path(f"{path}.{os.getpid()}.partial")
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError as error:
-            raise LedgerError(f"{path} cannot be written: {error}; free the disk or choose another --study") from error
+    def _plans(self) -> dict[str, dict[str, Any] | str]:
+        contents = self.folder.read_all([f"plans/{name}.json" for name in self.folder.names("plans", ".json")])
+        found: dict[str, dict[str, Any] | str] = {}
+        for name, content in contents.items():
+            stem = PurePosixPath(name).stem
+            try:
+                plan = json.loads(content)
+                found[stem] = plan if isinstance(plan, dict) and "cells" in plan else "not a plan"
+            except ValueError as error:
+                found[stem] = f"not JSON: {error}"
+        return found

@@ -3,7 +3,8 @@ import pytest
 from test_cell import make_cell
 from test_row import make_row
 
-from study.ledger import Ledger, LedgerError
+from study.folder import LedgerError
+from study.ledger import Ledger
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -27,8 +28,8 @@ def test_what_is_written_is_read(ledger):
     assert ledger.rows([rows[2].cell.digest, "absent"]) == {rows[2].cell.digest: rows[2]}
     ledger.write_examples("d", {"names": np.array(["a"]), "fused": np.ones((1, 2, 2), np.float32)})
     assert ledger.examples("d")["fused"].sum() == 4
-    ledger.write_plan("b", {"name": "b"})
-    ledger.write_plan("a", {"name": "a"})
+    ledger.write_plan("b", {"name": "b", "cells": []})
+    ledger.write_plan("a", {"name": "a", "cells": []})
     assert [plan["name"] for plan in ledger.plans()] == ["a", "b"]
 
 
@@ -72,12 +73,30 @@ def test_a_study_folder_that_is_a_file_is_an_error_that_names_it(tmp_path):
         Ledger(str(tmp_path / "file")).rows()
 
 
-def test_a_broken_plan_is_an_error_that_names_it_and_broken_examples_are_absent(tmp_path):
+def test_damaged_files_are_named_and_left_out(tmp_path):
     ledger = Ledger(str(tmp_path))
-    ledger.write_plan("a", {"name": "a"})
+    assert ledger.damaged() == {}
+    for name in ("a", "b", "c"):
+        ledger.write_plan(name, {"name": name, "cells": []})
     (tmp_path / "plans" / "a.json").write_text("{")
-    with pytest.raises(LedgerError, match=r"a\.json must be JSON"):
-        ledger.plans()
+    (tmp_path / "plans" / "c.json").write_text("[]")
+    rows = [make_row(cell=make_cell(seed=seed)) for seed in range(3)]
+    for row in rows:
+        ledger.write_row(row)
+    cut, moved, _ = (tmp_path / "rows" / f"{row.cell.digest}.json" for row in rows)
+    cut.write_text(cut.read_text()[:100])
+    moved.rename(moved.with_name("0123.json"))
+    assert [plan["name"] for plan in ledger.plans()] == ["b"]
+    assert ledger.rows() == {rows[2].cell.digest: rows[2]}
+    damaged = ledger.damaged()
+    assert damaged.keys() == {"plans/a.json", "plans/c.json", f"rows/{cut.name}", "rows/0123.json"}
+    assert damaged["plans/c.json"] == "not a plan"
+    assert damaged["rows/0123.json"] == f"holds the row of another cell, {rows[1].cell.digest}"
+    assert "not a row" in damaged[f"rows/{cut.name}"]
+
+
+def test_broken_examples_are_absent(tmp_path):
+    ledger = Ledger(str(tmp_path))
     ledger.write_examples("d", {"names": np.array(["a"])})
     path = tmp_path / "examples" / "d.npz"
     path.write_bytes(path.read_bytes()[:40])

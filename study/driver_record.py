@@ -1,0 +1,126 @@
+"""What the driver of a study tells of itself in ``driver.json``: for ``status``, and for the driver after it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from study.folder import StudyFolder
+from study.pulse import NodeUse, RunningCell
+
+RECORD = "driver.json"
+
+STALE = 60.0
+"""Seconds without a record after which a driver on another machine counts as dead: twelve missed beats."""
+
+State = Literal["running", "finished", "failed", "stopped", "crashed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process that is told apart from others of the same number: by machine, boot and start."""
+
+    host: str
+    number: int
+    boot: str
+    start: str
+
+    @classmethod
+    def own(cls) -> Self:
+        """This process."""
+        return cls(host=socket.gethostname(), number=os.getpid(), boot=_boot(), start=_start(os.getpid()))
+
+    def gone(self) -> bool | None:
+        """Whether it has ended; None if that cannot be known from this machine."""
+        if self.host != socket.gethostname() or not self.start:
+            return None
+        return self.boot != _boot() or self.start != _start(self.number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverRecord:
+    """What a driver tells of itself.
+
+    Times are ISO in UTC; ``planned`` to ``failed`` count the cells of this run: all, those without a row at its start,
+    and of these those with one now. ``exit_code`` is None while it runs.
+    """
+
+    run: str
+    process: Process
+    user: str
+    command: tuple[str, ...]
+    started: str
+    heartbeat: str
+    state: State = "running"
+    exit_code: int | None = None
+    message: str | None = None
+    planned: int = 0
+    to_run: int = 0
+    done: int = 0
+    failed: int = 0
+    running: tuple[RunningCell, ...] = ()
+    nodes: tuple[NodeUse, ...] = ()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last record, by this machine's clock."""
+        return (datetime.now(UTC) - datetime.fromisoformat(self.heartbeat)).total_seconds()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the driver still works: by its process on its own machine, by its heartbeat elsewhere."""
+        if self.state != "running":
+            return False
+        gone = self.process.gone()
+        return self.age < STALE if gone is None else not gone
+
+    def who(self) -> str:
+        """How messages name the driver."""
+        return f"{self.user} on {self.process.host}, process {self.process.number}, since {self.started}"
+
+    def to_json(self) -> bytes:
+        """One JSON object."""
+        return (json.dumps({"schema": 1, **dataclasses.asdict(self)}, indent=1) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Self | None:
+        """A record from its JSON form; None if it is damaged or of another version."""
+        try:
+            values: dict[str, Any] = json.loads(content)
+            if values.pop("schema") != 1:
+                return None
+            values["process"] = Process(**values["process"])
+            values["command"] = tuple(values["command"])
+            values["running"] = tuple(RunningCell(**cell) for cell in values["running"])
+            values["nodes"] = tuple(NodeUse(**node) for node in values["nodes"])
+            datetime.fromisoformat(values["heartbeat"])
+            return cls(**values)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+
+def last_record(folder: StudyFolder) -> DriverRecord | None:
+    """What the folder's present or last driver told of itself."""
+    content = folder.read(RECORD)
+    return None if content is None else DriverRecord.from_json(content)
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _start(process: int) -> str:
+    """When a process began, in the kernel's ticks; empty if there is none or the system does not tell."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

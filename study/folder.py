@@ -1,0 +1,148 @@
+"""Files of a study folder, on a local path or any fsspec URL: each appears whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+
+class LedgerError(ValueError):
+    """A study folder that cannot be read or written."""
+
+
+class StudyFolder:
+    """Files by name (``rows/ab.json``) below one place.
+
+    Local files, also on NFS, appear by fsync and atomic rename; on other file systems by one put, which object stores
+    make atomic. A name is made of plain parts: it cannot leave the folder.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        try:
+            self._fs, self._root = fsspec.core.url_to_fs(location)
+        except (ImportError, ValueError) as error:
+            raise LedgerError(f"study folder {location} cannot be opened: {error}") from error
+
+    @property
+    def local_root(self) -> Path | None:
+        """The folder, if it is a local one."""
+        return Path(self._root) if isinstance(self._fs, LocalFileSystem) else None
+
+    def names(self, folder: str, ending: str) -> list[str]:
+        """Names without ``ending`` of the files of ``folder`` that have it, sorted."""
+        path = self._path(folder)
+        try:
+            self._fs.invalidate_cache()
+            found = [PurePosixPath(name).name for name in self._fs.ls(path, detail=False)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._unreadable(error) from error
+        return sorted(name.removesuffix(ending) for name in found if name.endswith(ending))
+
+    def read(self, name: str) -> bytes | None:
+        """Content of a file; None if there is none."""
+        return self.read_all([name]).get(name)
+
+    def read_all(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Contents of those files that exist. On an object store they are fetched at the same time."""
+        if not names:
+            return {}
+        paths = [self._path(name) for name in names]
+        try:
+            self._fs.invalidate_cache()
+            found = self._fs.cat_ranges(paths, None, None, on_error="return")
+        except OSError as error:
+            raise self._unreadable(error) from error
+        contents = {}
+        for name, content in zip(names, found, strict=True):
+            if isinstance(content, bytes):
+                contents[name] = content
+            elif not isinstance(content, FileNotFoundError):
+                raise self._unreadable(content) from content
+        return contents
+
+    def write(self, name: str, content: bytes) -> None:
+        """Store a file, replacing an earlier one; a full disk leaves the earlier one as it was."""
+        path = self._path(name)
+        try:
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if not isinstance(self._fs, LocalFileSystem):
+                self._fs.pipe_file(path, content)
+                return
+            partial = Path(f"{path}.{os.getpid()}.partial")
+            try:
+                with partial.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.replace(path)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    partial.unlink(missing_ok=True)
+                raise
+            _sync_folder(partial.parent)
+        except OSError as error:
+            raise LedgerError(f"{path} cannot be written: {error}; free the disk or choose another --study") from error
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Store a file unless there is one; whether it was stored. Atomic where the file system can do it.
+
+        A local file (also on NFS) is linked to its name, which fails if the name is taken. fsspec's exclusive put is
+        atomic on S3; other object stores look first and write then.
+        """
+        path = self._path(name)
+        try:
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if not isinstance(self._fs, LocalFileSystem):
+                self._fs.invalidate_cache()
+                if self._fs.exists(path):
+                    return False
+                self._fs.pipe_file(path, content, mode="create")
+                return True
+            partial = Path(f"{path}.{os.getpid()}.partial")
+            partial.write_bytes(content)
+            try:
+                os.link(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
+            return True
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise LedgerError(f"{path} cannot be written: {error}; free the disk or choose another --study") from error
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        path = self._path(name)
+        try:
+            self._fs.rm_file(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise LedgerError(f"{path} cannot be removed: {error}") from error
+
+    def _unreadable(self, error: Exception) -> LedgerError:
+        return LedgerError(f"study folder {self.location} cannot be read: {error}; choose another --study")
+
+    def _path(self, name: str) -> str:
+        parts = name.split("/")
+        if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
+            raise LedgerError(f"a file of a study must have a name of plain parts, but got {name!r}")
+        return f"{self._root}/{name}"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; some network file systems cannot, and need not."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
