@@ -14,6 +14,9 @@ from promptad.protocol import protocol_config
 from study.request import StudyRequest
 from study.sources import parse_source
 
+SPLIT_VALUES = "a value with a space in it arrives in pieces where 'ray submit' carries it: values must have none"
+"""Appended where an argument that nobody asked for may be such a piece."""
+
 
 class UsageError(ValueError):
     """A command line, or a file named on it, that does not have the form it must have."""
@@ -27,7 +30,9 @@ def study_request(options: argparse.Namespace) -> StudyRequest:
     """
     unknown = [name for name in options.names if name not in CATALOGUE]
     if unknown:
-        raise UsageError(f"no ablation is called {', '.join(unknown)}; there are {', '.join(CATALOGUE)}")
+        raise UsageError(
+            f"no ablation is called {', '.join(unknown)}; there are {', '.join(CATALOGUE)} ({SPLIT_VALUES})"
+        )
     return StudyRequest(
         ablations=tuple(CATALOGUE[name] for name in dict.fromkeys(options.names or DEFAULT)),
         backbone=options.backbone,

@@ -6,16 +6,19 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from ablations.catalogue import CATALOGUE, DEFAULT
 from promptad.cache import DEFAULT_CAP
 from promptad.config import field_names
 from promptad.protocol import PROTOCOLS
 from study import running, verbs
+from study.arguments import SPLIT_VALUES
+from study.codebase import code_digest
 from study.exits import INTERRUPTED, USAGE
 from study.sources import SYNTHETIC
 
-VERBS = ("plan", "run", "report", "status", "cache")
+VERBS = ("plan", "run", "report", "status", "cache", "digest")
 
 EPILOG = """\
 examples:
@@ -56,9 +59,23 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _print_digest(_: argparse.Namespace) -> int:
+    print(code_digest())
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what may have become of an argument on its way to a cluster."""
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments"):
+            message += f" ({SPLIT_VALUES})"
+        super().error(message)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of every verb."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="run.py",
         description="PromptAD ablations: plan cells, run the missing ones, report. Without a verb: run.",
         epilog=EPILOG,
@@ -84,6 +101,8 @@ def build_parser() -> argparse.ArgumentParser:
     cache = parsers.add_parser("cache", help="size of the feature cache, or clear it")
     cache.add_argument("action", choices=("info", "clear"))
     cache.set_defaults(handler=verbs.cache)
+    digest = parsers.add_parser("digest", help="print the digest of this code, for run --code on a cluster")
+    digest.set_defaults(handler=_print_digest)
     return parser
 
 
@@ -138,3 +157,20 @@ def _add_execution(verb: argparse.ArgumentParser) -> None:
         help="share of a GPU of a trial (default: 0.25 where there are GPUs, else none)",
     )
     verb.add_argument("--cache-gb", type=float, default=DEFAULT_CAP / 2**30, metavar="GB", help="feature cache's cap")
+    verb.add_argument(
+        "--address",
+        default="auto",
+        metavar="HOST:PORT",
+        help="the Ray cluster: auto (default: the one that runs, else Ray is started here), local, or HOST:PORT",
+    )
+    verb.add_argument("--nodes", type=int, default=1, metavar="N", help="wait for N nodes of a cluster (default: 1)")
+    verb.add_argument(
+        "--nodes-timeout",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="then go on with the nodes that are there (default: 300)",
+    )
+    verb.add_argument(
+        "--code", default=None, metavar="DIGEST", help="run only if the installed code is this one (see: digest)"
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ def run_on_ray(
     on_finished: Callable[[Finished], None],
     trial: type[GroupTrial] | None = None,
 ) -> list[Cell]:
-    """Run every cell of ``groups``; returns those that got no row because their workers kept dying.
+    """Run every cell of ``groups`` on the connected cluster; returns those without a row, whose workers kept dying.
 
     ``cpus`` and ``gpus`` are per trial; ``gpus`` None: a quarter of a GPU if the cluster has any, else none.
     ``trial`` stands in for ``GroupTrial`` (benchmarks).
@@ -69,11 +68,6 @@ def run_on_ray(
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     # Tune's own handler would swallow Ctrl-C and return as if all were done.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    on_termination = signal.getsignal(signal.SIGTERM)
-    if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)
-        # Ray puts its own handler there, which ends the process without a word.
-        signal.signal(signal.SIGTERM, on_termination)
     if gpus is None:
         gpus = GPU_SHARE if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
     resources = TrialResources(cpus=cpus, gpus=gpus)

@@ -5,18 +5,30 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Hand over to the installed package."""
+    """Hand over to the installed package, if it is the code that this script belongs to."""
+    script = Path(__file__).resolve()
     # Python puts this script's folder first on the path, where the package's modules would hide other packages'.
-    here = Path(__file__).resolve().parent
-    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != script.parent]
+    if (script.parent.parent / "pyproject.toml").is_file():
+        # After everything that is installed: a client of a cluster may have nothing but Ray and this checkout.
+        sys.path.append(str(script.parent.parent))
     try:
+        from study.codebase import SkewError, check_script, code_digest
+
+        check_script(script)
+        if sys.argv[1:] == ["digest"]:
+            print(code_digest())
+            return 0
         from study.cli import main as run
     except ModuleNotFoundError as error:
         print(
             f"error: {error}. The project must be installed for {sys.executable}: run 'make demo' in a checkout, or "
-            "'pip install PATH_OF_CHECKOUT'",
+            "'pip install PATH_OF_CHECKOUT'; on a cluster 'ray up --no-restart cluster.yaml' does it",
             file=sys.stderr,
         )
+        return 2
+    except SkewError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     return run()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from promptad.cache import FeatureCache, default_root
 from study.arguments import UsageError
+from study.codebase import check_code
 from study.exits import FAILED
 from study.ledger import Ledger
 from study.progress import Progress
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> int:
     """Run every missing cell, then write the report; the exit code says whether cells failed."""
     _check_execution(options)
+    if options.code is not None:
+        check_code(options.code)
     ledger = Ledger(options.study)
     plan, rows = planned(options, ledger)
     stored = {document["name"]: len(document["seeds"]) for document in ledger.plans()}
@@ -57,6 +60,10 @@ def _check_execution(options: argparse.Namespace) -> None:
         problems.append(f"--gpus-per-trial must be at least 0, but got {options.gpus_per_trial}")
     if not 0 < options.cache_gb < math.inf:
         problems.append(f"--cache-gb must be above 0, but got {options.cache_gb}")
+    if options.nodes < 1:
+        problems.append(f"--nodes must be at least 1, but got {options.nodes}")
+    if not 0 <= options.nodes_timeout < math.inf:
+        problems.append(f"--nodes-timeout must be at least 0, but got {options.nodes_timeout}")
     if options.study.startswith("memory:"):
         problems.append(f"--study must outlive this process, but {options.study} is in its memory: name a folder")
     if problems:
@@ -69,6 +76,16 @@ def _execute(options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missi
 
     groups = plan.groups(missing)
     cap = int(options.cache_gb * 2**30)
+    if options.executor == "ray":
+        from study.cluster import connect
+
+        connect(
+            options.address,
+            nodes=options.nodes,
+            wait_seconds=options.nodes_timeout,
+            cpus=options.cpus_per_trial,
+            gpus=options.gpus_per_trial,
+        )
     with Progress(len(missing)) as progress:
         if options.executor == "serial":
             bench = Workbench(
