@@ -138,3 +138,16 @@ def _add_execution(verb: argparse.ArgumentParser) -> None:
         help="share of a GPU of a trial (default: 0.25 where there are GPUs, else none)",
     )
     verb.add_argument("--cache-gb", type=float, default=DEFAULT_CAP / 2**30, metavar="GB", help="feature cache's cap")
+    verb.add_argument(
+        "--cell-timeout",
+        type=float,
+        default=120.0,
+        metavar="MINUTES",
+        help="a cell that takes longer is ended and tried once more, alone; 0: no limit (default: 120; ray only)",
+    )
+    verb.add_argument(
+        "--require-data",
+        choices=("all", "any"),
+        default="any",
+        help="nodes without the data or weights: any leaves them out and says so (default), all stops the run",
+    )

@@ -47,7 +47,8 @@ class Workbench:
 
     def __init__(self, *, cache: FeatureCache | None, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        self._cache, self._device, self._threads = cache, device, threads
+        self.device, self.threads = device, threads
+        self._cache = cache
         self._backbone: Backbone | None = None
         self._category: Category | None = None
         self._queries: dict[tuple[Preprocessing, frozenset[str]], Features] = {}
@@ -121,9 +122,16 @@ class Workbench:
                 "score": image_scores,
             },
             seconds=watch.seconds(),
-            provenance=provenance(device=self._device, threads=self._threads),
+            provenance=provenance(device=self.device, threads=torch.get_num_threads()),
         )
         return Outcome(row=row, examples=examples)
+
+    def release(self) -> None:
+        """Give back what memory can be had again: features and masks in memory, and torch's unused GPU blocks."""
+        self._queries.clear()
+        self._masks.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     @property
     def _bench(self) -> Backbone:
@@ -136,7 +144,7 @@ class Workbench:
             # The old weights go before the new ones come.
             self._backbone = None
             self._queries.clear()
-            self._backbone = load_backbone(cell.backbone, device=self._device, precision=cell.config.precision)
+            self._backbone = load_backbone(cell.backbone, device=self.device, precision=cell.config.precision)
         if self._bench.weights != cell.weights:
             raise ValueError(
                 f"the weights of {cell.backbone} must be {cell.weights}, as planned, but are {self._bench.weights} "

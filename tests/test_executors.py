@@ -65,7 +65,7 @@ def test_a_trial_that_fits_no_node_is_an_error_and_does_not_wait(inspection_root
         study(tmp_path, inspection_root, "--cpus-per-trial", "1000"), capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 2
-    assert "error: a trial must fit the cluster, but --cpus-per-trial 1000 is more than" in done.stderr
+    assert "error: a trial must fit the cluster, but --cpus-per-trial 1000 is more than the" in done.stderr
     assert "Traceback" not in done.stderr
 
 
