@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import sys
+
 import pytest
 import torch
 from inspection_set import write_inspection_set
@@ -23,3 +25,12 @@ def own_cache(tmp_path_factory, monkeypatch):
 def inspection_root(tmp_path_factory):
     """A small data set in MVTec layout: categories ``plate`` and ``disc``."""
     return write_inspection_set(tmp_path_factory.mktemp("inspection"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what the rounds of faults cost, if there were any."""
+    rounds = sys.modules.get("fault_rounds")
+    if rounds is not None and rounds.TABLE:
+        terminalreporter.section("faults")
+        for line in rounds.table_lines():
+            terminalreporter.write_line(line)
