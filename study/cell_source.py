@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
+
 from study.cell import Cell
 from study.dispatch import Finished, Worker
-from study.failure import Failure, failure_of
+from study.failure import Failure
+from study.group import Group
 from study.ledger import LedgerError
-from study.plan import Group
-from study.workbench import Outcome, Workbench
+from study.outcome import Outcome
+from study.workbench import Workbench
+
+_MEMORY_PHRASES = (
+    "can't allocate memory",
+    "not enough memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""How torch and CUDA say that memory ran out where they raise a plain RuntimeError."""
 
 
 class CellSource(Protocol):
@@ -67,3 +79,12 @@ def run_next(bench: Workbench, source: CellSource, group: int, worker: Worker) -
     if failure.needs_room:
         bench.release()
     return True, source.fail(group, cell.digest, failure)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What an exception of a cell means."""
+    name = type(error).__name__
+    memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _MEMORY_PHRASES)
+    )
+    return Failure(kind="memory" if memory else "error", reason=f"{name}: {error}" if str(error) else name)

@@ -11,11 +11,11 @@ from typing import TypeAlias
 
 from study.cell import Cell
 from study.failure import Failure, last_words
+from study.group import Group
 from study.ledger import Ledger
-from study.plan import Group
+from study.outcome import Outcome
 from study.pulse import RunningCell
 from study.row import Row
-from study.workbench import Outcome
 
 ATTEMPTS = 2
 """How often a cell that raises an ordinary error is tried before it becomes a failed row."""

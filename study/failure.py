@@ -5,18 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
 Kind = Literal["error", "memory", "death", "timeout"]
-
-_MEMORY_PHRASES = (
-    "can't allocate memory",
-    "not enough memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-"""How torch and CUDA say that memory ran out where they raise a plain RuntimeError."""
 
 REMEDIES: dict[Kind, str] = {
     "error": "run again to retry",
@@ -40,15 +29,6 @@ class Failure:
     def needs_room(self) -> bool:
         """Whether another try makes sense only with a whole device."""
         return self.kind != "error"
-
-
-def failure_of(error: BaseException) -> Failure:
-    """What an exception of a cell means."""
-    name = type(error).__name__
-    memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _MEMORY_PHRASES)
-    )
-    return Failure(kind="memory" if memory else "error", reason=f"{name}: {error}" if str(error) else name)
 
 
 def last_words(failure: Failure, earlier: str | None) -> str:

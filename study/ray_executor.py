@@ -23,10 +23,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study import nodes
 from study.dispatch import Assignment, Dispatcher, Finished, OnFinished
+from study.group import Group
 from study.ledger import Ledger, LedgerError
 from study.muster import Muster, RequireData
 from study.nodes import Node
-from study.plan import Group
 from study.pulse import NodeUse, OnPulse, Pulse
 from study.readiness import ReadinessError, needs_of
 from study.rounds import Round, Rounds

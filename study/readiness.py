@@ -8,7 +8,7 @@ from pathlib import Path
 
 from promptad.backbones import BackboneError, parse_backbone, weights_digest
 from promptad.datasets import Category
-from study.plan import Group
+from study.group import Group
 from study.sources import SYNTHETIC
 
 MOST_FILES_NAMED = 3

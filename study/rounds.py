@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from study.cell import Cell
 from study.dispatch import RoundEnd, failed_row
 from study.failure import Failure
-from study.plan import Group
+from study.group import Group
 from study.row import Row
 
 NODE_LOSSES = 8

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from study.cell_source import begin_group, run_next
 from study.dispatch import Assignment, Dispatcher, OnFinished, Worker
+from study.group import Group
 from study.ledger import Ledger
-from study.plan import Group
 from study.pulse import NodeUse, OnPulse, Pulse
 from study.rounds import Rounds
 from study.workbench import Workbench

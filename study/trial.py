@@ -22,10 +22,11 @@ from study.cell import Cell
 from study.cell_source import begin_group, run_next
 from study.dispatch import Finished, Worker
 from study.failure import Failure
+from study.group import Group
 from study.ledger import LedgerError
-from study.plan import Group
+from study.outcome import Outcome
 from study.readiness import Needs, lacks
-from study.workbench import Outcome, Workbench, pick_device
+from study.workbench import Workbench, pick_device
 
 PARKED_SECONDS = 1.0
 """Pause between two questions of a parked trial whether it may go."""

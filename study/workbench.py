@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,17 +26,10 @@ from promptad.randomness import numpy_generator
 from promptad.support import view_inputs
 from study.cell import Cell
 from study.examples import example_maps
+from study.outcome import Outcome
 from study.provenance import provenance
 from study.row import Row
 from study.stopwatch import Stopwatch
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """A finished row and the maps of a few of its test images (pixel task only)."""
-
-    row: Row
-    examples: Mapping[str, NDArray[Any]] | None
 
 
 class Workbench:

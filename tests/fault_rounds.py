@@ -32,6 +32,7 @@ class StudyUnderFaults:
     """One study folder, and the commands run on it."""
 
     root: Path
+    log: Path
     data: Path
     faults: Path
     environment: dict
@@ -55,7 +56,7 @@ class StudyUnderFaults:
         """The study's command, always the same, in a session of its own."""
         arguments = ["run", "table3", "--data", f"mvtec:{self.data}", "--study", str(self.root), "--seeds", "1"]
         fast = ["--set", "epochs=3", "--set", "map_size=48"]
-        with self._log.open("a") as output:
+        with self.log.open("a") as output:
             return subprocess.Popen(
                 [sys.executable, str(TESTS / "faults" / "driver.py"), *arguments, *fast, *self.options, *more],
                 env=os.environ | self.environment,
@@ -64,13 +65,9 @@ class StudyUnderFaults:
                 start_new_session=True,
             )
 
-    @property
-    def _log(self):
-        return self.root.parent / f"{self.root.name}.log"
-
     def said(self):
         """All that the study's commands printed."""
-        return self._log.read_text()
+        return self.log.read_text()
 
     def finish(self, *more):
         """Run the command to its end; returns its exit code."""

@@ -11,10 +11,10 @@ from study import dispatch
 from study.cell_source import run_next
 from study.dispatch import ATTEMPTS, BEGINNINGS, Dispatcher, Worker
 from study.failure import Failure
+from study.group import Group
 from study.ledger import Ledger, LedgerError
-from study.plan import Group
+from study.outcome import Outcome
 from study.serial_executor import run_serially
-from study.workbench import Outcome
 
 CELLS = tuple(make_cell(seed=seed) for seed in range(3))
 GROUPS = [

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from study.failure import REMEDIES, Failure, failure_of, last_words
+from study.cell_source import failure_of
+from study.failure import REMEDIES, Failure, last_words
 
 
 def raised_by(action):

@@ -123,6 +123,13 @@ def test_a_fresh_interpreter_loads_no_torch(module):
     assert ran.stdout.strip() == "[]", ran.stderr
 
 
+def test_what_only_writes_rows_loads_no_torch():
+    # The dispatcher has a process of its own beside a Ray driver.
+    code = "import sys, study.dispatch, study.outcome; print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() == "False", ran.stderr
+
+
 def test_public_names_come_on_first_use():
     import promptad
 

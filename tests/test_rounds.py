@@ -4,7 +4,7 @@ from test_cell import make_cell
 from promptad.datasets import Category
 from study.dispatch import RoundEnd, SetAside, Worker
 from study.failure import Failure
-from study.plan import Group
+from study.group import Group
 from study.rounds import BARREN_ROUNDS, NODE_LOSSES, Rounds
 
 CELLS = tuple(make_cell(seed=seed) for seed in range(4))
