@@ -8,6 +8,7 @@ between processes is cells, rows and file names; features stay in the cache of t
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import signal
 import tempfile
@@ -79,6 +80,8 @@ def run_on_ray(
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     # Tune's own handler would swallow Ctrl-C and return as if all were done.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    # It prints a traceback for each worker that died; rows say why their cell failed.
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
     on_termination = signal.getsignal(signal.SIGTERM)
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=True)

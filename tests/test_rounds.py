@@ -120,3 +120,11 @@ def test_memory_is_no_fault_of_a_node(losses):
     memory = Failure(kind="memory", reason="MemoryError")
     rounds.end(end(aside(CELLS[0], memory, None)), lost_nodes={"n1"} if losses else ())
     assert rounds.next().alone
+
+
+def test_groups_of_a_category_stand_together_in_every_round():
+    halves = [Group(category=group.category, cells=(cell,)) for group in reversed(GROUPS) for cell in group.cells]
+    rounds = Rounds(halves)
+    rounds.next()
+    rounds.end(end(waiting=(CELLS[0], CELLS[3], CELLS[1], CELLS[2])), lost_nodes=())
+    assert [group.category.name for group in rounds.next().groups] == ["disc", "disc", "plate", "plate"]
