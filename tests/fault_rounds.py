@@ -17,14 +17,19 @@ DEADLINE = 240
 TABLE = defaultdict(lambda: defaultdict(int))
 """(fault, signal) -> rounds, lost, doubled, redone; printed when the tests are over."""
 
-COLUMNS = ("rounds", "rows lost", "rows doubled", "cells redone", "most in flight")
+COLUMNS = ("rounds", "rows lost", "rows doubled", "cells redone", "most in flight", "slowest end (s)")
+
+
+def note(fault, kind, name, value):
+    """Keep the largest of these values."""
+    TABLE[fault, kind][name] = max(round(value), TABLE[fault, kind][name])
 
 
 def table_lines():
     """The counts of all rounds so far, as a table."""
-    yield f"{'fault':<28} {'signal':<8} " + " ".join(f"{name:>14}" for name in COLUMNS)
+    yield f"{'fault':<28} {'signal':<8} " + " ".join(f"{name:>15}" for name in COLUMNS)
     for (fault, kind), counts in sorted(TABLE.items()):
-        yield f"{fault:<28} {kind:<8} " + " ".join(f"{counts[name]:>14}" for name in COLUMNS)
+        yield f"{fault:<28} {kind:<8} " + " ".join(f"{counts[name]:>15}" for name in COLUMNS)
 
 
 @dataclass(kw_only=True)

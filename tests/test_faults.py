@@ -11,6 +11,7 @@ import time
 import uuid
 
 import pytest
+from fault_rounds import note
 from machines import Machines, environment_of
 from processes import await_none, below, marked
 
@@ -106,26 +107,30 @@ def test_a_study_survives_the_death_of_its_driver(number, study, machines, undis
     check(study, undisturbed, study.count())
 
 
+def daemons_of(driver):
+    """Ray's two pillars on the head, the GCS and the raylet that the driver started itself."""
+    names = ("gcs_server", "raylet")
+    found = [number for number, name in below(driver).items() if name.partition(" ")[0].endswith(names)]
+    assert len(found) == 2
+    return found
+
+
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_a_study_survives_the_death_of_its_head(number, new_study, undisturbed):
-    """The head is the Ray that the driver starts itself: its GCS and its raylet die at once."""
-    rng = random.Random(f"head {number}")
+@pytest.mark.parametrize("target", ["head", "driver and its own Ray"])
+def test_a_study_survives_the_death_of_a_driver_with_its(target, number, new_study, undisturbed):
+    """Where the driver started Ray itself, nothing of it may remain when either dies."""
+    rng = random.Random(f"{target} {number}")
     mark = uuid.uuid4().hex
     study = new_study(PROMPTAD_MARK=mark)
     for stop, moment in zip(rng.sample(SIGNALS, 2), sorted(rng.sample(range(1, 15), 2)), strict=True):
         process = study.start()
         study.await_rows(moment, process)
-        study.mark("kill the head", stop.name)
-        daemons = [
-            number
-            for number, name in below(process.pid).items()
-            if name.partition(" ")[0].endswith(("gcs_server", "raylet"))
-        ]
-        assert len(daemons) == 2
-        for daemon in daemons:
-            os.kill(daemon, stop)
+        time.sleep(rng.uniform(0, 0.4))
+        study.mark(f"kill the {target}", stop.name)
+        for victim in daemons_of(process.pid) if target == "head" else (process.pid,):
+            os.kill(victim, stop)
         assert study.wait(process) != 0
-        await_none(lambda: marked(mark), 60)
+        note(f"kill the {target}", stop.name, "slowest end (s)", await_none(lambda: marked(mark), 90))
     assert study.finish() == 0, study.said()
     check(study, undisturbed, study.count())
     await_none(lambda: marked(mark), 30)
