@@ -174,3 +174,16 @@ def _add_execution(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--code", default=None, metavar="DIGEST", help="run only if the installed code is this one (see: digest)"
     )
+    verb.add_argument(
+        "--cell-timeout",
+        type=float,
+        default=120.0,
+        metavar="MINUTES",
+        help="a cell that takes longer is ended and tried once more, alone; 0: no limit (default: 120; ray only)",
+    )
+    verb.add_argument(
+        "--require-data",
+        choices=("all", "any"),
+        default="any",
+        help="nodes without the data or weights: any leaves them out and says so (default), all stops the run",
+    )

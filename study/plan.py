@@ -23,6 +23,7 @@ from promptad.prompt_learning import prompts_for
 from promptad.prompts import PromptError
 from study.cell import Cell
 from study.documents import plan_document
+from study.group import Group
 from study.request import StudyRequest
 from study.sources import chosen_categories
 
@@ -32,14 +33,6 @@ GROUP_SIZE = 32
 
 class PlanError(ValueError):
     """A study that cannot run as asked; the message lists every problem found."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Cells that share backbone, precision and category: they run in one process, one after the other."""
-
-    category: Category
-    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,10 @@ class Progress:
         """Leave the finished bar on the screen."""
         self._bar.close()
 
+    def notice(self, message: str) -> None:
+        """Show a message that concerns the whole run."""
+        tqdm.write(message, file=self._stream)
+
     def finished(self, cell: Finished) -> None:
         """Count a finished cell and show its scores or its reason."""
         self._done += 1

@@ -1,14 +1,17 @@
 """Running groups as Ray Tune trials: on this machine, or wherever the cluster has room.
 
 The ledger is the truth, Tune only schedules: a trial is a group of cells, its process and loaded backbone stay for the
-next group. Rows go to an actor beside the driver, which writes them, so that workers need no shared disk.
+next group. Rows go to an actor beside the driver, which writes them, so that workers need no shared disk. What passes
+between processes is cells, rows and file names; features stay in the cache of the node that made them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,31 +21,33 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from promptad.cache import FeatureCache
-from study.cell import Cell
-from study.dispatch import Dispatcher, Finished, begin_group, run_next
+from study import nodes
+from study.dispatch import Assignment, Dispatcher, Finished, OnFinished
+from study.folder import LedgerError
+from study.group import Group
 from study.ledger import Ledger
-from study.plan import Group
-from study.workbench import Outcome, Workbench, pick_device
+from study.muster import Muster, RequireData
+from study.nodes import Node
+from study.pulse import NodeUse, OnPulse, Pulse
+from study.readiness import ReadinessError, needs_of
+from study.rounds import Round, Rounds
+from study.trial import GroupTrial, TrialResources
 
 WORKER_DEATHS = 8
-"""How often a trial is restarted after its process died; the dispatcher gives up on single cells long before."""
-
+"""How often Tune restarts a trial in a round; what is left then goes to the next round."""
 
 GPU_SHARE = 0.25
 """Share of a GPU that a trial gets where there are GPUs and the user asks for no other share."""
 
+PULSE_SECONDS = 5.0
+"""How often the executor looks after its workers and tells of its work."""
+
+KILL_GRACE = 15.0
+"""Seconds after its time is up at which a worker that did not end itself is killed."""
+
 
 class ResourceError(ValueError):
     """A trial that asks for more than the cluster has."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialResources:
-    """What one trial gets: CPUs (also its torch threads) and a share of a GPU."""
-
-    cpus: int
-    gpus: float
 
 
 def run_on_ray(
@@ -53,139 +58,197 @@ def run_on_ray(
     gpus: float | None,
     cache_root: Path,
     cache_cap: int,
-    on_finished: Callable[[Finished], None],
+    on_finished: OnFinished,
+    on_pulse: OnPulse | None = None,
+    on_notice: Callable[[str], None] | None = None,
+    cell_timeout: float | None = None,
+    require_data: RequireData = "any",
     trial: type[GroupTrial] | None = None,
-) -> list[Cell]:
-    """Run every cell of ``groups`` on the connected cluster; returns those without a row, whose workers kept dying.
+) -> None:
+    """Run every cell of ``groups`` on the connected cluster; when this returns each has a row.
 
     ``cpus`` and ``gpus`` are per trial; ``gpus`` None: a quarter of a GPU if the cluster has any, else none.
-    ``trial`` stands in for ``GroupTrial`` (benchmarks).
+    ``cell_timeout`` is in seconds, None: no limit. ``require_data``: a node without the data or weights stops the run
+    (``all``), or is left out (``any``). ``trial`` stands in for ``GroupTrial`` (benchmarks and tests).
 
     Raises:
         ResourceError: no trial would ever fit the cluster.
+        ReadinessError: nodes lack data or weights, and the run cannot go on without them.
+        LedgerError: the study folder cannot be written.
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     # Tune's own handler would swallow Ctrl-C and return as if all were done.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    # It prints a traceback for each worker that died; rows say why their cell failed.
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
     if gpus is None:
         gpus = GPU_SHARE if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
-    resources = TrialResources(cpus=cpus, gpus=gpus)
-    _check(resources)
-    beside_driver = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    dispatcher = (
-        ray.remote(Dispatcher).options(num_cpus=0, scheduling_strategy=beside_driver).remote(ledger, list(groups))
+    study = _Study(
+        ledger=ledger,
+        resources=TrialResources(cpus=cpus, gpus=gpus, threads=cpus),
+        cache=(str(cache_root), cache_cap),
+        limit=cell_timeout,
+        trial=trial or GroupTrial,
+        muster=Muster(needs_of(groups), require_data, on_notice or _say_nothing),
+        on_finished=on_finished,
+        on_pulse=on_pulse,
     )
-    with tempfile.TemporaryDirectory(prefix="promptad-tune-") as scratch:
-        tuner = tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(
-                    trial or GroupTrial,
-                    groups=list(groups),
-                    dispatcher=dispatcher,
-                    resources=resources,
-                    cache=(str(cache_root), cache_cap),
-                ),
-                {"cpu": resources.cpus, "gpu": resources.gpus},
-            ),
-            param_space={"group": tune.grid_search(list(range(len(groups))))},
-            tune_config=tune.TuneConfig(reuse_actors=True),
-            run_config=tune.RunConfig(
-                name="study",
-                storage_path=scratch,
-                verbose=0,
-                callbacks=[_Relay(on_finished)],
-                failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
-            ),
+    rounds = Rounds(groups)
+    while (current := rounds.next()) is not None:
+        study.run(current, rounds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Study:
+    """All that the rounds of a study share."""
+
+    ledger: Ledger
+    resources: TrialResources
+    cache: tuple[str, int]
+    limit: float | None
+    trial: type[GroupTrial]
+    muster: Muster
+    on_finished: OnFinished
+    on_pulse: OnPulse | None
+
+    def run(self, current: Round, rounds: Rounds) -> None:
+        """Run one round, and let ``rounds`` sort what it leaves."""
+        usable = self.muster.usable()
+        resources = _whole_device(self.resources, usable) if current.alone else self.resources
+        _check(resources, usable)
+        beside_driver = NodeAffinitySchedulingStrategy(nodes.own_node(), soft=False)
+        # The ledger is all that it needs to begin again, so it may be restarted when its process is killed.
+        options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": beside_driver}
+        dispatcher = (
+            ray.remote(Dispatcher)
+            .options(**options)
+            .remote(self.ledger, list(current.groups), earlier=current.earlier, limit=self.limit)
         )
-        tuner.fit()
-    unfinished: list[Cell] = ray.get(dispatcher.unfinished.remote())
-    ray.kill(dispatcher)
-    return unfinished
+        overseer = _Overseer(dispatcher, self, resources)
+        overseer.pulse([])
+        trouble = self._fit(current, resources, dispatcher, overseer)
+        end = ray.get(dispatcher.end.remote())
+        ray.kill(dispatcher)
+        lost = nodes.gone(
+            {node.identity for node in usable} & {aside.worker.node for aside in end.aside if aside.worker}
+        )
+        lost |= {node.identity for node in usable} - {node.identity for node in nodes.known_nodes() if node.alive}
+        for row in rounds.end(end, lost_nodes=lost, trouble=trouble):
+            self.ledger.write_row(row)
+            self.on_finished(
+                Finished(cell=str(row.cell), status=row.status, seconds=0.0, scores=None, reason=row.reason)
+            )
+
+    def _fit(self, current: Round, resources: TrialResources, dispatcher: Any, overseer: _Overseer) -> str | None:
+        """Let Tune run the groups; returns what a trial said that ended with an error."""
+        bundles, where = nodes.placement(
+            {"CPU": resources.cpus, "GPU": resources.gpus}, without=self.muster.unfit.keys()
+        )
+        with tempfile.TemporaryDirectory(prefix="promptad-tune-") as scratch:
+            tuner = tune.Tuner(
+                tune.with_resources(
+                    tune.with_parameters(
+                        self.trial,
+                        groups=list(current.groups),
+                        dispatcher=dispatcher,
+                        resources=resources,
+                        cache=self.cache,
+                        limit=self.limit,
+                        needs=self.muster.needs,
+                        fit=frozenset(self.muster.fit),
+                    ),
+                    tune.PlacementGroupFactory(bundles, **where),
+                ),
+                param_space={"group": tune.grid_search(list(range(len(current.groups))))},
+                tune_config=tune.TuneConfig(reuse_actors=True),
+                run_config=tune.RunConfig(
+                    name="study",
+                    storage_path=scratch,
+                    verbose=0,
+                    callbacks=[overseer],
+                    failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+                ),
+            )
+            errors = tuner.fit().errors
+        return str(errors[-1]).strip().splitlines()[-1] if errors else None
 
 
-def _check(resources: TrialResources) -> None:
+def _say_nothing(_: str) -> None:
+    """Say nothing."""
+
+
+def _whole_device(resources: TrialResources, usable: Sequence[Node]) -> TrialResources:
+    """A whole GPU where trials use GPUs, else all CPUs of the largest node. Threads stay, and with them the scores."""
+    if resources.gpus > 0:
+        return dataclasses.replace(resources, gpus=max(1.0, resources.gpus))
+    return dataclasses.replace(resources, cpus=max(resources.cpus, int(max(node.cpus for node in usable))))
+
+
+def _check(resources: TrialResources, usable: Sequence[Node]) -> None:
     """Find out now what Tune would wait for forever."""
-    available = ray.cluster_resources()
+    largest = {"CPU": max(node.cpus for node in usable), "GPU": max(node.gpus for node in usable)}
     for kind, option, wanted in (("CPU", "cpus", resources.cpus), ("GPU", "gpus", resources.gpus)):
-        if wanted > available.get(kind, 0):
+        if wanted > largest[kind]:
             raise ResourceError(
-                f"a trial must fit the cluster, but --{option}-per-trial {wanted:g} is more than its "
-                f"{available.get(kind, 0):g} {kind}s: ask for less, or add nodes"
+                f"a trial must fit the cluster, but --{option}-per-trial {wanted:g} is more than the "
+                f"{largest[kind]:g} {kind}s of its largest node: ask for less, or add nodes"
             )
 
 
-class GroupTrial(tune.Trainable):  # type: ignore[misc]
-    """One group of cells; each step is one cell."""
+class _Overseer(tune.Callback):  # type: ignore[misc]
+    """Beside Tune's loop: passes finished cells on, ends workers that hang, tells of the work, stops what is broken."""
 
-    bench: type[Workbench] = Workbench
-
-    def setup(
-        self,
-        config: dict[str, Any],
-        groups: list[Group],
-        dispatcher: Any,
-        resources: TrialResources,
-        cache: tuple[str, int],
-    ) -> None:
-        """Open the workbench, which outlives this group, and prepare the first group."""
-        self._groups, self._source = groups, _RemoteSource(dispatcher)
-        self._news: list[Finished] = []
-        feature_cache = FeatureCache(Path(cache[0]), cap=cache[1])
-        self._bench = self.bench(cache=feature_cache, device=pick_device(resources.gpus), threads=resources.cpus)
-        self._start(config["group"])
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next group in the same process."""
-        self._start(new_config["group"])
-        return True
-
-    def step(self) -> dict[str, Any]:
-        """Run the next cell of the group."""
-        more, finished = run_next(self._bench, self._source, self._group)
-        news, self._news = self._news + ([] if finished is None else [finished]), []
-        return {"done": not more, "finished": [dataclasses.asdict(each) for each in news]}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: what matters is in the ledger."""
-
-    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing: what matters is in the ledger."""
-
-    def _start(self, group: int) -> None:
-        self._group = group
-        self._news = begin_group(self._bench, self._source, group, self._groups[group])
-
-
-class _RemoteSource:
-    """The dispatcher as seen from a worker."""
-
-    def __init__(self, dispatcher: Any) -> None:
-        self._dispatcher = dispatcher
-
-    def next(self, group: int) -> Cell | None:
-        cell: Cell | None = ray.get(self._dispatcher.next.remote(group))
-        return cell
-
-    def accept(self, outcome: Outcome) -> Finished:
-        finished: Finished = ray.get(self._dispatcher.accept.remote(outcome))
-        return finished
-
-    def fail(self, group: int, digest: str, reason: str) -> Finished | None:
-        finished: Finished | None = ray.get(self._dispatcher.fail.remote(group, digest, reason))
-        return finished
-
-    def fail_group(self, group: int, reason: str) -> list[Finished]:
-        finished: list[Finished] = ray.get(self._dispatcher.fail_group.remote(group, reason))
-        return finished
-
-
-class _Relay(tune.Callback):  # type: ignore[misc]
-    """Passes each finished cell on to whoever shows progress."""
-
-    def __init__(self, on_finished: Callable[[Finished], None]) -> None:
-        self._on_finished = on_finished
+    def __init__(self, dispatcher: Any, study: _Study, resources: TrialResources) -> None:
+        self._dispatcher, self._study, self._resources = dispatcher, study, resources
+        self._broken: Exception | None = None
+        self._last = time.monotonic()
 
     def on_trial_result(self, *_: Any, result: dict[str, Any], **__: Any) -> None:
+        """Take in what a step brought. Errors wait for the next step: here, Tune would hold them to be the trial's."""
         for finished in result.get("finished", ()):
-            self._on_finished(Finished(**finished))
+            self._study.on_finished(Finished(**finished))
+        try:
+            if "unfit" in result:
+                self._study.muster.refuse(*result["unfit"])
+        except ReadinessError as error:
+            self._broken = error
+        if "broken" in result:
+            self._broken = LedgerError(result["broken"])
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """Raise what stops the study; every few seconds look after the workers."""
+        if self._broken is not None:
+            raise self._broken
+        if time.monotonic() - self._last < PULSE_SECONDS:
+            return
+        self._last = time.monotonic()
+        try:
+            at_work: list[Assignment] = ray.get(self._dispatcher.at_work.remote(), timeout=PULSE_SECONDS)
+        except ray.exceptions.GetTimeoutError:
+            return
+        limit = self._study.limit
+        for assignment in at_work:
+            if limit is not None and assignment.seconds > limit + KILL_GRACE:
+                nodes.end_process(assignment.worker.node, assignment.worker.process)
+        self.pulse(at_work)
+
+    def pulse(self, at_work: Sequence[Assignment]) -> None:
+        """Tell which cells are at work, and how much of each node they take."""
+        if self._study.on_pulse is None:
+            return
+        counts = [assignment.worker.node for assignment in at_work]
+        use = tuple(
+            NodeUse(
+                name=node.name,
+                alive=node.alive,
+                cpus=node.cpus,
+                cpus_used=float(counts.count(node.identity) * self._resources.cpus),
+                gpus=node.gpus,
+                gpus_used=counts.count(node.identity) * self._resources.gpus,
+                reason=self._study.muster.unfit.get(node.identity),
+            )
+            for node in nodes.known_nodes()
+        )
+        running = tuple(assignment.running() for assignment in at_work if assignment.cell is not None)
+        self._study.on_pulse(Pulse(running=running, nodes=use))

@@ -58,6 +58,8 @@ def _check_execution(options: argparse.Namespace) -> None:
         problems.append(f"--cpus-per-trial must be at least 1, but got {options.cpus_per_trial}")
     if options.gpus_per_trial is not None and not 0 <= options.gpus_per_trial < math.inf:
         problems.append(f"--gpus-per-trial must be at least 0, but got {options.gpus_per_trial}")
+    if not 0 <= options.cell_timeout < math.inf:
+        problems.append(f"--cell-timeout must be at least 0 minutes, but got {options.cell_timeout}")
     if not 0 < options.cache_gb < math.inf:
         problems.append(f"--cache-gb must be above 0, but got {options.cache_gb}")
     if options.nodes < 1:
@@ -71,7 +73,7 @@ def _check_execution(options: argparse.Namespace) -> None:
 
 
 def _execute(options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missing: Sequence[str]) -> None:
-    from study.dispatch import Dispatcher, run_serially
+    from study.serial_executor import run_serially
     from study.workbench import Workbench, pick_device
 
     groups = plan.groups(missing)
@@ -93,11 +95,11 @@ def _execute(options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missi
                 device=pick_device(1.0 if options.gpus_per_trial is None else options.gpus_per_trial),
                 threads=options.cpus_per_trial,
             )
-            run_serially(bench, Dispatcher(ledger, groups), groups, progress.finished)
+            run_serially(bench, ledger, groups, progress.finished)
             return
         from study.ray_executor import run_on_ray
 
-        unfinished = run_on_ray(
+        run_on_ray(
             ledger,
             groups,
             cpus=options.cpus_per_trial,
@@ -105,6 +107,7 @@ def _execute(options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missi
             cache_root=default_root(),
             cache_cap=cap,
             on_finished=progress.finished,
+            on_notice=progress.notice,
+            cell_timeout=options.cell_timeout * 60 or None,
+            require_data=options.require_data,
         )
-        for cell in unfinished:
-            ledger.write_row(Row(cell=cell, status="failed", reason="its worker process died again and again"))

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
-from numpy.typing import NDArray
 
 from promptad.backbones import Backbone, load_backbone
 from promptad.cache import FeatureCache
@@ -23,18 +21,11 @@ from promptad.randomness import numpy_generator
 from promptad.support import view_inputs
 from study.cell import Cell
 from study.examples import example_maps
+from study.outcome import Outcome
 from study.provenance import provenance
 from study.row import Row
 from study.stopwatch import Stopwatch
 from study.truth import MaskedMaps, MaskSet, Truth
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """A finished row and the maps of a few of its test images (pixel task only)."""
-
-    row: Row
-    examples: Mapping[str, NDArray[Any]] | None
 
 
 class Workbench:
@@ -45,7 +36,8 @@ class Workbench:
 
     def __init__(self, *, cache: FeatureCache | None, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        self._cache, self._device, self._threads = cache, device, threads
+        self.device, self.threads = device, threads
+        self._cache = cache
         self._backbone: Backbone | None = None
         self._category: Category | None = None
         self._queries: dict[tuple[Preprocessing, frozenset[str]], Features] = {}
@@ -116,9 +108,16 @@ class Workbench:
                 "score": image_scores,
             },
             seconds=watch.seconds(),
-            provenance=provenance(device=self._device, threads=self._threads),
+            provenance=provenance(device=self.device, threads=torch.get_num_threads()),
         )
         return Outcome(row=row, examples=examples)
+
+    def release(self) -> None:
+        """Give back what memory can be had again: features and masks in memory, and torch's unused GPU blocks."""
+        self._queries.clear()
+        self._masks.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     @property
     def _bench(self) -> Backbone:
@@ -131,7 +130,7 @@ class Workbench:
             # The old weights go before the new ones come.
             self._backbone = None
             self._queries.clear()
-            self._backbone = load_backbone(cell.backbone, device=self._device, precision=cell.config.precision)
+            self._backbone = load_backbone(cell.backbone, device=self.device, precision=cell.config.precision)
         if self._bench.weights != cell.weights:
             raise ValueError(
                 f"the weights of {cell.backbone} must be {cell.weights}, as planned, but are {self._bench.weights} "

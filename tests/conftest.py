@@ -1,5 +1,9 @@
 """What all tests share."""
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from inspection_set import write_inspection_set
@@ -23,3 +27,51 @@ def own_cache(tmp_path_factory, monkeypatch):
 def inspection_root(tmp_path_factory):
     """A small data set in MVTec layout: categories ``plate`` and ``disc``."""
     return write_inspection_set(tmp_path_factory.mktemp("inspection"))
+
+
+@pytest.fixture(scope="session")
+def fault_environment(tmp_path_factory):
+    """What studies under faults need in their environment: the code, counted cells, and a cache of their own."""
+    root = Path(__file__).resolve().parent.parent
+    return {
+        "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests" / "faults")]),
+        "PROMPTAD_CACHE": str(tmp_path_factory.mktemp("cache")),
+    }
+
+
+@pytest.fixture(scope="session")
+def new_study(fault_environment, inspection_root, tmp_path_factory):
+    """Makes studies of 20 counted cells, each with its own folder; it takes more options of the command line."""
+    from fault_rounds import StudyUnderFaults
+
+    def make(*options, root=None, faults=None, **environment):
+        folder = tmp_path_factory.mktemp("faults")
+        return StudyUnderFaults(
+            root=root or folder / "study",
+            log=folder / "said.log",
+            data=inspection_root,
+            faults=faults or folder,
+            environment=fault_environment | environment | {"PROMPTAD_FAULTS": str(faults or folder)},
+            options=options,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def undisturbed(new_study):
+    """A study that ran in peace."""
+    study = new_study("--executor", "serial")
+    (study.faults / "pause").write_text("0")
+    assert study.finish() == 0, study.said()
+    assert len(study.rows()) == 20
+    return study
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what the rounds of faults cost, if there were any."""
+    rounds = sys.modules.get("fault_rounds")
+    if rounds is not None and rounds.TABLE:
+        terminalreporter.section("faults")
+        for line in rounds.table_lines():
+            terminalreporter.write_line(line)

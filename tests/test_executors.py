@@ -60,12 +60,25 @@ def test_a_killed_worker_loses_nothing(serial, inspection_root, tmp_path):
     assert finished_rows(tmp_path) == finished_rows(serial)
 
 
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two CPUs")
+def test_torch_threads_follow_the_cpus_of_a_trial_whatever_the_shell_exports(inspection_root, tmp_path):
+    done = subprocess.run(
+        study(tmp_path, inspection_root, "--categories", "plate", "--cpus-per-trial", "2"),
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(path.read_text()) for path in (tmp_path / "rows").glob("*.json")]
+    assert [row["provenance"]["threads"] for row in rows] == [2] * 20
+
+
 def test_a_trial_that_fits_no_node_is_an_error_and_does_not_wait(inspection_root, tmp_path):
     done = subprocess.run(
         study(tmp_path, inspection_root, "--cpus-per-trial", "1000"), capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 2
-    assert "error: a trial must fit the cluster, but --cpus-per-trial 1000 is more than" in done.stderr
+    assert "error: a trial must fit the cluster, but --cpus-per-trial 1000 is more than the" in done.stderr
     assert "Traceback" not in done.stderr
 
 

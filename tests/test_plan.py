@@ -59,6 +59,8 @@ def test_groups_hold_every_cell_once_and_one_category_each(inspection_root):
     assert sorted(cell.digest for group in groups for cell in group.cells) == sorted(plan.cells)
     assert all({cell.category for cell in group.cells} == {group.category.name} for group in groups)
     assert len(groups) == 4
+    # Groups of a category stand together, so that few nodes encode the same images.
+    assert [group.category.name for group in groups] == ["disc", "disc", "plate", "plate"]
 
 
 def test_pixel_cells_without_masks_are_unavailable_with_a_reason(tmp_path):

@@ -1,7 +1,13 @@
 import dataclasses
+import io
+import os
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 from test_plan import request
 
 from promptad import features
@@ -162,3 +168,31 @@ def test_a_test_set_too_large_to_hold_gives_the_same_row(group, outcomes, monkey
         assert found.examples.keys() == expected.examples.keys()
         for name, array in expected.examples.items():
             np.testing.assert_array_equal(found.examples[name], array)
+
+
+def test_threads_are_those_assigned_whatever_the_shell_exports():
+    code = (
+        "import torch; from study.workbench import Workbench; Workbench(cache=None, device='cpu', threads=2); "
+        "print(torch.get_num_threads())"
+    )
+    for exported in ("1", "7"):
+        environment = os.environ | {"OMP_NUM_THREADS": exported, "MKL_NUM_THREADS": exported}
+        ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert ran.stdout.strip() == "2", ran.stderr
+
+
+class NoTensors(pickle.Pickler):
+    """Refuses what Ray would copy at every step of its way."""
+
+    def reducer_override(self, value):
+        assert not isinstance(value, torch.Tensor), "a tensor would travel through the object store"
+        return NotImplemented
+
+
+def test_what_travels_between_processes_is_small_and_holds_no_feature(group, outcomes):
+    for thing in (group, group.cells[0], *outcomes.values()):
+        written = io.BytesIO()
+        NoTensors(written).dump(thing)
+        assert written.tell() < 400_000
+    with pytest.raises(AssertionError, match="through the object store"):
+        NoTensors(io.BytesIO()).dump({"feature": torch.zeros(2)})

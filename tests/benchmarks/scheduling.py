@@ -20,10 +20,10 @@ from promptad.config import PromptADConfig
 from promptad.datasets import Category
 from study import ray_executor
 from study.cell import Cell
+from study.group import Group
 from study.ledger import Ledger
-from study.plan import Group
+from study.outcome import Outcome
 from study.row import Row
-from study.workbench import Outcome
 
 CELLS = {0.1: 40, 1.0: 9, 10.0: 4}
 """Seconds of a cell, and how many of them each worker gets."""
@@ -38,6 +38,9 @@ class WaitingBench:
 
     def start_group(self, cells: Sequence[Cell], category: Category) -> None:
         """Nothing to prepare."""
+
+    def release(self) -> None:
+        """Nothing to give back."""
 
     def run(self, cell: Cell) -> Outcome:
         """Wait, and return a row of the usual size."""

@@ -1,0 +1,40 @@
+"""Why a cell did not finish, and which of these reasons earn it another try with a whole device to itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["error", "memory", "death", "timeout"]
+
+REMEDIES: dict[Kind, str] = {
+    "error": "run again to retry",
+    "memory": "use a larger device, a smaller backbone, or a smaller map_size",
+    "death": (
+        "if the kernel's or Ray's memory killer ended it, use a machine with more memory or a smaller backbone; "
+        "else see the worker's log in Ray's session folder for a crash"
+    ),
+    "timeout": "if it was still working, raise --cell-timeout or give it more with --cpus-per-trial",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What stopped a cell. ``error`` is tried again in place; the other kinds once more, alone, after all others."""
+
+    kind: Kind
+    reason: str
+
+    @property
+    def needs_room(self) -> bool:
+        """Whether another try makes sense only with a whole device."""
+        return self.kind != "error"
+
+
+def last_words(failure: Failure, earlier: str | None) -> str:
+    """The reason in the row of a cell that is given up: what happened both times, and what to do."""
+    if earlier is None:
+        return failure.reason
+    return f"{failure.reason} (alone, with a whole device to itself); before, among others: {earlier}. " + (
+        f"What to do: {REMEDIES[failure.kind]}"
+    )

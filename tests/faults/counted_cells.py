@@ -1,0 +1,49 @@
+"""Real cells that leave a trace: each is written to a log when it begins, so that work done twice can be counted.
+
+``$PROMPTAD_FAULTS`` is a folder with ``begun.log``, ``pause`` (seconds before each cell), and ``faults.json``: what
+befalls a cell (by digest), and how many times.
+"""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+from study.trial import GroupTrial
+from study.workbench import Workbench
+
+FOLDER = Path(os.environ["PROMPTAD_FAULTS"])
+
+
+class CountedBench(Workbench):
+    """The workbench itself, with a log, a pause, and faults on demand."""
+
+    def run(self, cell):
+        with (FOLDER / "begun.log").open("a") as log:
+            log.write(f"{cell.digest} {os.getpid()}\n")
+        begun = [line.split()[0] for line in (FOLDER / "begun.log").read_text().splitlines()].count(cell.digest)
+        time.sleep(float((FOLDER / "pause").read_text()))
+        fault, times = json.loads((FOLDER / "faults.json").read_text()).get(cell.digest, ("none", 0))
+        if begun <= times:
+            befall(fault)
+        return super().run(cell)
+
+
+def befall(fault):
+    """Do to this process what the fault's name says."""
+    match fault:
+        case "memory":
+            raise MemoryError("cannot allocate a terabyte")
+        case "killer":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "sleep":
+            time.sleep(3600)
+        case "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class CountedTrial(GroupTrial):
+    """The executor's own trial over counted cells."""
+
+    bench = CountedBench
