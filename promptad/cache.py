@@ -18,11 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from promptad.cache_folder import DEFAULT_CAP
+
 FEATURE_VERSION = 1
 """Raised by hand whenever the code that makes features changes their values."""
-
-DEFAULT_CAP = 20 * 2**30
-"""Bytes the cache may hold unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +32,6 @@ class CacheInfo:
     files: int
     size: int
     cap: int
-
-
-def default_root() -> Path:
-    """Where features are cached unless told otherwise: ``$PROMPTAD_CACHE``, or the user's cache folder."""
-    named = os.environ.get("PROMPTAD_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(named) if named else Path(base) / "promptad-study"
 
 
 def feature_key(*, image: str, weights: str, precision: str, preprocessing: str, view: str) -> str:

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ablations.catalogue import CATALOGUE, DEFAULT
-from promptad.cache import DEFAULT_CAP
+from promptad.cache_folder import DEFAULT_CAP
 from promptad.config import field_names
 from promptad.protocol import PROTOCOLS
 from study import running, verbs
-from study.arguments import SPLIT_VALUES
+from study.arguments import SPLIT_VALUES, seconds
 from study.codebase import code_digest
-from study.exits import INTERRUPTED, USAGE
+from study.exits import INTERRUPTED, USAGE, tells_what_to_do
 from study.sources import SYNTHETIC
 
-VERBS = ("plan", "run", "report", "status", "cache", "digest")
+VERBS = ("plan", "run", "report", "status", "show", "cache", "digest")
 
 EPILOG = """\
 examples:
@@ -27,7 +27,7 @@ examples:
   run.py run table3 --data mvtec:/data/mvtec --backbone ViT-B-16-plus-240:laion400m_e32 --seeds 5
   run.py run table3 --protocol reference   the released code's protocol (selects on the test set; marked as such)
   run.py run table3 --set align_weight=0.01
-  run.py status                            how far a study is, from any terminal
+  run.py status --watch                    how far a study is, from any terminal
   run.py report                            write the report again from the rows
 """
 
@@ -46,8 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nstopped; every finished cell is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
     except ValueError as error:
-        # Every error that a user can cause is a ValueError of ours and says what to do.
-        if type(error).__module__.partition(".")[0] not in ("study", "promptad", "ablations", "reports"):
+        if not tells_what_to_do(error):
             raise
         print(f"error: {error}", file=sys.stderr)
         return USAGE
@@ -91,9 +90,23 @@ def build_parser() -> argparse.ArgumentParser:
     report = parsers.add_parser("report", help="write tables, figures and the page from the rows")
     report.set_defaults(handler=verbs.report)
     status = parsers.add_parser("status", help="cells done, failed and missing, throughput, work left")
-    status.add_argument("--json", action="store_true", help="print one JSON object")
+    form = status.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+    form.add_argument(
+        "--watch",
+        nargs="?",
+        type=seconds,
+        const=2.0,
+        default=None,
+        metavar="SECONDS",
+        help="show it again every few seconds (default: 2) until the driver has ended",
+    )
     status.set_defaults(handler=verbs.status)
-    for verb in (plan, run, report, status):
+    show = parsers.add_parser("show", help="one cell's row: its reason if it failed, config, seconds, where it ran")
+    show.add_argument("digest", help="the cell's digest, or how it begins")
+    show.add_argument("--json", action="store_true", help="print the row as it is stored")
+    show.set_defaults(handler=verbs.show)
+    for verb in (plan, run, report, status, show):
         verb.add_argument(
             "--study", default="results", metavar="FOLDER", help="study folder, a path or fsspec URL (default: results)"
         )

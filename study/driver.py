@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from study.driver_record import RECORD, DriverRecord, Process, State, last_record
+from study.exits import FAILED, INTERRUPTED, USAGE, tells_what_to_do
 from study.folder import LedgerError, StudyFolder
 from study.pulse import Pulse
 
@@ -101,8 +102,7 @@ class Driver:
         self._ended.set()
         self._beating.join()
         if self._record.state == "running":
-            crashed = kind is not None and not issubclass(kind, KeyboardInterrupt)
-            self.end("crashed" if crashed else "stopped", 1 if crashed else 130, None if error is None else repr(error))
+            self.end(*_ending(error))
         if not self.lost:
             self._folder.remove(LOCK)
 
@@ -196,6 +196,15 @@ class Driver:
             # Its first record comes right after its lock.
             time.sleep(SETTLE)
         return False
+
+
+def _ending(error: BaseException | None) -> tuple[State, int, str | None]:
+    """State, exit code and message of a run that ends with ``error``."""
+    if error is None or isinstance(error, KeyboardInterrupt):
+        return "stopped", INTERRUPTED, None
+    if tells_what_to_do(error):
+        return "failed", USAGE, str(error)
+    return "crashed", FAILED, repr(error)
 
 
 def _holder(folder: StudyFolder) -> Claim | None:

@@ -58,8 +58,18 @@ class Ledger:
 
     def damaged(self) -> dict[str, str]:
         """Files of the folder that cannot be used, by name, and why: half written, altered, or of another version."""
-        found = {f"rows/{name}.json": row for name, row in self._rows(None).items() if isinstance(row, str)}
-        return found | {f"plans/{name}.json": plan for name, plan in self._plans().items() if isinstance(plan, str)}
+        return self.everything()[2]
+
+    def everything(self) -> tuple[dict[str, Row], list[dict[str, Any]], dict[str, str]]:
+        """Rows by digest, plans by name, and damaged files with what is wrong, from one look at the folder."""
+        rows, plans = self._rows(None), self._plans()
+        damaged = {f"rows/{name}.json": row for name, row in rows.items() if isinstance(row, str)}
+        damaged |= {f"plans/{name}.json": plan for name, plan in plans.items() if isinstance(plan, str)}
+        return (
+            {digest: row for digest, row in rows.items() if isinstance(row, Row)},
+            [plan for _, plan in sorted(plans.items()) if isinstance(plan, dict)],
+            damaged,
+        )
 
     def write_examples(self, digest: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Store the example maps of a cell."""

@@ -10,6 +10,7 @@ from typing import Self, TextIO
 from tqdm import tqdm
 
 from study.dispatch import Finished
+from study.duration import duration
 
 QUIET_INTERVAL = 15.0
 """Seconds between lines where the output is no terminal."""
@@ -57,13 +58,3 @@ class Progress:
                 file=self._stream,
                 flush=True,
             )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people write them: ``42 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

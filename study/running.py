@@ -8,9 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from promptad.cache import FeatureCache, default_root
+from promptad.cache_folder import default_root
 from study.arguments import UsageError
 from study.codebase import check_code
+from study.dispatch import Finished
+from study.driver import Driver
 from study.exits import FAILED
 from study.ledger import Ledger
 from study.progress import Progress
@@ -21,13 +23,39 @@ if TYPE_CHECKING:
     from study.plan import StudyPlan
 
 
+class TakenOverError(ValueError):
+    """A study folder that another driver took while this one did not move."""
+
+
 def run(options: argparse.Namespace) -> int:
     """Run every missing cell, then write the report; the exit code says whether cells failed."""
     _check_execution(options)
     if options.code is not None:
         check_code(options.code)
+    plan = planned(options)
     ledger = Ledger(options.study)
-    plan, rows = planned(options, ledger)
+    driver = Driver(ledger.folder, say=_warn)
+    try:
+        with driver:
+            failed = _run_as(driver, options, ledger, plan)
+            message = f"{failed} cells failed and are named in the report; run again to retry them"
+            driver.end("failed" if failed else "finished", FAILED if failed else 0, message if failed else None)
+    except KeyboardInterrupt:
+        if driver.lost:
+            raise TakenOverError(
+                f"study folder {options.study} was taken over by another driver while this one did not move; it goes "
+                "on there, this one ends"
+            ) from None
+        raise
+    if failed:
+        _warn(message)
+        return FAILED
+    return 0
+
+
+def _run_as(driver: Driver, options: argparse.Namespace, ledger: Ledger, plan: StudyPlan) -> int:
+    """The work of the driver that holds the study folder; returns how many cells failed."""
+    rows = ledger.rows(plan.cells)
     stored = {document["name"]: len(document["seeds"]) for document in ledger.plans()}
     for name, document in plan.documents.items():
         # A table over more seeds stays as it is; this request is part of it.
@@ -41,15 +69,16 @@ def run(options: argparse.Namespace) -> int:
         for digest in plan.cells
         if digest not in plan.unavailable and (digest not in rows or rows[digest].status not in ("ok", "pruned"))
     ]
+    driver.plan(planned=len(plan.cells), to_run=len(missing))
     print(f"{len(plan.cells)} cells planned, {len(plan.cells) - len(missing)} need no work, {len(missing)} to run")
     if missing:
-        _execute(options, ledger, plan, missing)
-    failed = [row for row in ledger.rows(plan.cells).values() if row.status == "failed"]
+        _execute(driver, options, ledger, plan, missing)
     write_report_of(ledger, None, names=set(plan.documents))
-    if failed:
-        print(f"{len(failed)} cells failed and are named in the report; run again to retry them", file=sys.stderr)
-        return FAILED
-    return 0
+    return sum(row.status == "failed" for row in ledger.rows(plan.cells).values())
+
+
+def _warn(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def _check_execution(options: argparse.Namespace) -> None:
@@ -72,7 +101,10 @@ def _check_execution(options: argparse.Namespace) -> None:
         raise UsageError("; ".join(problems))
 
 
-def _execute(options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missing: Sequence[str]) -> None:
+def _execute(
+    driver: Driver, options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missing: Sequence[str]
+) -> None:
+    from promptad.cache import FeatureCache
     from study.serial_executor import run_serially
     from study.workbench import Workbench, pick_device
 
@@ -89,13 +121,18 @@ def _execute(options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missi
             gpus=options.gpus_per_trial,
         )
     with Progress(len(missing)) as progress:
+
+        def on_finished(finished: Finished) -> None:
+            driver.finished(finished.status)
+            progress.finished(finished)
+
         if options.executor == "serial":
             bench = Workbench(
                 cache=FeatureCache(default_root(), cap=cap),
                 device=pick_device(1.0 if options.gpus_per_trial is None else options.gpus_per_trial),
                 threads=options.cpus_per_trial,
             )
-            run_serially(bench, ledger, groups, progress.finished)
+            run_serially(bench, ledger, groups, on_finished, on_pulse=driver.pulse)
             return
         from study.ray_executor import run_on_ray
 
@@ -106,7 +143,8 @@ def _execute(options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missi
             gpus=options.gpus_per_trial,
             cache_root=default_root(),
             cache_cap=cap,
-            on_finished=progress.finished,
+            on_finished=on_finished,
+            on_pulse=driver.pulse,
             on_notice=progress.notice,
             cell_timeout=options.cell_timeout * 60 or None,
             require_data=options.require_data,

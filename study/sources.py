@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptad.cache import default_root
+from promptad.cache_folder import default_root
 from promptad.datasets import LAYOUTS, Category, category_names, data_digest, open_category
 
 

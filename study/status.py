@@ -1,14 +1,15 @@
-"""How far a study is, read off its plans and rows alone: also from another terminal, also after the driver died."""
+"""How far a study is, read off its folder alone: also from another terminal, also after the driver died."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
+from study.driver_record import DriverRecord, last_record
 from study.ledger import Ledger
-from study.progress import duration
+from study.pulse import NodeUse, RunningCell
 from study.row import Row
 
 RECENT = 50
@@ -19,7 +20,8 @@ RECENT = 50
 class PlanStatus:
     """Cells of one planned ablation by state, and the seconds its missing cells would take one after the other.
 
-    ``work_left`` is None while no row tells how long a cell takes.
+    ``missing`` cells have no row; ``running`` counts those of them that a worker has now. ``work_left`` is None while
+    no row tells how long a cell takes.
     """
 
     name: str
@@ -28,33 +30,92 @@ class PlanStatus:
     failed: int
     unavailable: int
     missing: int
+    running: int
     work_left: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailureStatus:
+    """A cell whose row says failed; ``finished`` is an ISO time, None where it is not known."""
+
+    digest: str
+    cell: str
+    reason: str
+    finished: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverStatus:
+    """The present or last driver. ``state`` is what it told, or ``died`` if it went without a word.
+
+    ``done``, ``failed`` and ``to_run`` count the cells of its run; ``heartbeat_age`` is in seconds.
+    """
+
+    state: Literal["running", "finished", "failed", "stopped", "crashed", "died"]
+    who: str
+    heartbeat_age: float
+    exit_code: int | None
+    message: str | None
+    to_run: int
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyStatus:
-    """State of a study folder; ``per_minute`` is the recent throughput in cells, None before the second row."""
+    """State of a study folder.
+
+    ``per_minute`` is the recent throughput in cells, None before the second row; ``seconds_left`` what the missing
+    cells take at that rate, None where nothing runs or no rate is known. ``nodes`` and ``running`` are empty where
+    nothing runs. ``damaged`` maps files that cannot be used to what is wrong with them.
+    """
 
     plans: tuple[PlanStatus, ...]
+    driver: DriverStatus | None
+    running: tuple[RunningCell, ...]
+    nodes: tuple[NodeUse, ...]
     per_minute: float | None
+    seconds_left: float | None
     last_finished: str | None
-    failures: tuple[tuple[str, str], ...]
+    failures: tuple[FailureStatus, ...]
+    damaged: Mapping[str, str]
+
+    @property
+    def working(self) -> bool:
+        """Whether a driver is at work."""
+        return self.driver is not None and self.driver.state == "running"
 
 
 def study_status(ledger: Ledger) -> StudyStatus:
-    """Read a study's state."""
-    rows = ledger.rows()
+    """Read a study's state; failures are the latest first."""
+    rows, documents, damaged = ledger.everything()
+    record = last_record(ledger.folder)
+    alive = record is not None and record.alive
+    running = record.running if record is not None and alive else ()
+    at_work = {cell.digest for cell in running}
+    plans = tuple(plan_status(document["name"], document["cells"], rows, at_work) for document in documents)
     finished = sorted(row.provenance["finished"] for row in rows.values() if "finished" in row.provenance)
+    # The rate of the run that goes on now, not of a pause before it.
+    recent = [time for time in finished if not (record is not None and alive and time < record.started)]
+    per_minute = _throughput(recent[-RECENT:])
+    missing = {cell["digest"] for document in documents for cell in document["cells"]} - rows.keys()
     return StudyStatus(
-        plans=tuple(plan_status(document["name"], document["cells"], rows) for document in ledger.plans()),
-        per_minute=_throughput(finished[-RECENT:]),
+        plans=plans,
+        driver=None if record is None else _driver(record, alive),
+        running=running,
+        nodes=record.nodes if record is not None and alive else (),
+        per_minute=per_minute,
+        seconds_left=60 * len(missing) / per_minute if alive and per_minute else None,
         last_finished=finished[-1] if finished else None,
-        failures=tuple((str(row.cell), str(row.reason)) for row in rows.values() if row.status == "failed"),
+        failures=_failures(rows),
+        damaged=damaged,
     )
 
 
-def plan_status(name: str, cells: Sequence[Mapping[str, Any]], rows: Mapping[str, Row]) -> PlanStatus:
-    """Count the cells of one plan by what their rows say."""
+def plan_status(
+    name: str, cells: Sequence[Mapping[str, Any]], rows: Mapping[str, Row], at_work: Collection[str] = ()
+) -> PlanStatus:
+    """Count the cells of one plan by what their rows say; ``at_work`` are the digests of cells that workers have."""
     digests = {cell["digest"] for cell in cells}
     states = [rows[digest].status for digest in digests if digest in rows]
     missing = [cell for cell in {cell["digest"]: cell for cell in cells}.values() if cell["digest"] not in rows]
@@ -65,27 +126,33 @@ def plan_status(name: str, cells: Sequence[Mapping[str, Any]], rows: Mapping[str
         failed=states.count("failed"),
         unavailable=states.count("unavailable"),
         missing=len(missing),
+        running=len(digests & set(at_work)),
         work_left=_work(missing, [rows[digest] for digest in digests if digest in rows]),
     )
 
 
-def describe(status: StudyStatus) -> str:
-    """The status as lines of text."""
-    if not status.plans:
-        return "nothing was planned in this study folder yet"
-    lines = []
-    for plan in status.plans:
-        parts = [f"{plan.ok} of {plan.planned} cells done"]
-        parts += [f"{plan.failed} failed"] if plan.failed else []
-        parts += [f"{plan.unavailable} not possible with this data"] if plan.unavailable else []
-        parts += [f"{plan.missing} to do"] if plan.missing else []
-        if plan.missing and plan.work_left is not None:
-            parts.append(f"about {duration(plan.work_left)} of work for one worker")
-        lines.append(f"{plan.name}: {', '.join(parts)}")
-    if status.per_minute is not None:
-        lines.append(f"recent throughput {status.per_minute:.1f} cells per minute, last row {status.last_finished}")
-    lines += [f"failed: {cell}: {reason}" for cell, reason in status.failures]
-    return "\n".join(lines)
+def _driver(record: DriverRecord, alive: bool) -> DriverStatus:
+    return DriverStatus(
+        state="died" if record.state == "running" and not alive else record.state,
+        who=record.who(),
+        heartbeat_age=round(record.age, 1),
+        exit_code=record.exit_code,
+        message=record.message,
+        to_run=record.to_run,
+        done=record.done,
+        failed=record.failed,
+    )
+
+
+def _failures(rows: Mapping[str, Row]) -> tuple[FailureStatus, ...]:
+    failed = [
+        FailureStatus(
+            digest=digest, cell=str(row.cell), reason=str(row.reason), finished=row.provenance.get("finished")
+        )
+        for digest, row in rows.items()
+        if row.status == "failed"
+    ]
+    return tuple(sorted(failed, key=lambda failure: (failure.finished or "", failure.digest), reverse=True))
 
 
 def _work(missing: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> float | None:

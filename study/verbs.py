@@ -1,20 +1,23 @@
-"""The verbs that do not compute cells: ``plan``, ``report``, ``status`` and ``cache``."""
+"""The verbs that do not compute cells: ``plan``, ``report``, ``status``, ``show`` and ``cache``."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptad.cache import FeatureCache, default_root
+from promptad.cache_folder import default_root
 from study.arguments import UsageError, study_request
+from study.duration import duration
 from study.ledger import Ledger
-from study.progress import duration
-from study.row import Row
-from study.status import describe, plan_status, study_status
+from study.row_text import row_text
+from study.status import plan_status, study_status
+from study.status_text import describe, watch
 
 if TYPE_CHECKING:
     from study.plan import StudyPlan
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
 
 def plan(options: argparse.Namespace) -> int:
     """Print the cells of each ablation, and how many are done."""
-    asked, rows = planned(options, Ledger(options.study))
+    asked = planned(options)
+    rows = Ledger(options.study).rows(asked.cells)
     owners: dict[str, set[str]] = {}
     for name, document in asked.documents.items():
         for cell in document["cells"]:
@@ -62,13 +66,35 @@ def report(options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace) -> int:
     """Print how far a study is."""
-    state = study_status(Ledger(options.study))
-    print(json.dumps(dataclasses.asdict(state), indent=1) if options.json else describe(state))
+    ledger = Ledger(options.study)
+    if options.watch is None:
+        state = study_status(ledger)
+        print(json.dumps(dataclasses.asdict(state), indent=1) if options.json else describe(state, options.study))
+        return 0
+    # Whoever looks may stop looking at any moment.
+    with contextlib.suppress(KeyboardInterrupt):
+        watch(lambda: study_status(ledger), options.study, seconds=options.watch)
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print what is known of one cell: its row, and what of its config differs from the defaults."""
+    rows = Ledger(options.study).rows()
+    found = [row for digest, row in rows.items() if digest.startswith(options.digest)]
+    if len(found) != 1:
+        many = ", ".join(sorted(row.cell.digest[:12] for row in found)[:5])
+        raise UsageError(
+            f"{options.digest} must begin the digest of one row of {options.study}, but "
+            + (f"{len(found)} begin so: {many}" if found else f"none of its {len(rows)} does")
+        )
+    print(found[0].to_json() if options.json else row_text(found[0]), end="")
     return 0
 
 
 def cache(options: argparse.Namespace) -> int:
     """Print the size of the feature cache, or clear it."""
+    from promptad.cache import FeatureCache
+
     features = FeatureCache(default_root())
     info = features.info() if options.action == "info" else features.clear()
     verb = "holds" if options.action == "info" else "held, now removed:"
@@ -76,12 +102,11 @@ def cache(options: argparse.Namespace) -> int:
     return 0
 
 
-def planned(options: argparse.Namespace, ledger: Ledger) -> tuple[StudyPlan, dict[str, Row]]:
-    """The plan of a request, and the rows it has so far."""
+def planned(options: argparse.Namespace) -> StudyPlan:
+    """The plan of what is asked for."""
     from study.plan import plan_study
 
-    made = plan_study(study_request(options))
-    return made, ledger.rows(made.cells)
+    return plan_study(study_request(options))
 
 
 def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None = None) -> None:
@@ -98,8 +123,10 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
         )
         return
     folder = Path(out) if out is not None else Path(str(root)) / "report"
-    rows = {digest: json.loads(row.to_json()) for digest, row in ledger.rows().items()}
-    documents = ledger.plans()
+    found, documents, damaged = ledger.everything()
+    rows = {digest: json.loads(row.to_json()) for digest, row in found.items()}
+    for name, why in damaged.items():
+        print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
     page = write_report(plans=documents, rows=rows, examples=ledger.examples, out=folder)
     shown = [document for document in documents if names is None or document["name"] in names]
     for document in shown:

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from promptad import cache
-from promptad.cache import FeatureCache, default_root, feature_key
+from promptad.cache import FeatureCache, feature_key
+from promptad.cache_folder import default_root
 
 KEY = "ab" + "0" * 38
 
