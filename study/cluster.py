@@ -6,15 +6,17 @@ import contextlib
 import os
 import signal
 import socket
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import ray
 from ray._private.services import get_ray_address_from_environment
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from study.codebase import PACKAGES, code_digest, package_root
+from study.codebase import code_digest, folders_in_use
 
 ANSWER_SECONDS = 10.0
 """How long a cluster's port may take to answer before its address counts as wrong."""
@@ -53,7 +55,7 @@ def connect(
         if cluster is None:
             _init("local", include_dashboard=False)
         else:
-            packages = [str(package_root() / package) for package in PACKAGES]
+            packages = [str(folder) for folder in folders_in_use().values()]
             # Ray presents the token only where it looked the address up itself, or where RAY_AUTH_MODE says so.
             _init(None if address == "auto" else cluster, runtime_env={"py_modules": packages})
     if cluster is None:
@@ -102,16 +104,34 @@ def _own_handlers() -> Iterator[None]:
 
 
 def _init(address: str | None, **options: Any) -> None:
-    if address != "local":
-        # What Ray has to say of a failed connection comes as one error of ours.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    with tempfile.TemporaryFile() as said, _standard_error_to(said if address != "local" else None):
+        try:
+            ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=True, **options)
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
+            said.seek(0)
+            last = said.read().decode(errors="replace").strip().rpartition("\n")[2].rpartition(": ")[2]
+            raise ClusterError(
+                f"Ray cannot be used: {_one_line(error)}{last and f' ({last})'}. If the cluster asks for a token, it "
+                "must be in ~/.ray/auth_token here, and RAY_AUTH_MODE=token be set where --address names the cluster "
+                "(docs/cluster.md)"
+            ) from error
+
+
+@contextlib.contextmanager
+def _standard_error_to(file: IO[bytes] | None) -> Iterator[None]:
+    """Let Ray's core, which writes past Python, write to ``file``."""
+    if file is None:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
     try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=True, **options)
-    except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
-        raise ClusterError(
-            f"Ray cannot be used: {_one_line(error)}. If the cluster asks for a token, it must be in "
-            "~/.ray/auth_token here, and RAY_AUTH_MODE=token be set where --address names the cluster (docs/cluster.md)"
-        ) from error
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _wait_for_nodes(nodes: int, seconds: float, trial: dict[str, float], say: Callable[[str], None]) -> None:
