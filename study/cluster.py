@@ -17,12 +17,13 @@ from ray._private.services import get_ray_address_from_environment
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.codebase import code_digest, folders_in_use
+from study.sources import SYNTHETIC, parse_source
 
 ANSWER_SECONDS = 10.0
 """How long a cluster's port may take to answer before its address counts as wrong."""
 
-UNPACK_SECONDS = 180.0
-"""How long a node may take to unpack the project and start a process."""
+PREPARE_SECONDS = 300.0
+"""How long a node may take to unpack the project, start a process, and render the embedded set."""
 
 
 class ClusterError(ValueError):
@@ -36,6 +37,7 @@ def connect(
     wait_seconds: float = 300.0,
     cpus: int = 1,
     gpus: float | None = None,
+    embedded: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
     """Connect this process to Ray; nothing happens if it is connected already.
@@ -43,7 +45,8 @@ def connect(
     ``address`` is ``auto`` (``$RAY_ADDRESS``, else the cluster that ``ray start`` began on this machine, else Ray is
     started here), ``local`` (Ray is started here) or ``HOST:PORT``. Every node of a cluster gets this project's
     packages. ``nodes`` are waited for, at most ``wait_seconds``; an autoscaler is asked for as many that fit a trial of
-    ``cpus`` and ``gpus``. ``say`` gets a line for each thing worth knowing.
+    ``cpus`` and ``gpus``. ``embedded``: every node renders the embedded set into its own cache. ``say`` gets a line for
+    each thing worth knowing.
 
     Raises:
         ClusterError: nothing answers at the address, the token is wrong, or a node cannot run this code.
@@ -64,7 +67,7 @@ def connect(
         return
     say(f"connected to the Ray cluster at {cluster}")
     _wait_for_nodes(nodes, wait_seconds, {"CPU": float(cpus), "GPU": gpus or 0.0}, say)
-    _check_nodes()
+    _check_nodes(embedded=embedded)
 
 
 def _find(address: str, say: Callable[[str], None]) -> str | None:
@@ -158,25 +161,25 @@ def _alive() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def _check_nodes() -> None:
+def _check_nodes(*, embedded: bool) -> None:
     """Ask each node once which code its processes import; a node that dies meanwhile is not asked.
 
     Raises:
         ClusterError: a node has other code, or starts no process.
     """
     own = code_digest()
-    ask = ray.remote(code_digest)
+    ask = ray.remote(_prepare_node)
     asked = {}
     for node in _alive():
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[ask.options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote()] = node
-    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=UNPACK_SECONDS)
-    problems = {asked[answer]["NodeID"]: f"did not answer in {UNPACK_SECONDS:g} s" for answer in silent}
+        asked[ask.options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote(embedded)] = node
+    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=PREPARE_SECONDS)
+    problems = {asked[answer]["NodeID"]: f"did not answer in {PREPARE_SECONDS:g} s" for answer in silent}
     for answer in answered:
         try:
             found = ray.get(answer)
         except ray.exceptions.RayError as error:
-            problems[asked[answer]["NodeID"]] = f"starts no process: {_one_line(error)}"
+            problems[asked[answer]["NodeID"]] = f"cannot be used: {_one_line(error)}"
         else:
             if found != own:
                 problems[asked[answer]["NodeID"]] = f"imports other code, {found} instead of {own}"
@@ -189,6 +192,13 @@ def _check_nodes() -> None:
         raise ClusterError(
             f"every node must run this code, but {'; '.join(told)}. See 'Updating code' in docs/cluster.md"
         )
+
+
+def _prepare_node(embedded: bool) -> str:
+    """On a node: make what it can make itself, and tell the digest of its code."""
+    if embedded:
+        parse_source(SYNTHETIC)
+    return code_digest()
 
 
 def _one_line(error: BaseException) -> str:

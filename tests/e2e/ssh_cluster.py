@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NODES = {"head": "10.77.0.1", "worker": "10.77.0.2"}
 CLIENT = "10.77.0.254"
 STUDY = (
-    "run table3 --categories board --set epochs=3 --set map_size=48 --nodes 2 --nodes-timeout 120 --cpus-per-trial 2"
+    "run table3 --categories board,screw --set epochs=1 --set map_size=48 "
+    "--nodes 2 --nodes-timeout 120 --cpus-per-trial 2"
 )
 
 
@@ -107,7 +108,8 @@ class Lab:
 
     def _environment(self, home: Path) -> None:
         """A virtual environment that sees this one's packages, but not the project: that must arrive by itself."""
-        (home / ".bashrc").touch()
+        # Ray's workers are nice to others: here they would starve beside whatever else the machine does.
+        (home / ".bashrc").write_text("export RAY_worker_niceness=0\n")
         (home / ".config/pip").mkdir(parents=True)
         # No network here: dependencies are present, and the project is built with what is installed.
         (home / ".config/pip/pip.conf").write_text("[global]\nno-index = true\nno-build-isolation = false\n")
@@ -218,15 +220,15 @@ def story(lab: Lab) -> None:
     skewed = lab.user(f"{submit} {STUDY} --seeds 1 --code 0123456789abcdef", seconds=120, expect=1)
     found(f"--code asks for 0123456789abcdef, but the packages in use, .*promptad-venv.* are {digest}", skewed)
 
-    killer = threading.Thread(target=kill_raylet_after_rows, args=(lab, planned + 2))
+    killer = threading.Thread(target=kill_raylet_after_rows, args=(lab, planned + 3))
     killer.start()
-    third = lab.user(f"{submit} {STUDY} --seeds 4 --code {digest}", seconds=400)
+    third = lab.user(f"{submit} {STUDY} --seeds 2 --code {digest}", seconds=400)
     killer.join()
-    found(rf"{4 * planned} cells planned, {planned} need no work, {3 * planned} to run", third)
-    last = lab.user(f"{submit} {STUDY} --seeds 4 --code {digest}", seconds=120)
-    found(rf"{4 * planned} cells planned, {4 * planned} need no work, 0 to run", last)
+    found(rf"{2 * planned} cells planned, {planned} need no work, {planned} to run", third)
+    last = lab.user(f"{submit} {STUDY} --seeds 2 --code {digest}", seconds=120)
+    found(rf"{2 * planned} cells planned, {2 * planned} need no work, 0 to run", last)
     rows = [json.loads(path.read_text()) for path in rows_of(lab)]
-    assert len(rows) == 4 * planned, f"{len(rows)} rows"
+    assert len(rows) == 2 * planned, f"{len(rows)} rows"
     assert {row["status"] for row in rows} == {"ok"}, "cells failed"
     hosts = sorted({row["provenance"]["host"] for row in rows})
     lab.say(f"{len(rows)} rows, computed on {' and '.join(hosts)}")
