@@ -6,9 +6,7 @@ lab=$1 name=$2 address=$3
 mount --make-rprivate /
 hostname "$name"
 mount --bind "$lab/nodes/$name" "$lab/home"
-mount --bind "$lab/passwd" /etc/passwd
-mount --bind "$lab/shadow" /etc/shadow
-mount --bind "$lab/hosts" /etc/hosts
+mount --bind "$lab/etc" /etc
 mount -t tmpfs -o size=256m tmpfs /run
 mount -t tmpfs -o size=2g tmpfs /dev/shm
 mkdir -p /tmp/ray /run/sshd

@@ -69,23 +69,17 @@ class Lab:
     def prepare(self) -> None:
         """Keys, accounts and homes; then the network and the machines."""
         lab = self.folder
-        for name in ("client/.ssh", "home", "nodes/head"):
+        for name in ("client/.ssh", "client/tmp", "home", "nodes/head"):
             (lab / name).mkdir(parents=True)
         for key in (lab / "client/.ssh/id_ed25519", lab / "host_key"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-        (lab / "passwd").write_text(
-            re.sub(
-                r"^root:.*$",
-                f"root:x:0:0:root:{lab}/home:/bin/bash",
-                Path("/etc/passwd").read_text(),
-                flags=re.MULTILINE,
-            )
-        )
+        # A copy of the whole folder: a file mounted over another vanishes when the other is replaced.
+        shutil.copytree("/etc", lab / "etc", symlinks=True, ignore_dangling_symlinks=True)
+        home = f"root:x:0:0:root:{lab}/home:/bin/bash"
+        _edit(lab / "etc/passwd", r"^root:.*$", home)
         # An account with '!' is locked for keys too.
-        (lab / "shadow").write_text(
-            re.sub(r"^root:[^:]*:", "root:*:", Path("/etc/shadow").read_text(), flags=re.MULTILINE)
-        )
-        (lab / "hosts").write_text(
+        _edit(lab / "etc/shadow", r"^root:[^:]*:", "root:*:")
+        (lab / "etc/hosts").write_text(
             "127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in NODES.items())
         )
         (lab / "sshd_config").write_text(
@@ -163,6 +157,7 @@ class Lab:
         environment = {
             "HOME": str(self.folder / "client"),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "TMPDIR": str(self.folder / "client/tmp"),
             "LANG": "C.UTF-8",
             "RAY_USAGE_STATS_ENABLED": "0",
         }
@@ -189,6 +184,10 @@ class Lab:
         return "".join(lines)
 
 
+def _edit(path: Path, pattern: str, replacement: str) -> None:
+    path.write_text(re.sub(pattern, replacement, path.read_text(), flags=re.MULTILINE))
+
+
 def story(lab: Lab) -> None:
     """What the documentation promises, in its order."""
     text = (ROOT / "cluster.yaml").read_text()
@@ -210,22 +209,22 @@ def story(lab: Lab) -> None:
     assert "/home/promptad-venv/lib/" in where, "the project was not installed on the head"
 
     submit = f"ray submit {config} study/run.py --"
-    first = lab.user(f"{submit} {STUDY} --seeds 1 --code {digest}", seconds=400)
+    first = lab.user(f"{submit} {STUDY} --seeds 1 --code {digest}", seconds=600)
     assert "connected to the Ray cluster" in first
     assert "going on with" not in first, "the worker did not join"
     planned = int(found(r"(\d+) cells planned, 0 need no work", first))
 
-    again = lab.user(f"{submit} {STUDY} --seeds 1 --code {digest}", seconds=120)
+    again = lab.user(f"{submit} {STUDY} --seeds 1 --code {digest}", seconds=300)
     found(rf"{planned} cells planned, {planned} need no work, 0 to run", again)
-    skewed = lab.user(f"{submit} {STUDY} --seeds 1 --code 0123456789abcdef", seconds=120, expect=1)
+    skewed = lab.user(f"{submit} {STUDY} --seeds 1 --code 0123456789abcdef", seconds=300, expect=1)
     found(f"--code asks for 0123456789abcdef, but the packages in use, .*promptad-venv.* are {digest}", skewed)
 
     killer = threading.Thread(target=kill_raylet_after_rows, args=(lab, planned + 3))
     killer.start()
-    third = lab.user(f"{submit} {STUDY} --seeds 2 --code {digest}", seconds=400)
+    third = lab.user(f"{submit} {STUDY} --seeds 2 --code {digest}", seconds=600)
     killer.join()
     found(rf"{2 * planned} cells planned, {planned} need no work, {planned} to run", third)
-    last = lab.user(f"{submit} {STUDY} --seeds 2 --code {digest}", seconds=120)
+    last = lab.user(f"{submit} {STUDY} --seeds 2 --code {digest}", seconds=300)
     found(rf"{2 * planned} cells planned, {2 * planned} need no work, 0 to run", last)
     rows = [json.loads(path.read_text()) for path in rows_of(lab)]
     assert len(rows) == 2 * planned, f"{len(rows)} rows"
@@ -236,7 +235,7 @@ def story(lab: Lab) -> None:
 
     lab.user(f"ray rsync-down {config} results/report/ {lab.folder}/client/report/", seconds=60)
     assert (lab.folder / "client/report/index.html").is_file()
-    lab.user(f"ray down --yes {config}", seconds=120)
+    lab.user(f"ray down --yes {config}", seconds=300)
     assert not raylets(lab, "head"), "Ray still runs on the head"
 
 
