@@ -17,7 +17,6 @@ from ray._private.services import get_ray_address_from_environment
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.codebase import code_digest, folders_in_use
-from study.sources import SYNTHETIC, parse_source
 
 ANSWER_SECONDS = 10.0
 """How long a cluster's port may take to answer before its address counts as wrong."""
@@ -197,6 +196,9 @@ def _check_nodes(*, embedded: bool) -> None:
 def _prepare_node(embedded: bool) -> str:
     """On a node: make what it can make itself, and tell the digest of its code."""
     if embedded:
+        # Loads torch, which takes a node some time.
+        from study.sources import SYNTHETIC, parse_source
+
         parse_source(SYNTHETIC)
     return code_digest()
 
