@@ -21,6 +21,8 @@ def own_ray(monkeypatch):
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     monkeypatch.setenv("RAY_TMPDIR", folder)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    # Ray's workers are nice to others, and would starve on a busy machine.
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     yield
     ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
