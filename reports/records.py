@@ -169,6 +169,9 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
 def _plan_faults(plan: Plan) -> list[str]:
     """What contradicts itself inside a plan."""
     faults = []
+    # They become part of file names.
+    if not all(type(shots) is int for shots in plan.shots):
+        faults.append(f"shots must be whole numbers, but are {', '.join(map(repr, plan.shots))}")
     names = [arm.name for arm in plan.arms]
     if len(set(names)) < len(names):
         faults.append(f"arm names repeat ({', '.join(names)})")

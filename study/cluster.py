@@ -6,21 +6,23 @@ import contextlib
 import os
 import signal
 import socket
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import ray
 from ray._private.services import get_ray_address_from_environment
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from study.codebase import PACKAGES, code_digest, package_root
+from study.codebase import code_digest, folders_in_use
 
 ANSWER_SECONDS = 10.0
 """How long a cluster's port may take to answer before its address counts as wrong."""
 
-UNPACK_SECONDS = 180.0
-"""How long a node may take to unpack the project and start a process."""
+PREPARE_SECONDS = 300.0
+"""How long a node may take to unpack the project, start a process, and render the embedded set."""
 
 
 class ClusterError(ValueError):
@@ -34,6 +36,7 @@ def connect(
     wait_seconds: float = 300.0,
     cpus: int = 1,
     gpus: float | None = None,
+    embedded: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
     """Connect this process to Ray; nothing happens if it is connected already.
@@ -41,7 +44,8 @@ def connect(
     ``address`` is ``auto`` (``$RAY_ADDRESS``, else the cluster that ``ray start`` began on this machine, else Ray is
     started here), ``local`` (Ray is started here) or ``HOST:PORT``. Every node of a cluster gets this project's
     packages. ``nodes`` are waited for, at most ``wait_seconds``; an autoscaler is asked for as many that fit a trial of
-    ``cpus`` and ``gpus``. ``say`` gets a line for each thing worth knowing.
+    ``cpus`` and ``gpus``. ``embedded``: every node renders the embedded set into its own cache. ``say`` gets a line for
+    each thing worth knowing.
 
     Raises:
         ClusterError: nothing answers at the address, the token is wrong, or a node cannot run this code.
@@ -53,7 +57,7 @@ def connect(
         if cluster is None:
             _init("local", include_dashboard=False)
         else:
-            packages = [str(package_root() / package) for package in PACKAGES]
+            packages = [str(folder) for folder in folders_in_use().values()]
             # Ray presents the token only where it looked the address up itself, or where RAY_AUTH_MODE says so.
             _init(None if address == "auto" else cluster, runtime_env={"py_modules": packages})
     if cluster is None:
@@ -62,7 +66,7 @@ def connect(
         return
     say(f"connected to the Ray cluster at {cluster}")
     _wait_for_nodes(nodes, wait_seconds, {"CPU": float(cpus), "GPU": gpus or 0.0}, say)
-    _check_nodes()
+    _check_nodes(embedded=embedded)
 
 
 def _find(address: str, say: Callable[[str], None]) -> str | None:
@@ -102,16 +106,34 @@ def _own_handlers() -> Iterator[None]:
 
 
 def _init(address: str | None, **options: Any) -> None:
-    if address != "local":
-        # What Ray has to say of a failed connection comes as one error of ours.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    with tempfile.TemporaryFile() as said, _standard_error_to(said if address != "local" else None):
+        try:
+            ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=True, **options)
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
+            said.seek(0)
+            last = said.read().decode(errors="replace").strip().rpartition("\n")[2].rpartition(": ")[2]
+            raise ClusterError(
+                f"Ray cannot be used: {_one_line(error)}{last and f' ({last})'}. If the cluster asks for a token, it "
+                "must be in ~/.ray/auth_token here, and RAY_AUTH_MODE=token be set where --address names the cluster "
+                "(docs/cluster.md)"
+            ) from error
+
+
+@contextlib.contextmanager
+def _standard_error_to(file: IO[bytes] | None) -> Iterator[None]:
+    """Let Ray's core, which writes past Python, write to ``file``."""
+    if file is None:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
     try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=True, **options)
-    except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
-        raise ClusterError(
-            f"Ray cannot be used: {_one_line(error)}. If the cluster asks for a token, it must be in "
-            "~/.ray/auth_token here, and RAY_AUTH_MODE=token be set where --address names the cluster (docs/cluster.md)"
-        ) from error
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _wait_for_nodes(nodes: int, seconds: float, trial: dict[str, float], say: Callable[[str], None]) -> None:
@@ -138,25 +160,25 @@ def _alive() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def _check_nodes() -> None:
+def _check_nodes(*, embedded: bool) -> None:
     """Ask each node once which code its processes import; a node that dies meanwhile is not asked.
 
     Raises:
         ClusterError: a node has other code, or starts no process.
     """
     own = code_digest()
-    ask = ray.remote(code_digest)
+    ask = ray.remote(_prepare_node)
     asked = {}
     for node in _alive():
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[ask.options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote()] = node
-    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=UNPACK_SECONDS)
-    problems = {asked[answer]["NodeID"]: f"did not answer in {UNPACK_SECONDS:g} s" for answer in silent}
+        asked[ask.options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote(embedded)] = node
+    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=PREPARE_SECONDS)
+    problems = {asked[answer]["NodeID"]: f"did not answer in {PREPARE_SECONDS:g} s" for answer in silent}
     for answer in answered:
         try:
             found = ray.get(answer)
         except ray.exceptions.RayError as error:
-            problems[asked[answer]["NodeID"]] = f"starts no process: {_one_line(error)}"
+            problems[asked[answer]["NodeID"]] = f"cannot be used: {_one_line(error)}"
         else:
             if found != own:
                 problems[asked[answer]["NodeID"]] = f"imports other code, {found} instead of {own}"
@@ -169,6 +191,16 @@ def _check_nodes() -> None:
         raise ClusterError(
             f"every node must run this code, but {'; '.join(told)}. See 'Updating code' in docs/cluster.md"
         )
+
+
+def _prepare_node(embedded: bool) -> str:
+    """On a node: make what it can make itself, and tell the digest of its code."""
+    if embedded:
+        # Loads torch, which takes a node some time.
+        from study.sources import SYNTHETIC, parse_source
+
+        parse_source(SYNTHETIC)
+    return code_digest()
 
 
 def _one_line(error: BaseException) -> str:

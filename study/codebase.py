@@ -6,6 +6,7 @@ Standard library only: ``run.py`` asks before anything heavy is imported.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from pathlib import Path
 
 PACKAGES = ("promptad", "ablations", "study", "reports")
@@ -16,29 +17,34 @@ class SkewError(ValueError):
     """Code that differs from the code it was submitted from."""
 
 
-def package_root() -> Path:
-    """The folder of the packages in use: a checkout, or site-packages."""
-    return Path(__file__).resolve().parent.parent
+def folders_in_use() -> dict[str, Path]:
+    """Where this process imports each package from: a checkout, site-packages, or what Ray unpacked.
+
+    Raises:
+        ModuleNotFoundError: a package cannot be imported.
+    """
+    found = {}
+    for package in PACKAGES:
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise ModuleNotFoundError(f"No module named '{package}'")
+        found[package] = Path(spec.submodule_search_locations[0]).resolve()
+    return found
 
 
 def code_digest(root: Path | None = None) -> str:
-    """Hex digest (16 digits) of the packages below ``root``; None: those in use.
+    """Hex digest (16 digits) of the packages below ``root``; None: of those in use.
 
     File names and contents count; compiled files and hidden ones do not.
-
-    Raises:
-        FileNotFoundError: a package is missing.
     """
-    root = package_root() if root is None else root
+    folders = folders_in_use() if root is None else {package: root / package for package in PACKAGES}
     digest = hashlib.blake2b(digest_size=8)
-    for package in PACKAGES:
-        if not (root / package / "__init__.py").is_file():
-            raise FileNotFoundError(f"{root} must hold the package {package}, but does not")
-        for path in sorted((root / package).rglob("*")):
-            name = path.relative_to(root)
+    for package, folder in folders.items():
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder)
             if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in name.parts):
                 content = path.read_bytes()
-                digest.update(f"{name.as_posix()}\0{len(content)}\0".encode() + content)
+                digest.update(f"{package}/{name.as_posix()}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
 
@@ -54,7 +60,7 @@ def check_script(script: Path) -> None:
     Raises:
         SkewError: they differ.
     """
-    checkout, used = checkout_of(script), package_root()
+    checkout, used = checkout_of(script), folders_in_use()["study"].parent
     if checkout is not None:
         if checkout != used and code_digest(checkout) != code_digest():
             raise SkewError(
@@ -73,7 +79,8 @@ def check_code(expected: str) -> None:
     """
     if (found := code_digest()) != expected:
         raise SkewError(
-            f"--code asks for {expected}, but the packages in use, {package_root()}, are {found}: {HOW_TO_SYNC}"
+            f"--code asks for {expected}, but the packages in use, {folders_in_use()['study'].parent}, are {found}: "
+            f"{HOW_TO_SYNC}"
         )
 
 

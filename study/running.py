@@ -17,6 +17,7 @@ from study.exits import FAILED
 from study.ledger import Ledger
 from study.progress import Progress
 from study.row import Row
+from study.sources import SYNTHETIC
 from study.verbs import planned, write_report_of
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def _execute(
             wait_seconds=options.nodes_timeout,
             cpus=options.cpus_per_trial,
             gpus=options.gpus_per_trial,
+            embedded=options.data == SYNTHETIC,
         )
     with Progress(len(missing)) as progress:
 
