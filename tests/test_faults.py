@@ -121,7 +121,8 @@ def test_a_study_survives_the_death_of_a_driver_with_its(target, number, new_stu
     """Where the driver started Ray itself, nothing of it may remain when either dies."""
     rng = random.Random(f"{target} {number}")
     mark = uuid.uuid4().hex
-    study = new_study(PROMPTAD_MARK=mark)
+    # A driver looks for its lost GCS for a minute before it ends; here for a shorter time.
+    study = new_study(PROMPTAD_MARK=mark, RAY_gcs_rpc_server_reconnect_timeout_s="10")
     for stop, moment in zip(rng.sample(SIGNALS, 2), sorted(rng.sample(range(1, 15), 2)), strict=True):
         process = study.start()
         study.await_rows(moment, process)
