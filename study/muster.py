@@ -36,7 +36,7 @@ class Muster:
             else:
                 self.fit.add(identity)
         usable = [node for node in alive if node.identity not in self.unfit]
-        if not any(node.cpus > 0 for node in usable):
+        if self.unfit and not any(node.cpus > 0 for node in usable):
             raise ReadinessError(f"no node of the cluster can run the cells:\n{self._listed()}")
         return usable
 

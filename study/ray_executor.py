@@ -94,6 +94,7 @@ def run_on_ray(
         on_finished=on_finished,
         on_pulse=on_pulse,
     )
+    _check(study.resources, study.muster.usable())
     rounds = Rounds(groups)
     while (current := rounds.next()) is not None:
         study.run(current, rounds)
@@ -116,7 +117,6 @@ class _Study:
         """Run one round, and let ``rounds`` sort what it leaves."""
         usable = self.muster.usable()
         resources = _whole_device(self.resources, usable) if current.alone else self.resources
-        _check(resources, usable)
         beside_driver = NodeAffinitySchedulingStrategy(nodes.own_node(), soft=False)
         # The ledger is all that it needs to begin again, so it may be restarted when its process is killed.
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": beside_driver}
@@ -130,9 +130,7 @@ class _Study:
         trouble = self._fit(current, resources, dispatcher, overseer)
         end = ray.get(dispatcher.end.remote())
         ray.kill(dispatcher)
-        lost = nodes.gone(
-            {node.identity for node in usable} & {aside.worker.node for aside in end.aside if aside.worker}
-        )
+        lost = nodes.gone({aside.worker.node for aside in end.aside if aside.worker})
         lost |= {node.identity for node in usable} - {node.identity for node in nodes.known_nodes() if node.alive}
         for row in rounds.end(end, lost_nodes=lost, trouble=trouble):
             self.ledger.write_row(row)

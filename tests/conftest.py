@@ -36,6 +36,8 @@ def fault_environment(tmp_path_factory):
     return {
         "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests" / "faults")]),
         "PROMPTAD_CACHE": str(tmp_path_factory.mktemp("cache")),
+        # Ray lets its workers wait for everything else on the machine, and these tests wait for them.
+        "RAY_worker_niceness": "0",
     }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
-DEADLINE = 240
+DEADLINE = 400
 """Seconds after which a study that should have ended counts as hung."""
 
 TABLE = defaultdict(lambda: defaultdict(int))

@@ -62,7 +62,7 @@ def test_a_node_without_the_data_is_left_out_and_named(head, blind_node, new_stu
     (study.faults / "pause").write_text("0")
     assert study.finish() == 0, study.said()
     assert "left out: node " in study.said()
-    assert f"{study.data}/plate is not there; {study.data}/disc is not there" in study.said()
+    assert f"{study.data}/disc is not there; {study.data}/plate is not there" in study.said()
     assert study.tables() == undisturbed.tables()
     assert len(study.begun()) == 20
 
