@@ -130,6 +130,14 @@ def test_what_only_writes_rows_loads_no_torch():
     assert ran.stdout.strip() == "False", ran.stderr
 
 
+@pytest.mark.parametrize("module", ["study.cli", "study.status_text", "study.driver", "study.dispatch"])
+def test_looking_at_a_study_loads_neither_torch_nor_ray(module):
+    heavy = ("torch", "open_clip", "ray", "optuna")
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() == "[]", ran.stderr
+
+
 def test_public_names_come_on_first_use():
     import promptad
 
