@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci"})
+"""fsspec's protocols of file systems without folders."""
 
 
 class LedgerError(ValueError):
@@ -72,11 +76,11 @@ class StudyFolder:
         """Store a file, replacing an earlier one; a full disk leaves the earlier one as it was."""
         path = self._path(name)
         try:
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._make_parent(path)
             if not isinstance(self._fs, LocalFileSystem):
                 self._fs.pipe_file(path, content)
                 return
-            partial = Path(f"{path}.{os.getpid()}.partial")
+            partial = _partial(path)
             try:
                 with partial.open("wb") as file:
                     file.write(content)
@@ -99,14 +103,14 @@ class StudyFolder:
         """
         path = self._path(name)
         try:
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._make_parent(path)
             if not isinstance(self._fs, LocalFileSystem):
                 self._fs.invalidate_cache()
                 if self._fs.exists(path):
                     return False
                 self._fs.pipe_file(path, content, mode="create")
                 return True
-            partial = Path(f"{path}.{os.getpid()}.partial")
+            partial = _partial(path)
             partial.write_bytes(content)
             try:
                 os.link(partial, path)
@@ -128,6 +132,12 @@ class StudyFolder:
         except OSError as error:
             raise LedgerError(f"{path} cannot be removed: {error}") from error
 
+    def _make_parent(self, path: str) -> None:
+        # In an object store there are no folders, and making one would make a mistyped bucket.
+        protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
+        if not protocols & OBJECT_STORES:
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+
     def _unreadable(self, error: Exception) -> LedgerError:
         return LedgerError(f"study folder {self.location} cannot be read: {error}; choose another --study")
 
@@ -136,6 +146,11 @@ class StudyFolder:
         if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
             raise LedgerError(f"a file of a study must have a name of plain parts, but got {name!r}")
         return f"{self._root}/{name}"
+
+
+def _partial(path: str) -> Path:
+    """Where a file is written before it gets its name: different for every writer."""
+    return Path(f"{path}.{os.getpid()}-{threading.get_native_id()}.partial")
 
 
 def _sync_folder(folder: Path) -> None:
