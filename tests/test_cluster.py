@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import tempfile
-import threading
 from pathlib import Path
 
 import pytest
@@ -117,10 +116,13 @@ def test_nodes_are_waited_for_and_asked_which_code_they_run(two_nodes, said, mon
     ray.shutdown()
 
     said.clear()
-    later = threading.Timer(2, add_node)
-    later.start()
-    connect(address, nodes=2, wait_seconds=120, say=said.append)
-    later.join()
+
+    def say(message):
+        said.append(message)
+        if "waiting" in message:
+            add_node()
+
+    connect(address, nodes=2, wait_seconds=120, say=say)
     assert said[1:] == ["1 of 2 nodes are there: waiting for the others, at most 120 s"]
     assert len([node for node in ray.nodes() if node["Alive"]]) == 2
     ray.shutdown()
@@ -133,8 +135,10 @@ def test_nodes_are_waited_for_and_asked_which_code_they_run(two_nodes, said, mon
 
 
 @pytest.mark.slow
-def test_workers_import_the_drivers_packages(two_nodes):
+def test_workers_import_the_drivers_packages(two_nodes, tmp_path, monkeypatch):
     address, _ = two_nodes
+    # Workers look into the driver's folder first, where there is one; 'ray submit' calls it in the home folder.
+    monkeypatch.chdir(tmp_path)
     connect(address, say=lambda _: None)
 
     @ray.remote
