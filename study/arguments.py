@@ -28,9 +28,11 @@ def study_request(options: argparse.Namespace) -> StudyRequest:
     unknown = [name for name in options.names if name not in CATALOGUE]
     if unknown:
         raise UsageError(f"no ablation is called {', '.join(unknown)}; there are {', '.join(CATALOGUE)}")
+    backbones = options.backbone or ["tiny"]
     return StudyRequest(
         ablations=tuple(CATALOGUE[name] for name in dict.fromkeys(options.names or DEFAULT)),
-        backbone=options.backbone,
+        backbone=backbones[0],
+        arm_backbones=tuple(backbones[1:]),
         source=parse_source(options.data),
         base=base_config(options.protocol, options.overrides),
         seeds=options.seeds,

@@ -99,9 +99,10 @@ def _add_request(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument(
         "--backbone",
-        default="tiny",
+        action="append",
         metavar="NAME",
-        help="tiny, NAME:TAG of open_clip, NAME:/path/to/checkpoint, or NAME:random",
+        help="tiny (default), NAME:TAG of open_clip, NAME:/path/to/checkpoint, or NAME:random; again: weights for "
+        "rows of tables with a backbone of their own",
     )
     verb.add_argument("--categories", default=None, metavar="A,B", help="only these categories")
     verb.add_argument("--shots", default=None, metavar="1,2,4", help="support images (default: the ablation's)")

@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptad.backbones import (
+    BackboneName,
     available_blocks,
     default_memory_layers,
     is_resnet,
     load_tokenizer,
     parse_backbone,
-    weights_digest,
 )
 from promptad.config import PromptADConfig, Task, canonical
 from promptad.datasets import Category, DatasetError, named_support
 from promptad.prompt_learning import prompts_for
 from promptad.prompts import PromptError
+from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones
 from study.cell import Cell
-from study.documents import plan_document
+from study.documents import PlannedAblation, plan_document
 from study.request import StudyRequest
 from study.sources import chosen_categories
 
@@ -53,12 +54,12 @@ class StudyPlan:
 
     def groups(self, digests: Iterable[str]) -> list[Group]:
         """The named cells in groups, in a fixed order; cells of equal preprocessing and task stand together."""
-        by_key: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+        by_key: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
         for digest in digests:
             cell = self.cells[digest]
-            by_key[cell.category, cell.config.precision].append(cell)
+            by_key[cell.category, cell.backbone, cell.config.precision].append(cell)
         groups = []
-        for (category, _), cells in sorted(by_key.items()):
+        for (category, _, _), cells in sorted(by_key.items()):
             ordered = sorted(
                 cells, key=lambda cell: (cell.config.resize, cell.task, cell.shots, cell.seed, cell.digest)
             )
@@ -69,6 +70,13 @@ class StudyPlan:
         return groups
 
 
+@dataclass(frozen=True, slots=True)
+class _PlannedArm:
+    name: str
+    config: PromptADConfig
+    backbone: PlannedBackbone
+
+
 def plan_study(request: StudyRequest) -> StudyPlan:
     """Check the request against backbone and data, and make its cells.
 
@@ -77,67 +85,67 @@ def plan_study(request: StudyRequest) -> StudyPlan:
     """
     if request.seeds < 1:
         raise PlanError(f"--seeds must be at least 1, but got {request.seeds}")
-    backbone = parse_backbone(request.backbone)
+    named = planned_backbones((request.backbone, *request.arm_backbones))
+    study = named[parse_backbone(request.backbone).architecture]
     opened = _open(request)
     cells: dict[str, Cell] = {}
-    unavailable: dict[str, str] = {}
     documents: dict[str, dict[str, Any]] = {}
-    weights = weights_digest(backbone)
     for ablation in request.ablations:
-        configs = ablation.configs(request.base)
+        configs = ablation.configs(request.base, blocks=available_blocks(study.name))
+        backbones, not_runnable = arm_backbones(ablation, study, named)
+        arms = [_PlannedArm(name, configs[name], backbone) for name, backbone in backbones.items()]
         shots = request.shots or ablation.shots
-        _check_layers(request, configs.values())
+        _check_layers(arms)
         _check_shots(opened, shots, request)
-        _check_prompts(opened, configs.values(), ablation.tasks, request)
+        _check_prompts(opened, arms, ablation.tasks, request)
         listed: list[dict[str, Any]] = []
-        for arm, config in configs.items():
-            for category, (data, digest) in opened.items():
-                for task in ablation.tasks:
-                    for k in shots:
-                        for seed in range(request.seeds):
-                            cell = Cell(
-                                method="promptad",
-                                config=resolved(_with_suffixes(config, category, request), task, request.backbone),
-                                backbone=request.backbone,
-                                architecture=backbone.architecture,
-                                weights=weights,
-                                dataset=request.source.name,
-                                category=category,
-                                data=digest,
-                                shots=k,
-                                seed=seed,
-                                task=task,
-                                support=(request.support or {}).get(category),
-                            )
-                            cells[cell.digest] = cell
-                            if task == "pixel" and not data.has_masks:
-                                unavailable[cell.digest] = f"{category} has no ground-truth masks"
-                            listed.append(
-                                {
-                                    "digest": cell.digest,
-                                    "arm": arm,
-                                    "category": category,
-                                    "shots": k,
-                                    "seed": seed,
-                                    "task": task,
-                                }
-                            )
-        document = plan_document(ablation, request, weights, configs, shots, opened, listed)
+        for arm, (category, (_, digest)), task, k, seed in itertools.product(
+            arms, opened.items(), ablation.tasks, shots, range(request.seeds)
+        ):
+            cell = Cell(
+                method="promptad",
+                config=resolved(_with_suffixes(arm.config, category, request), task, arm.backbone.name),
+                backbone=arm.backbone.text,
+                architecture=arm.backbone.name.architecture,
+                weights=arm.backbone.weights,
+                dataset=request.source.name,
+                category=category,
+                data=digest,
+                shots=k,
+                seed=seed,
+                task=task,
+                support=(request.support or {}).get(category),
+            )
+            cells[cell.digest] = cell
+            place = {"arm": arm.name, "category": category, "shots": k, "seed": seed, "task": task}
+            listed.append({"digest": cell.digest, **place})
+        document = plan_document(
+            PlannedAblation(
+                ablation=ablation, configs=configs, backbones=backbones, not_runnable=not_runnable, shots=shots
+            ),
+            request,
+            opened,
+            listed,
+        )
         documents[document["name"]] = document
     return StudyPlan(
         cells=cells,
-        unavailable=unavailable,
+        unavailable={
+            digest: f"{cell.category} has no ground-truth masks"
+            for digest, cell in cells.items()
+            if cell.task == "pixel" and not opened[cell.category][0].has_masks
+        },
         categories={name: data for name, (data, _) in opened.items()},
         documents=documents,
     )
 
 
-def resolved(config: PromptADConfig, task: Task, backbone: str) -> PromptADConfig:
+def resolved(config: PromptADConfig, task: Task, backbone: BackboneName) -> PromptADConfig:
     """The config a cell runs: canonical for its task, the backbone's default memory layers spelled out."""
     reduced = canonical(config, task)
     if not reduced.vad or reduced.memory_layers is not None:
         return reduced
-    return dataclasses.replace(reduced, memory_layers=default_memory_layers(parse_backbone(backbone)))
+    return dataclasses.replace(reduced, memory_layers=default_memory_layers(backbone))
 
 
 def _with_suffixes(config: PromptADConfig, category: str, request: StudyRequest) -> PromptADConfig:
@@ -189,31 +197,29 @@ def _check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, .
 
 def _check_prompts(
     opened: Mapping[str, tuple[Category, str]],
-    configs: Iterable[PromptADConfig],
+    arms: Iterable[_PlannedArm],
     tasks: Iterable[Task],
     request: StudyRequest,
 ) -> None:
-    tokenizer = load_tokenizer(parse_backbone(request.backbone))
     problems: dict[str, None] = {}
-    for config, task, category in itertools.product(configs, tasks, opened):
+    for arm, task, category in itertools.product(arms, tasks, opened):
+        tokenizer = load_tokenizer(arm.backbone.name)
         try:
-            prompts_for(tokenizer, _with_suffixes(config, category, request), task, category)
+            prompts_for(tokenizer, _with_suffixes(arm.config, category, request), task, category)
         except PromptError as error:
             problems[str(error)] = None
     if problems:
         raise PlanError("\n".join(problems))
 
 
-def _check_layers(request: StudyRequest, configs: Iterable[PromptADConfig]) -> None:
-    name = parse_backbone(request.backbone)
-    blocks = available_blocks(name)
+def _check_layers(arms: Iterable[_PlannedArm]) -> None:
     problems = set()
-    for config in configs:
-        if config.vad and config.memory_layers and max(config.memory_layers) > blocks:
-            problems.add(
-                f"memory_layers must be between 1 and {blocks} for {request.backbone}, but got {config.memory_layers}"
-            )
-        if config.transformation == "linear" and is_resnet(name):
-            problems.add(f"transformation linear needs a transformer backbone, but {request.backbone} is a ResNet")
+    for arm in arms:
+        blocks = available_blocks(arm.backbone.name)
+        layers = arm.config.memory_layers
+        if arm.config.vad and layers and max(layers) > blocks:
+            problems.add(f"memory_layers must be between 1 and {blocks} for {arm.backbone.text}, but got {layers}")
+        if arm.config.transformation == "linear" and is_resnet(arm.backbone.name):
+            problems.add(f"transformation linear needs a transformer backbone, but {arm.backbone.text} is a ResNet")
     if problems:
         raise PlanError("\n".join(sorted(problems)))

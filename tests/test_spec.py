@@ -1,13 +1,16 @@
 import pytest
 
-from ablations.catalogue import CATALOGUE, DEFAULT, TABLE3
+from ablations.arms import Arm
+from ablations.catalogue import CATALOGUE, DEFAULT
+from ablations.designs import PaperTable
 from ablations.published import published
-from ablations.spec import Ablation, AblationError, Arm
+from ablations.spec import Ablation, AblationError
+from ablations.tables import TABLE3
 from promptad.config import PromptADConfig
 
 
 def ablation(*arms, baseline="base"):
-    return Ablation(name="test", title="t", question="q", arms=arms, baseline=baseline, note="")
+    return Ablation(name="test", title="t", question="q", design=PaperTable(rows=arms, baseline=baseline))
 
 
 BASE = Arm(name="base", label="base", changes={})
@@ -56,9 +59,9 @@ def test_table3_is_the_papers():
         "full": (True, True, True),
     }
     factors = {arm.published for arm in TABLE3.arms}
-    assert factors == {cell.factors for cell in published("table3")}
+    assert factors == {cell.row for cell in published("table3")}
     for arm in TABLE3.arms:
-        assert tuple(arm.marks.values()) == switches[arm.name]
+        assert tuple(arm.factors.values()) == switches[arm.name]
 
 
 def test_defaults_are_in_the_catalogue():
