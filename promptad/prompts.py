@@ -92,13 +92,7 @@ def build_prompts(
         return tuple(Word(token) for token in tokenizer.encode(text))
 
     def close(*parts: tuple[Symbol, ...]) -> Prompt:
-        prompt: Prompt = (Word(tokenizer.sot_token_id), *sum(parts, ()), Word(tokenizer.eot_token_id))
-        if len(prompt) > tokenizer.context_length:
-            raise PromptError(
-                f"a prompt must have at most {tokenizer.context_length} tokens, but one about {object_name!r} has "
-                f"{len(prompt)}: use fewer learnable tokens or a shorter suffix"
-            )
-        return prompt
+        return _closed(tokenizer, object_name, sum(parts, ()))
 
     if not semantic_concatenation:
         return PromptSet(
@@ -127,3 +121,29 @@ def build_prompts(
         ),
         learnable=tuple(learnable(prefix, suffix) for prefix, suffix in pairs),
     )
+
+
+def fixed_prompts(
+    tokenizer: SimpleTokenizer, object_name: str, *, normal: Sequence[str], anomaly: Sequence[str]
+) -> PromptSet:
+    """Prompts that are plain texts, nothing of them learned.
+
+    Raises:
+        PromptError: a prompt longer than the text tower's context.
+    """
+
+    def prompts(texts: Sequence[str]) -> tuple[Prompt, ...]:
+        words = (tuple(Word(token) for token in tokenizer.encode(text)) for text in texts)
+        return tuple(_closed(tokenizer, object_name, each) for each in words)
+
+    return PromptSet(normal=prompts(normal), manual=prompts(anomaly), learnable=())
+
+
+def _closed(tokenizer: SimpleTokenizer, object_name: str, symbols: tuple[Symbol, ...]) -> Prompt:
+    prompt: Prompt = (Word(tokenizer.sot_token_id), *symbols, Word(tokenizer.eot_token_id))
+    if len(prompt) > tokenizer.context_length:
+        raise PromptError(
+            f"a prompt must have at most {tokenizer.context_length} tokens, but one about {object_name!r} has "
+            f"{len(prompt)}: use fewer learnable tokens or a shorter suffix"
+        )
+    return prompt
