@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ablations.figures import FIGURES
+from ablations.own import OWN
 from ablations.spec import Ablation
-from ablations.tables import TABLE3
+from ablations.supplement import SUPPLEMENT
+from ablations.tables import TABLES
 
-CATALOGUE: dict[str, Ablation] = {ablation.name: ablation for ablation in (TABLE3,)}
+CATALOGUE: dict[str, Ablation] = {ablation.name: ablation for ablation in (*TABLES, *SUPPLEMENT, *FIGURES, *OWN)}
 """Every ablation by the name that ``run`` takes."""
 
 DEFAULT: tuple[str, ...] = ("table3",)

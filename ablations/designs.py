@@ -1,8 +1,13 @@
-"""Designs: which combinations of factor levels an ablation runs."""
+"""Designs: which combinations of factor levels an ablation runs.
+
+Each is a value with the same four things (``spec.Design``): a kind, arms, a baseline, and labels. But for
+``PaperTable`` the arms are made from factors, and the baseline is the combination of first levels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -69,9 +74,6 @@ class Factor:
         return [f"factor {self.name}: levels {texts} change nothing in the base, so they are the same experiment"]
 
 
-Combination = tuple[Level, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperTable:
     """Arms written out one by one, as a table of the paper has them. ``factor_labels``: names for people."""
@@ -102,3 +104,139 @@ class PaperTable:
             for name, idle in found
             if idle
         ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorDesign:
+    """What the designs below share. ``published`` maps names of arms to rows of the published numbers."""
+
+    kind: ClassVar[str]
+    factors: tuple[Factor, ...]
+    published: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check what no arm would show."""
+        names = [factor.name for factor in self.factors]
+        if not names or len(set(names)) < len(names):
+            raise DesignError(f"a design needs factors with different names, but got {names}")
+        arms = [arm.name for arm in self.arms]
+        if unknown := [name for name in self.published if name not in arms]:
+            raise DesignError(f"published rows must be of arms ({', '.join(arms)}), but got {', '.join(unknown)}")
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """One arm for each combination of levels."""
+        return tuple(self._arm(combination) for combination in self.combinations())
+
+    @property
+    def baseline(self) -> str | None:
+        """The combination of first levels."""
+        return self._name([0] * len(self.factors))
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Factor names and what people call them."""
+        return {factor.name: factor.label for factor in self.factors}
+
+    def combinations(self) -> Iterator[Sequence[int]]:
+        """The design's matrix: each arm's number of the level of each factor."""
+        raise NotImplementedError
+
+    def idle(self, base: PromptADConfig) -> list[str]:
+        """Factors that change nothing in ``base``."""
+        return [problem for factor in self.factors for problem in factor.idle(base)]
+
+    def _levels(self, combination: Sequence[int]) -> list[tuple[Factor, Level]]:
+        return [(factor, factor.levels[number]) for factor, number in zip(self.factors, combination, strict=True)]
+
+    def _name(self, combination: Sequence[int]) -> str:
+        parts = []
+        for factor, level in self._levels(combination):
+            if isinstance(level.value, bool):
+                parts += [factor.name] if level.value else []
+            else:
+                parts.append(f"{factor.name}={level.text}")
+        return " + ".join(parts) or "none"
+
+    def _arm(self, combination: Sequence[int]) -> Arm:
+        levels = self._levels(combination)
+        changes: dict[str, Any] = {}
+        for factor, level in levels:
+            if twice := sorted(set(changes) & set(level.changes)):
+                raise DesignError(f"factors must change different fields, but {factor.name} too changes {twice}")
+            changes |= level.changes
+        name = self._name(combination)
+        return Arm(
+            name=name,
+            label=name,
+            changes=changes,
+            factors={factor.name: level.value for factor, level in levels},
+            published=self.published.get(name),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneFactorAtATime(FactorDesign):
+    """The first levels, and every other level of each factor alone."""
+
+    kind: ClassVar[str] = "one_factor"
+
+    def combinations(self) -> Iterator[Sequence[int]]:
+        """First levels, then one factor at a time."""
+        yield from _one_at_a_time([len(factor.levels) for factor in self.factors])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveOneOut(FactorDesign):
+    """Everything on, and each component off alone. Each factor's first level is on, its second off."""
+
+    kind: ClassVar[str] = "leave_one_out"
+
+    def combinations(self) -> Iterator[Sequence[int]]:
+        """All parts, then all but one."""
+        require_two_levels(self.factors, self.kind)
+        yield from _one_at_a_time([2] * len(self.factors))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cumulative(FactorDesign):
+    """First levels, then one factor after the other moved to its last level for good."""
+
+    kind: ClassVar[str] = "cumulative"
+
+    def combinations(self) -> Iterator[Sequence[int]]:
+        """A staircase."""
+        last = [len(factor.levels) - 1 for factor in self.factors]
+        for moved in range(len(last) + 1):
+            yield [*last[:moved], *[0] * (len(last) - moved)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factorial(FactorDesign):
+    """Every combination of levels but those in ``without``, the last factor varying fastest.
+
+    ``without`` are combinations that make no sense, as values of factors by name.
+    """
+
+    kind: ClassVar[str] = "factorial"
+    without: tuple[Mapping[str, Any], ...] = ()
+
+    def combinations(self) -> Iterator[Sequence[int]]:
+        """The full grid."""
+        for combination in itertools.product(*(range(len(factor.levels)) for factor in self.factors)):
+            values = {factor.name: level.value for factor, level in self._levels(combination)}
+            if not any(all(values[name] == value for name, value in some.items()) for some in self.without):
+                yield combination
+
+
+def _one_at_a_time(sizes: Sequence[int]) -> Iterator[Sequence[int]]:
+    yield [0] * len(sizes)
+    for position, size in enumerate(sizes):
+        for level in range(1, size):
+            yield [level if other == position else 0 for other in range(len(sizes))]
+
+
+def require_two_levels(factors: Iterable[Factor], kind: str) -> None:
+    """Raise ``DesignError`` that names the factors with another number of levels."""
+    if wrong := [factor.name for factor in factors if len(factor.levels) != 2]:
+        raise DesignError(f"a {kind} design needs factors of 2 levels, but {', '.join(wrong)} has another number")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -26,6 +26,8 @@ View = Literal[
     "attention",
 ]
 """How reports show an ablation; ``docs/ablations.md`` says what each one is."""
+Artefact = Literal["embedding", "attention"]
+"""Arrays that a cell keeps beside its examples when a figure needs them (``promptad/inside.py``)."""
 
 _TASKS: Mapping[str, Task] = {
     "image_auroc": "image",
@@ -76,7 +78,9 @@ class Ablation:
     """A question that a table or figure answers.
 
     ``shown_as`` are the views of the report in order, ``data_sets`` the data sets that the paper shows it for,
-    ``published`` the table's name in ``published.csv``, ``note`` what a reader must know.
+    ``published`` the table's name in ``published.csv``, ``note`` what a reader must know. A figure that shows the
+    inside of a model names ``artefacts``; one that shows single images may ask for ``most_seeds``, and for
+    ``preferred`` categories alone (where the data has none of them: its first).
     """
 
     name: str
@@ -89,12 +93,19 @@ class Ablation:
     shown_as: tuple[View, ...] = ("arms", "effects", "delta_map")
     data_sets: tuple[str, ...] = ("mvtec", "visa")
     published: str | None = None
+    artefacts: tuple[Artefact, ...] = ()
+    most_seeds: int | None = None
+    preferred: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what the type checker cannot see in a user's file."""
         problems = [
             f"{what} must be some of {', '.join(get_args(known))}, but got {value!r}"
-            for what, values, known in (("metrics", self.metrics, Metric), ("shown_as", self.shown_as, View))
+            for what, values, known in (
+                ("metrics", self.metrics, Metric),
+                ("shown_as", self.shown_as, View),
+                ("artefacts", self.artefacts, Artefact),
+            )
             for value in values
             if value not in get_args(known)
         ]
@@ -123,9 +134,16 @@ class Ablation:
         for arm in self.arms:
             for name, level in arm.factors.items():
                 found = levels.setdefault(name, [])
-                if level not in found:
+                if level is not None and level not in found:
                     found.append(level)
         return levels
+
+    def categories(self, present: Iterable[str]) -> tuple[str, ...]:
+        """Which of the data's categories the ablation is run on."""
+        present = tuple(present)
+        if not self.preferred:
+            return present
+        return tuple(name for name in present if name in self.preferred) or present[:1]
 
     def configs(self, base: PromptADConfig, *, blocks: int = 12) -> dict[str, PromptADConfig]:
         """Full config by name of each arm that can run, ``base`` being the protocol with the user's overrides.

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from ablations.catalogue import CATALOGUE, DEFAULT
+from ablations.catalogue import DEFAULT
 from promptad.cache import DEFAULT_CAP
 from promptad.config import field_names
 from promptad.protocol import PROTOCOLS
@@ -20,7 +20,8 @@ VERBS = ("plan", "run", "report", "status", "cache")
 EPILOG = """\
 examples:
   run.py                                   the default ablations on the embedded data, then the report
-  run.py plan table3                       what would run, what is done already
+  run.py plan --list                       the ablations there are
+  run.py plan all                          what would run, what is done already
   run.py run table3 --data mvtec:/data/mvtec --backbone ViT-B-16-plus-240:laion400m_e32 --seeds 5
   run.py run table3 --protocol reference   the released code's protocol (selects on the test set; marked as such)
   run.py run table3 --set align_weight=0.01
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parsers = parser.add_subparsers(dest="verb", metavar="VERB")
     plan = parsers.add_parser("plan", help="print the cells of each ablation, and how many are done")
+    plan.add_argument("--list", action="store_true", help="print the ablations there are, and nothing else")
     run = parsers.add_parser("run", help="run every missing cell, then write the report")
     for verb, handler in ((plan, verbs.plan), (run, running.run)):
         _add_request(verb)
@@ -89,7 +91,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_request(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "names", nargs="*", metavar="ABLATION", help=f"of {', '.join(CATALOGUE)} (default: {', '.join(DEFAULT)})"
+        "names",
+        nargs="*",
+        metavar="ABLATION",
+        help=f"names (plan --list tells them), all, or a Python file of your own (default: {', '.join(DEFAULT)})",
     )
     verb.add_argument(
         "--data",

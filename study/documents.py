@@ -16,19 +16,25 @@ from promptad.backbones import parse_backbone
 from promptad.config import PromptADConfig
 from promptad.datasets import Category
 from promptad.protocol import protocol_name
+from promptad.suffixes import CATEGORY_SUFFIXES, manual_suffixes
 from study.arm_backbones import PlannedBackbone
 from study.request import StudyRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedAblation:
-    """An ablation as it will run; mappings are by arm. ``not_runnable`` says why an arm has no cells."""
+    """An ablation as it will run; mappings are by arm. ``not_runnable`` says why an arm has no cells.
+
+    ``seeds`` is their number.
+    """
 
     ablation: Ablation
     configs: Mapping[str, PromptADConfig]
     backbones: Mapping[str, PlannedBackbone]
     not_runnable: Mapping[str, str]
     shots: tuple[int, ...]
+    seeds: int
+    categories: tuple[str, ...]
 
 
 Opened = Mapping[str, tuple[Category, str]]
@@ -48,7 +54,7 @@ def document_name(planned: PlannedAblation, request: StudyRequest, opened: Opene
         {arm: backbone.weights for arm, backbone in planned.backbones.items()},
         {category: digest for category, (_, digest) in opened.items()},
         list(planned.shots),
-        {arm: planned.configs[arm].as_dict() for arm in planned.backbones},
+        {arm: config.as_dict() for arm, config in planned.configs.items()},
         request.support,
         request.suffixes,
     ]
@@ -89,7 +95,7 @@ def plan_document(
         "published_dataset": source if source in ablation.data_sets else ablation.data_sets[0],
         "categories": list(opened),
         "shots": list(planned.shots),
-        "seeds": list(range(request.seeds)),
+        "seeds": list(range(planned.seeds)),
         "tasks": list(ablation.tasks),
         "metrics": list(ablation.metrics),
         "shown_as": list(ablation.shown_as),
@@ -106,6 +112,7 @@ def plan_document(
             }
             for cell in (published(ablation.published) if ablation.published else ())
         ],
+        "prompts": _suffixes(request, opened) if "prompts" in ablation.shown_as else None,
         "cells": listed,
         "left_out": [
             {"image": f"{category}/{image}", "reason": why}
@@ -113,6 +120,14 @@ def plan_document(
             for image, why in data.left_out
         ],
     }
+
+
+def _suffixes(request: StudyRequest, opened: Opened) -> dict[str, Any]:
+    """The manual anomaly suffixes: generic ones, and each category's own."""
+    base = request.base
+    generic = manual_suffixes("", base.generic_suffixes)
+    own = {category: (request.suffixes or {}).get(category, CATEGORY_SUFFIXES.get(category, ())) for category in opened}
+    return {"generic": list(generic), "own": {category: list(texts) for category, texts in own.items()}}
 
 
 def _described(arm: Arm, planned: PlannedAblation) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from ablations.spec import Ablation, AblationError
 from promptad.backbones import (
     BackboneName,
     available_blocks,
@@ -45,12 +46,16 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyPlan:
-    """Every cell of a request by digest, which of them the data cannot answer and why, and the plan documents."""
+    """Every cell of a request by digest, which of them the data cannot answer and why, and the plan documents.
+
+    ``left_out`` are ablations of the whole catalogue that cannot be planned, and why.
+    """
 
     cells: Mapping[str, Cell]
     unavailable: Mapping[str, str]
     categories: Mapping[str, Category]
     documents: Mapping[str, Mapping[str, Any]]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def groups(self, digests: Iterable[str]) -> list[Group]:
         """The named cells in groups, in a fixed order; cells of equal preprocessing and task stand together."""
@@ -70,13 +75,6 @@ class StudyPlan:
         return groups
 
 
-@dataclass(frozen=True, slots=True)
-class _PlannedArm:
-    name: str
-    config: PromptADConfig
-    backbone: PlannedBackbone
-
-
 def plan_study(request: StudyRequest) -> StudyPlan:
     """Check the request against backbone and data, and make its cells.
 
@@ -90,43 +88,20 @@ def plan_study(request: StudyRequest) -> StudyPlan:
     opened = _open(request)
     cells: dict[str, Cell] = {}
     documents: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, str] = {}
     for ablation in request.ablations:
-        configs = ablation.configs(request.base, blocks=available_blocks(study.name))
-        backbones, not_runnable = arm_backbones(ablation, study, named)
-        arms = [_PlannedArm(name, configs[name], backbone) for name, backbone in backbones.items()]
-        shots = request.shots or ablation.shots
-        _check_layers(arms)
-        _check_shots(opened, shots, request)
-        _check_prompts(opened, arms, ablation.tasks, request)
-        listed: list[dict[str, Any]] = []
-        for arm, (category, (_, digest)), task, k, seed in itertools.product(
-            arms, opened.items(), ablation.tasks, shots, range(request.seeds)
-        ):
-            cell = Cell(
-                method="promptad",
-                config=resolved(_with_suffixes(arm.config, category, request), task, arm.backbone.name),
-                backbone=arm.backbone.text,
-                architecture=arm.backbone.name.architecture,
-                weights=arm.backbone.weights,
-                dataset=request.source.name,
-                category=category,
-                data=digest,
-                shots=k,
-                seed=seed,
-                task=task,
-                support=(request.support or {}).get(category),
-            )
+        try:
+            planned = _planned(ablation, request, study, named, opened)
+        except (AblationError, PlanError) as error:
+            if not request.whole_catalogue:
+                raise
+            left_out[ablation.name] = str(error)
+            continue
+        listed = []
+        for place, cell in _cells(planned, request, opened):
             cells[cell.digest] = cell
-            place = {"arm": arm.name, "category": category, "shots": k, "seed": seed, "task": task}
             listed.append({"digest": cell.digest, **place})
-        document = plan_document(
-            PlannedAblation(
-                ablation=ablation, configs=configs, backbones=backbones, not_runnable=not_runnable, shots=shots
-            ),
-            request,
-            opened,
-            listed,
-        )
+        document = plan_document(planned, request, {name: opened[name] for name in planned.categories}, listed)
         documents[document["name"]] = document
     return StudyPlan(
         cells=cells,
@@ -137,7 +112,60 @@ def plan_study(request: StudyRequest) -> StudyPlan:
         },
         categories={name: data for name, (data, _) in opened.items()},
         documents=documents,
+        left_out=left_out,
     )
+
+
+def _planned(
+    ablation: Ablation,
+    request: StudyRequest,
+    study: PlannedBackbone,
+    named: Mapping[str, PlannedBackbone],
+    opened: Mapping[str, tuple[Category, str]],
+) -> PlannedAblation:
+    """An ablation checked against the request."""
+    configs = ablation.configs(request.base, blocks=available_blocks(study.name))
+    backbones, not_runnable = arm_backbones(ablation, study, named)
+    planned = PlannedAblation(
+        ablation=ablation,
+        configs={arm: configs[arm] for arm in backbones},
+        backbones=backbones,
+        not_runnable=not_runnable,
+        shots=request.shots or ablation.shots,
+        seeds=min(request.seeds, ablation.most_seeds or request.seeds),
+        categories=ablation.categories(opened),
+    )
+    _check_layers(planned)
+    chosen = {name: opened[name] for name in planned.categories}
+    _check_shots(chosen, planned.shots, request)
+    _check_prompts(chosen, planned, request)
+    return planned
+
+
+def _cells(
+    planned: PlannedAblation, request: StudyRequest, opened: Mapping[str, tuple[Category, str]]
+) -> Iterator[tuple[dict[str, Any], Cell]]:
+    """Each cell with its place in the ablation."""
+    for (arm, config), category, task, shots, seed in itertools.product(
+        planned.configs.items(), planned.categories, planned.ablation.tasks, planned.shots, range(planned.seeds)
+    ):
+        backbone = planned.backbones[arm]
+        cell = Cell(
+            method="promptad",
+            config=resolved(_with_suffixes(config, category, request), task, backbone.name),
+            backbone=backbone.text,
+            architecture=backbone.name.architecture,
+            weights=backbone.weights,
+            dataset=request.source.name,
+            category=category,
+            data=opened[category][1],
+            shots=shots,
+            seed=seed,
+            task=task,
+            support=(request.support or {}).get(category),
+            artefacts=planned.ablation.artefacts,
+        )
+        yield {"arm": arm, "category": category, "shots": shots, "seed": seed, "task": task}, cell
 
 
 def resolved(config: PromptADConfig, task: Task, backbone: BackboneName) -> PromptADConfig:
@@ -195,31 +223,28 @@ def _check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, .
         raise PlanError("\n".join(problems))
 
 
-def _check_prompts(
-    opened: Mapping[str, tuple[Category, str]],
-    arms: Iterable[_PlannedArm],
-    tasks: Iterable[Task],
-    request: StudyRequest,
-) -> None:
+def _check_prompts(opened: Mapping[str, tuple[Category, str]], planned: PlannedAblation, request: StudyRequest) -> None:
     problems: dict[str, None] = {}
-    for arm, task, category in itertools.product(arms, tasks, opened):
-        tokenizer = load_tokenizer(arm.backbone.name)
+    for (arm, config), task, category in itertools.product(planned.configs.items(), planned.ablation.tasks, opened):
+        tokenizer = load_tokenizer(planned.backbones[arm].name)
         try:
-            prompts_for(tokenizer, _with_suffixes(arm.config, category, request), task, category)
+            prompts_for(tokenizer, _with_suffixes(config, category, request), task, category)
         except PromptError as error:
             problems[str(error)] = None
     if problems:
         raise PlanError("\n".join(problems))
 
 
-def _check_layers(arms: Iterable[_PlannedArm]) -> None:
+def _check_layers(planned: PlannedAblation) -> None:
     problems = set()
-    for arm in arms:
-        blocks = available_blocks(arm.backbone.name)
-        layers = arm.config.memory_layers
-        if arm.config.vad and layers and max(layers) > blocks:
-            problems.add(f"memory_layers must be between 1 and {blocks} for {arm.backbone.text}, but got {layers}")
-        if arm.config.transformation == "linear" and is_resnet(arm.backbone.name):
-            problems.add(f"transformation linear needs a transformer backbone, but {arm.backbone.text} is a ResNet")
+    for arm, config in planned.configs.items():
+        backbone = planned.backbones[arm]
+        blocks = available_blocks(backbone.name)
+        if config.vad and config.memory_layers and max(config.memory_layers) > blocks:
+            problems.add(
+                f"memory_layers must be between 1 and {blocks} for {backbone.text}, but got {config.memory_layers}"
+            )
+        if config.transformation == "linear" and is_resnet(backbone.name):
+            problems.add(f"transformation linear needs a transformer backbone, but {backbone.text} is a ResNet")
     if problems:
         raise PlanError("\n".join(sorted(problems)))

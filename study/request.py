@@ -30,3 +30,4 @@ class StudyRequest:
     suffixes: Mapping[str, tuple[str, ...]] | None = None
     skip_bad: bool = False
     arm_backbones: tuple[str, ...] = ()
+    whole_catalogue: bool = False

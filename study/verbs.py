@@ -5,49 +5,30 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections import Counter
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ablations.loading import listing
 from promptad.cache import FeatureCache, default_root
 from study.arguments import UsageError, study_request
 from study.ledger import Ledger
-from study.progress import duration
+from study.outlook import described_plan
 from study.row import Row
-from study.status import describe, plan_status, study_status
+from study.status import describe, study_status
 
 if TYPE_CHECKING:
     from study.plan import StudyPlan
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Print the cells of each ablation, and how many are done."""
-    asked, rows = planned(options, Ledger(options.study))
-    owners: dict[str, set[str]] = {}
-    for name, document in asked.documents.items():
-        for cell in document["cells"]:
-            owners.setdefault(cell["digest"], set()).add(name)
-    for name, document in asked.documents.items():
-        state = plan_status(name, document["cells"], rows)
-        shared = len({cell["digest"] for cell in document["cells"] if len(owners[cell["digest"]]) > 1})
-        print(f"{name}: {document['title']}")
-        print(f"  {document['question']}")
-        print(f"  data {document['dataset_title']}: {', '.join(document['categories'])}")
-        print(
-            f"  backbone {document['backbone']} ({document['weights_label']}), protocol {document['protocol']}, "
-            f"selection {document['selection']}"
-        )
-        for arm in document["arms"]:
-            digests = {cell["digest"] for cell in document["cells"] if cell["arm"] == arm["name"]}
-            changes = ", ".join(f"{field}={value}" for field, value in arm["changes"].items()) or "the base config"
-            print(f"  arm {arm['name']}: {len(digests)} cells ({changes})")
-        estimate = "" if state.work_left is None else f", about {duration(state.work_left)} of work for one worker"
-        print(
-            f"  cells: {state.planned} planned, {state.ok} done, {state.missing + state.failed} to run, "
-            f"{shared} shared with other ablations{estimate}"
-        )
-    for reason, number in Counter(asked.unavailable.values()).items():
-        print(f"  not possible: {number} cells: {reason}")
+    """Print the cells of each ablation, and how many are done; ``--list`` prints the ablations there are."""
+    if options.list:
+        print(listing())
+        return 0
+    ledger = Ledger(options.study)
+    asked, rows = planned(options, ledger)
+    print(described_plan(asked, rows, ledger.plans()))
     return 0
 
 
@@ -81,6 +62,8 @@ def planned(options: argparse.Namespace, ledger: Ledger) -> tuple[StudyPlan, dic
     from study.plan import plan_study
 
     made = plan_study(study_request(options))
+    for name, reason in made.left_out.items():
+        print(f"left out: {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
     return made, ledger.rows(made.cells)
 
 
