@@ -99,8 +99,9 @@ def plan_study(request: StudyRequest) -> StudyPlan:
             continue
         listed = []
         for place, cell in _cells(planned, request, opened):
-            cells[cell.digest] = cell
-            listed.append({"digest": cell.digest, **place})
+            digest = cell.digest
+            cells[digest] = cell
+            listed.append({"digest": digest, **place})
         document = plan_document(planned, request, {name: opened[name] for name in planned.categories}, listed)
         documents[document["name"]] = document
     return StudyPlan(
@@ -146,26 +147,28 @@ def _cells(
     planned: PlannedAblation, request: StudyRequest, opened: Mapping[str, tuple[Category, str]]
 ) -> Iterator[tuple[dict[str, Any], Cell]]:
     """Each cell with its place in the ablation."""
-    for (arm, config), category, task, shots, seed in itertools.product(
-        planned.configs.items(), planned.categories, planned.ablation.tasks, planned.shots, range(planned.seeds)
+    for (arm, changed), category, task in itertools.product(
+        planned.configs.items(), planned.categories, planned.ablation.tasks
     ):
         backbone = planned.backbones[arm]
-        cell = Cell(
-            method="promptad",
-            config=resolved(_with_suffixes(config, category, request), task, backbone.name),
-            backbone=backbone.text,
-            architecture=backbone.name.architecture,
-            weights=backbone.weights,
-            dataset=request.source.name,
-            category=category,
-            data=opened[category][1],
-            shots=shots,
-            seed=seed,
-            task=task,
-            support=(request.support or {}).get(category),
-            artefacts=planned.ablation.artefacts,
-        )
-        yield {"arm": arm, "category": category, "shots": shots, "seed": seed, "task": task}, cell
+        config = resolved(_with_suffixes(changed, category, request), task, backbone.name)
+        for shots, seed in itertools.product(planned.shots, range(planned.seeds)):
+            cell = Cell(
+                method="promptad",
+                config=config,
+                backbone=backbone.text,
+                architecture=backbone.name.architecture,
+                weights=backbone.weights,
+                dataset=request.source.name,
+                category=category,
+                data=opened[category][1],
+                shots=shots,
+                seed=seed,
+                task=task,
+                support=(request.support or {}).get(category),
+                artefacts=planned.ablation.artefacts,
+            )
+            yield {"arm": arm, "category": category, "shots": shots, "seed": seed, "task": task}, cell
 
 
 def resolved(config: PromptADConfig, task: Task, backbone: BackboneName) -> PromptADConfig:
