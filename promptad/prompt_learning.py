@@ -192,6 +192,31 @@ class PromptTraining:
         return torch.stack([prototype(normal), prototype(torch.cat([manual, learnable]))])
 
 
+def begin_training(
+    backbone: Backbone, support: Features, config: PromptADConfig, *, task: Task, category: str, seed: int
+) -> PromptTraining:
+    """A training of one category's prompts before its first step."""
+    width = backbone.text.token_embedding.weight.shape[1]
+    return PromptTraining(
+        backbone,
+        support,
+        config,
+        task=task,
+        prompts=prompts_for(backbone.tokenizer, config, task, category),
+        tokens=LearnableTokens.draw(config, task, width=width, category=category, seed=seed),
+    )
+
+
+def learned_prompts(
+    backbone: Backbone, support: Features, config: PromptADConfig, *, task: Task, category: str, seed: int
+) -> PromptTraining:
+    """A training of one category's prompts after its last step."""
+    training = begin_training(backbone, support, config, task=task, category=category, seed=seed)
+    for _ in range(config.epochs):
+        training.step()
+    return training
+
+
 def inverse_temperature(backbone: Backbone, config: PromptADConfig) -> float:
     """1/tau: the exponential of CLIP's logit_scale, or the raw parameter (deviation D1)."""
     return backbone.logit_scale if config.temperature == "raw_parameter" else math.exp(backbone.logit_scale)

@@ -1,4 +1,4 @@
-"""Maps worth looking at: the best and the worst located test images of a pixel cell."""
+"""Maps worth looking at: the best and the worst located test images of a pixel cell, and the smallest defects."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from promptad.methods import Scores
 EXAMPLES_EACH = 2
 """How many best and how many worst located images are kept."""
 
+SMALLEST = 1
+"""How many images with the smallest defects are kept besides."""
+
 THUMBNAIL = 160
 """Side of the kept pictures and masks in pixels."""
 
@@ -30,7 +33,9 @@ def example_maps(
     """Pictures, masks and maps of the best and the worst located anomalous images, best first; None if there is none.
 
     ``masks`` and ``maps`` (image x size x size) rank the images by their own pixel AUROC; what is kept are the maps on
-    the patch grid. A branch that the method does not have is all NaN.
+    the patch grid. A branch that the method does not have is all NaN. The image with the smallest defect that is none
+    of them comes last; ``chosen_as`` says which image is here for what (best, worst, smallest), and ``defect_area`` is
+    the share of its pixels that are anomalous.
     """
     assert result.maps is not None
     located = {
@@ -39,9 +44,13 @@ def example_maps(
         if mask.any() and not mask.all()
     }
     ranked = sorted(located, key=lambda index: (-located[index], index))
-    chosen = ranked[:EXAMPLES_EACH] + ranked[EXAMPLES_EACH:][-EXAMPLES_EACH:]
-    if not chosen:
+    if not ranked:
         return None
+    area = {index: float(masks[index].mean()) for index in located}
+    best, rest = ranked[:EXAMPLES_EACH], ranked[EXAMPLES_EACH:]
+    worst, middle = rest[-EXAMPLES_EACH:], rest[:-EXAMPLES_EACH]
+    smallest = sorted(middle, key=lambda index: (area[index], index))[:SMALLEST]
+    chosen = [*best, *worst, *smallest]
     shown = [samples[index] for index in chosen]
     fused = result.maps.numpy()[chosen]
     absent = np.full(fused.shape, np.nan, dtype=np.float32)
@@ -52,7 +61,9 @@ def example_maps(
     return {
         "names": np.array([sample.name for sample in shown]),
         "anomalous": np.array([sample.anomalous for sample in shown]),
+        "chosen_as": np.array(["best"] * len(best) + ["worst"] * len(worst) + ["smallest"] * len(smallest)),
         "pixel_auroc": np.array([located[index] for index in chosen]),
+        "defect_area": np.array([area[index] for index in chosen]),
         "score": maps[chosen].max(axis=(1, 2)),
         "thumbnails": np.stack([thumbnail(sample, preprocessing, THUMBNAIL) for sample in shown]),
         "masks": np.stack([load_mask(sample, preprocessing=preprocessing, size=THUMBNAIL) for sample in shown]),

@@ -31,9 +31,7 @@ class Outlook:
     seconds: float | None
 
 
-def outlooks(
-    plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Outlook]:
+def outlooks(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[str, Any]] = ()) -> dict[str, Outlook]:
     """The outlook of every plan document by name; ``stored`` are the documents that the study has already."""
     others = [document for document in stored if document["name"] not in plan.documents]
     owners = Counter(digest for document in (*plan.documents.values(), *others) for digest in _digests(document))

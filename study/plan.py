@@ -247,6 +247,8 @@ def _check_layers(planned: PlannedAblation) -> None:
             problems.add(
                 f"memory_layers must be between 1 and {blocks} for {backbone.text}, but got {config.memory_layers}"
             )
+        if "attention" in planned.ablation.artefacts and is_resnet(backbone.name):
+            problems.add(f"attention by block needs a transformer backbone, but {backbone.text} is a ResNet")
         if config.transformation == "linear" and is_resnet(backbone.name):
             problems.add(f"transformation linear needs a transformer backbone, but {backbone.text} is a ResNet")
     if problems:

@@ -24,6 +24,7 @@ from promptad.maps import finished_maps
 from promptad.methods import METHODS, Fitted, Scores
 from promptad.randomness import numpy_generator
 from promptad.support import view_inputs
+from study.artefacts import artefacts
 from study.cell import Cell
 from study.examples import example_maps
 from study.provenance import provenance
@@ -33,7 +34,7 @@ from study.stopwatch import Stopwatch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A finished row and the maps of a few of its test images (pixel task only)."""
+    """A finished row, the maps of a few of its test images (pixel task only), and the cell's artefacts."""
 
     row: Row
     examples: Mapping[str, NDArray[Any]] | None
@@ -105,6 +106,17 @@ class Workbench:
             if maps is not None and truth.masks is not None:
                 preprocessing = self._query_preprocessing(cell.config)
                 examples = example_maps(self._category.test, truth.masks, maps, result, preprocessing)
+            if cell.artefacts:
+                kept = artefacts(
+                    cell,
+                    self._bench,
+                    support=support,
+                    query=query,
+                    tests=self._category.test,
+                    shown=support_samples[0],
+                    preprocessing=self._support_preprocessing(cell.config),
+                )
+                examples = {**(examples or {}), **kept}
         image_scores = result.image.tolist() if result.image is not None else []
         if maps is not None:
             image_scores = maps.max(axis=(1, 2)).tolist()

@@ -3,7 +3,6 @@ import pytest
 from ablations.arms import Arm
 from ablations.catalogue import CATALOGUE, DEFAULT
 from ablations.designs import PaperTable
-from ablations.published import published
 from ablations.spec import Ablation, AblationError
 from ablations.tables import TABLE3
 from promptad.config import PromptADConfig

@@ -15,7 +15,7 @@ from promptad.config import PromptADConfig, Task
 from promptad.features import Features
 from promptad.methods.method import Fitted, Scores
 from promptad.prompt_ensemble import ensemble_prototypes
-from promptad.prompt_learning import LearnableTokens, PromptTraining, inverse_temperature, prompts_for
+from promptad.prompt_learning import begin_training, inverse_temperature, prompts_for
 from promptad.scoring import harmonic_fusion, prompt_score, resize_maps, visual_map
 from promptad.towers import grid_side, linear_local_features
 
@@ -136,15 +136,7 @@ class PromptAD:
                 memories=memories,
                 layers=None,
             )
-        width = backbone.text.token_embedding.weight.shape[1]
-        training = PromptTraining(
-            backbone,
-            support,
-            config,
-            task=task,
-            prompts=prompts_for(backbone.tokenizer, config, task, category),
-            tokens=LearnableTokens.draw(config, task, width=width, category=category, seed=seed),
-        )
+        training = begin_training(backbone, support, config, task=task, category=category, seed=seed)
 
         def fitted() -> FittedPromptAD:
             return FittedPromptAD(
