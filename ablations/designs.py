@@ -76,12 +76,16 @@ class Factor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperTable:
-    """Arms written out one by one, as a table of the paper has them. ``factor_labels``: names for people."""
+    """Arms written out one by one, as a table of the paper has them. ``factor_labels``: names for people.
+
+    With ``exact``, changes state values whatever the base has, and may repeat it.
+    """
 
     kind: ClassVar[str] = "paper_table"
     rows: tuple[Arm, ...]
     baseline: str | None
     factor_labels: Mapping[str, str] = field(default_factory=dict)
+    exact: bool = False
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -98,6 +102,7 @@ class PaperTable:
         found = [
             (arm.name, [name for name, value in arm.changes.items() if getattr(base, name, ...) == value])
             for arm in self.rows
+            if not self.exact
         ]
         return [
             f"arm {name}: {', '.join(idle)} already has this value in the base, so the change changes nothing"

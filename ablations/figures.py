@@ -15,18 +15,17 @@ def _ensemble(templates: int) -> Arm:
     return Arm(
         name=f"CPE {templates * _STATES}",
         label=f"CPE, {templates * _STATES} prompts",
-        changes={"prompts": "ensemble", "vad": False, **({} if templates == 22 else {"ensemble_templates": templates})},
+        changes={"prompts": "ensemble", "vad": False, "ensemble_templates": templates},
         factors={"method": "CPE", "prompts": templates * _STATES},
         method="CPE",
     )
 
 
 def _learned(n: int) -> Arm:
-    several = {} if n == 1 else {"n_normal_prompts_image": n, "n_normal_prompts_pixel": n}
     return Arm(
         name=f"PromptAD {n * 10}",
         label=f"PromptAD, N = {n}",
-        changes={"vad": False, **several},
+        changes={"vad": False, "n_normal_prompts_image": n, "n_normal_prompts_pixel": n},
         # 1 + M + L for each of the N prefixes, with the five generic suffixes.
         factors={"method": "PromptAD", "prompts": n * (1 + 5 + 4)},
     )
@@ -49,6 +48,7 @@ FIGURE1 = Ablation(
             *(_learned(n) for n in (1, 2, 4)),
         ),
         baseline="CPE 242",
+        exact=True,
         factor_labels={"method": "method", "prompts": "number of prompts"},
     ),
     note=(
@@ -118,6 +118,7 @@ FIGURE6 = Ablation(
             ),
         ),
         baseline=None,
+        exact=True,
     ),
     note="Features before t-SNE, of one category at its first seed: the paper shows cable.",
     shown_as=("embedding",),

@@ -33,9 +33,9 @@ class FractionalFactorial(FactorDesign):
 
     def combinations(self) -> Iterator[Sequence[int]]:
         """The fraction, the last free factor varying fastest."""
-        free = self.runs.bit_length() - 1
-        for levels in itertools.product((0, 1), repeat=free):
-            yield [*levels, *(sum(levels[i] for i in word) % 2 for word in self._generators)]
+        generators = self._generators
+        for levels in itertools.product((0, 1), repeat=self._free):
+            yield [*levels, *(sum(levels[i] for i in word) % 2 for word in generators)]
 
     @property
     def defining_relation(self) -> tuple[frozenset[str], ...]:
