@@ -1,4 +1,4 @@
-"""Maps worth looking at: the best and the worst located test images of a pixel cell, and the smallest defects."""
+"""Maps worth looking at: the best and worst located test images of a pixel cell, a tiny and a logical defect."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ EXAMPLES_EACH = 2
 SMALLEST = 1
 """How many images with the smallest defects are kept besides."""
 
+LOGICAL_KINDS = frozenset({"logical_anomalies", "cable_swap", "missing_cable", "misplaced", "flip", "missing"})
+"""Kinds of defects that are something at a wrong place, or nothing at all: one such image is kept besides."""
+
 THUMBNAIL = 160
 """Side of the kept pictures and masks in pixels."""
 
@@ -33,9 +36,9 @@ def example_maps(
     """Pictures, masks and maps of the best and the worst located anomalous images, best first; None if there is none.
 
     ``masks`` and ``maps`` (image x size x size) rank the images by their own pixel AUROC; what is kept are the maps on
-    the patch grid. A branch that the method does not have is all NaN. The image with the smallest defect that is none
-    of them comes last; ``chosen_as`` says which image is here for what (best, worst, smallest), and ``defect_area`` is
-    the share of its pixels that are anomalous.
+    the patch grid. A branch that the method does not have is all NaN. Of the other images, that with the smallest
+    defect and the best located one with a logical defect follow; ``chosen_as`` says which image is here for what
+    (best, worst, smallest, logical), and ``defect_area`` is the share of its pixels that are anomalous.
     """
     assert result.maps is not None
     located = {
@@ -50,7 +53,9 @@ def example_maps(
     best, rest = ranked[:EXAMPLES_EACH], ranked[EXAMPLES_EACH:]
     worst, middle = rest[-EXAMPLES_EACH:], rest[:-EXAMPLES_EACH]
     smallest = sorted(middle, key=lambda index: (area[index], index))[:SMALLEST]
-    chosen = [*best, *worst, *smallest]
+    logical = [index for index in middle if index not in smallest and samples[index].kind in LOGICAL_KINDS][:1]
+    chosen = [*best, *worst, *smallest, *logical]
+    reasons = {"best": best, "worst": worst, "smallest": smallest, "logical": logical}
     shown = [samples[index] for index in chosen]
     fused = result.maps.numpy()[chosen]
     absent = np.full(fused.shape, np.nan, dtype=np.float32)
@@ -61,7 +66,7 @@ def example_maps(
     return {
         "names": np.array([sample.name for sample in shown]),
         "anomalous": np.array([sample.anomalous for sample in shown]),
-        "chosen_as": np.array(["best"] * len(best) + ["worst"] * len(worst) + ["smallest"] * len(smallest)),
+        "chosen_as": np.array([reason for reason, indices in reasons.items() for _ in indices]),
         "pixel_auroc": np.array([located[index] for index in chosen]),
         "defect_area": np.array([area[index] for index in chosen]),
         "score": maps[chosen].max(axis=(1, 2)),

@@ -63,7 +63,9 @@ def planned(options: argparse.Namespace, ledger: Ledger) -> tuple[StudyPlan, dic
 
     made = plan_study(study_request(options))
     for name, reason in made.left_out.items():
-        print(f"left out: {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
+        first, *others = reason.removeprefix(f"ablation {name}: ").split("; ")
+        more = f" (and {len(others)} more reasons: plan {name})" if others else ""
+        print(f"left out: {name}: {first}{more}", file=sys.stderr)
     return made, ledger.rows(made.cells)
 
 
