@@ -69,3 +69,11 @@ def test_unknown_names_and_files():
         named_ablations(["table33", "table3", "x"])
     with pytest.raises(AblationError, match=r"none\.py must be a Python file .* no such file"):
         named_ablations(["none.py"])
+
+
+def test_readme_and_documentation_show_the_example():
+    text = EXAMPLE.read_text()
+    shown = text[text.index("from ablations") :].strip()
+    root = EXAMPLE.parent.parent.parent
+    assert shown in (root / "README.md").read_text()
+    assert shown in (root / "docs" / "ablations.md").read_text()
