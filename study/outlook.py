@@ -54,7 +54,7 @@ def outlooks(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[
 
 
 class Times:
-    """Seconds of a cell by the mean of measured ones: of equal task, selection and backbone, else as near as can be."""
+    """Seconds of a cell by the mean of measured ones: of equal task, protocol and backbone, else as near as can be."""
 
     def __init__(self, means: Mapping[tuple[Any, ...], float]) -> None:
         self._means = means
@@ -152,5 +152,5 @@ def _digests(document: Mapping[str, Any]) -> set[str]:
 def _keys(cell: Cell) -> list[tuple[Any, ...]]:
     """What a cell's time depends on, from all of it to nothing."""
     learns = cell.config.pad and cell.config.prompts == "learned"
-    kind = (cell.task, cell.config.selection, learns, cell.config.epochs if learns else 0)
-    return [(*kind, cell.backbone), kind, kind[:3], kind[:1], ()]
+    kind = (cell.task, learns, cell.config.selection, cell.config.precision, cell.config.epochs if learns else 0)
+    return [(*kind, cell.backbone), kind, kind[:4], kind[:3], kind[:1], ()]
