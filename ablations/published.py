@@ -34,6 +34,18 @@ class PublishedCell:
     std: float | None
     factors: str
 
+    @property
+    def row(self) -> str:
+        """What tells the table's rows apart: the method, and its factors but for the category."""
+        parts = [f"method={self.method}", *self.factors.split(";")]
+        return ";".join(part for part in parts if part and not part.startswith("category="))
+
+    @property
+    def category(self) -> str | None:
+        """The category of a number that is no mean over all of them."""
+        named = dict(part.split("=", 1) for part in self.factors.split(";") if part).get("category", "mean")
+        return None if named == "mean" else named
+
 
 def published(table: str) -> tuple[PublishedCell, ...]:
     """The printed numbers of one table of the paper ("table1" ... "table10"), in the file's order.

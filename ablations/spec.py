@@ -1,53 +1,154 @@
-"""An ablation as a value: a question, one base config, and arms that are named changes to it."""
+"""An ablation as a value: a question, and a design that makes arms, which are named changes to one base config."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
 
+from ablations.arms import Arm, Depths
 from promptad.config import ConfigError, PromptADConfig, Task, canonical
+
+Metric = Literal["image_auroc", "pixel_auroc", "image_aupr", "pro"]
+View = Literal[
+    "arms",
+    "per_category",
+    "slice",
+    "grid",
+    "effects",
+    "delta_map",
+    "main_effects",
+    "dots",
+    "curves",
+    "examples",
+    "prompts",
+    "embedding",
+    "attention",
+]
+"""How reports show an ablation; ``docs/ablations.md`` says what each one is."""
+Artefact = Literal["embedding", "attention"]
+"""Arrays that a cell keeps beside its examples when a figure needs them (``promptad/inside.py``)."""
+
+_TASKS: Mapping[str, Task] = {
+    "image_auroc": "image",
+    "image_aupr": "image",
+    "pixel_auroc": "pixel",
+    "pro": "pixel",
+}
 
 
 class AblationError(ValueError):
     """An ablation that does not say what it means: a change without effect, two equal arms, a missing baseline."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
-    """One row of an ablation's table.
+class Design(Protocol):
+    """How the arms of an ablation come about; see ``designs.py``.
 
-    ``changes`` are config fields and their values, relative to the ablation's base. ``marks`` are the columns of
-    ticks and crosses that a table prints before the numbers; ``published`` is the arm's ``factors`` text in
-    ``published.csv``, None where the paper has no such row.
+    ``kind`` is the design's name in plan documents, ``baseline`` the arm that effects are measured against (None:
+    none), ``labels`` the names of factors for people.
     """
 
-    name: str
-    label: str
-    changes: Mapping[str, Any]
-    marks: Mapping[str, bool] = field(default_factory=dict)
-    published: str | None = None
+    @property
+    def kind(self) -> str:
+        """The design's name."""
+        ...
+
+    @property
+    def baseline(self) -> str | None:
+        """Name of the arm that effects are measured against."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Factor names and what people call them."""
+        ...
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms in order."""
+        ...
+
+    def idle(self, base: PromptADConfig) -> list[str]:
+        """Problems: changes that change nothing in ``base``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ablation:
-    """A question that a table answers. ``baseline`` names the arm that effects are measured against.
+    """A question that a table or figure answers.
 
-    ``published`` is the table's name in ``published.csv``, ``note`` what a reader of the table must know.
+    ``shown_as`` are the views of the report in order, ``data_sets`` the data sets that the paper shows it for,
+    ``published`` the table's name in ``published.csv``, ``note`` what a reader must know. A figure that shows the
+    inside of a model names ``artefacts``; one that shows single images may ask for ``most_seeds``, and for
+    ``preferred`` categories alone (where the data has none of them: its first).
     """
 
     name: str
     title: str
     question: str
-    arms: tuple[Arm, ...]
-    baseline: str
-    note: str
-    tasks: tuple[Task, ...] = ("image", "pixel")
+    design: Design
+    note: str = ""
+    metrics: tuple[Metric, ...] = ("image_auroc", "pixel_auroc")
     shots: tuple[int, ...] = (1,)
+    shown_as: tuple[View, ...] = ("arms", "effects", "delta_map")
+    data_sets: tuple[str, ...] = ("mvtec", "visa")
     published: str | None = None
+    artefacts: tuple[Artefact, ...] = ()
+    most_seeds: int | None = None
+    preferred: tuple[str, ...] = ()
 
-    def configs(self, base: PromptADConfig) -> dict[str, PromptADConfig]:
-        """Full config of each arm by name, ``base`` being the protocol with the user's overrides.
+    def __post_init__(self) -> None:
+        """Check what the type checker cannot see in a user's file."""
+        problems = [
+            f"{what} must be some of {', '.join(get_args(known))}, but got {value!r}"
+            for what, values, known in (
+                ("metrics", self.metrics, Metric),
+                ("shown_as", self.shown_as, View),
+                ("artefacts", self.artefacts, Artefact),
+            )
+            for value in values
+            if value not in get_args(known)
+        ]
+        problems += [] if self.shots else ["shots must name at least one number of images"]
+        if problems:
+            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The design's arms in order."""
+        return self.design.arms
+
+    @property
+    def baseline(self) -> str | None:
+        """The arm that effects are measured against."""
+        return self.design.baseline
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The trainings that the metrics need."""
+        return tuple(dict.fromkeys(_TASKS[metric] for metric in self.metrics))
+
+    def factors(self) -> dict[str, list[Any]]:
+        """Levels of each factor in the order of the arms."""
+        levels: dict[str, list[Any]] = {}
+        for arm in self.arms:
+            for name, level in arm.factors.items():
+                found = levels.setdefault(name, [])
+                if level is not None and level not in found:
+                    found.append(level)
+        return levels
+
+    def categories(self, present: Iterable[str]) -> tuple[str, ...]:
+        """Which of the data's categories the ablation is run on."""
+        present = tuple(present)
+        if not self.preferred:
+            return present
+        return tuple(name for name in present if name in self.preferred) or present[:1]
+
+    def configs(self, base: PromptADConfig, *, blocks: int = 12) -> dict[str, PromptADConfig]:
+        """Full config by name of each arm that can run, ``base`` being the protocol with the user's overrides.
+
+        ``blocks`` is the depth of the study's image tower, to which ``Depths`` are scaled.
 
         Raises:
             AblationError: names every arm whose changes name an unknown field, hold a bad value or change nothing,
@@ -55,34 +156,36 @@ class Ablation:
         """
         problems: list[str] = []
         configs: dict[str, PromptADConfig] = {}
-        if len({arm.name for arm in self.arms}) < len(self.arms):
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) < len(names):
             problems.append("arms must have different names")
-        if self.baseline not in [arm.name for arm in self.arms]:
+        if self.baseline is not None and self.baseline not in names:
             problems.append(f"baseline {self.baseline!r} is no arm")
+        problems += self.design.idle(base)
         for arm in self.arms:
+            if arm.not_runnable:
+                continue
             try:
-                config = base.with_changes(arm.changes)
+                configs[arm.name] = base.with_changes(in_tower(arm.changes, blocks))
             except ConfigError as error:
                 problems.append(f"arm {arm.name}: {error}")
-                continue
-            idle = [name for name, value in arm.changes.items() if getattr(base, name) == value]
-            if idle:
-                problems.append(
-                    f"arm {arm.name}: {', '.join(idle)} already has this value in the base, so the change "
-                    "changes nothing"
-                )
-            configs[arm.name] = config
         problems += self._repeated(configs)
         if problems:
             raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
         return configs
 
     def _repeated(self, configs: Mapping[str, PromptADConfig]) -> list[str]:
-        seen: dict[tuple[PromptADConfig, ...], str] = {}
+        seen: dict[tuple[str | None, tuple[PromptADConfig, ...]], str] = {}
+        backbones = {arm.name: arm.backbone for arm in self.arms}
         problems = []
         for name, config in configs.items():
-            identity = tuple(canonical(config, task) for task in self.tasks)
+            identity = (backbones[name], tuple(canonical(config, task) for task in self.tasks))
             if identity in seen:
                 problems.append(f"arms {seen[identity]} and {name} are the same experiment")
             seen[identity] = name
         return problems
+
+
+def in_tower(changes: Mapping[str, Any], blocks: int) -> dict[str, Any]:
+    """Changes with ``Depths`` turned into layers of a tower with this many blocks."""
+    return {name: value.in_tower(blocks) if isinstance(value, Depths) else value for name, value in changes.items()}

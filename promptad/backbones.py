@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import open_clip
 import torch
+from huggingface_hub import try_to_load_from_cache
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import ResidualAttentionBlock
 from safetensors import SafetensorError, safe_open
@@ -148,6 +149,21 @@ def weights_digest(name: BackboneName) -> str:
         while block := file.read(1 << 22):
             digest.update(block)
     return digest.hexdigest()
+
+
+def weights_are_here(name: BackboneName) -> bool:
+    """Whether ``load_backbone`` needs no network: weights that are embedded, random, a file, or in a local cache."""
+    if name.is_tiny or name.is_random or name.is_file:
+        return True
+    found = open_clip.get_pretrained_cfg(name.architecture, name.source)
+    model, _, filename = found.get("hf_hub", "").rpartition("/")
+    filenames = (
+        (filename,) if filename else (open_clip.constants.HF_SAFE_WEIGHTS_NAME, open_clip.constants.HF_WEIGHTS_NAME)
+    )
+    if model and any(isinstance(try_to_load_from_cache(model, each), str) for each in filenames):
+        return True
+    url = found.get("url", "")
+    return bool(url) and (Path.home() / ".cache" / "clip" / url.rpartition("/")[2]).is_file()
 
 
 def load_backbone(

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from promptad.templates import N_TEMPLATES
+
 Task = Literal["image", "pixel"]
 """Image-level detection or pixel-level localisation: two separate trainings (deviation D17)."""
 
@@ -33,6 +35,12 @@ class PromptADConfig:
     """Explicit anomaly margin, eq. 13."""
     vad: bool = True
     """Vision-guided branch, eq. 8, fused by eq. 17-18. Without it the prompt-guided scores are final."""
+    pad: bool = True
+    """Prompt-guided branch, eq. 16. Without it the vision-guided scores are final, and nothing is learned."""
+    prompts: Literal["learned", "ensemble"] = "learned"
+    """Learned prompts, or CPE: WinCLIP's ensemble of fixed texts, which needs no training (``templates.py``)."""
+    ensemble_templates: int = 22
+    """How many templates the ensemble combines with its 11 states: WinCLIP's 22, or up to 84 (924 texts)."""
     maps: bool = True
     """Manual anomaly prompts (only with ``sc``)."""
     laps: bool = True
@@ -153,7 +161,7 @@ def canonical(config: PromptADConfig, task: Task) -> PromptADConfig:
     Two configs with the same canonical form are the same computation, so that ablations share their cells:
     without ``vad`` the memory layers do not matter, without learnable anomaly prompts L, E_A and lambda do not.
     """
-    inert: set[str] = set()
+    inert = _without_learning(config)
     if not config.sc:
         inert |= {"maps", "laps", "generic_suffixes", "own_suffixes"}
     if not (config.sc and config.maps):
@@ -185,6 +193,27 @@ def canonical(config: PromptADConfig, task: Task) -> PromptADConfig:
         inert |= {"align_weight", "alignment", "selection"}
     defaults = PromptADConfig()
     return dataclasses.replace(config, **{name: getattr(defaults, name) for name in inert})
+
+
+_LEARNING = frozenset(
+    {
+        *("sc", "eam", "maps", "laps", "own_suffixes", "generic_suffixes", "margin_distance", "alignment"),
+        *("n_normal_prompts_image", "n_normal_prompts_pixel", "n_normal_tokens", "n_anomaly_suffixes"),
+        *("n_anomaly_tokens", "align_weight", "learning_rate", "momentum", "weight_decay", "epochs"),
+        *("initial_deviation", "selection", "learnable_suffix_position", "pairing", "learning_rate_schedule"),
+        "training",
+    }
+)
+"""Fields that only matter when prompts are learned."""
+
+
+def _without_learning(config: PromptADConfig) -> set[str]:
+    """What cannot matter because there are no learned prompts, or no prompts at all."""
+    if not config.pad:
+        return {*_LEARNING, "transformation", "temperature", "prompt_text", "prompts", "ensemble_templates"}
+    if config.prompts == "ensemble":
+        return {*_LEARNING} if config.vad else {*_LEARNING, "support_draw", "support_views"}
+    return {"ensemble_templates"}
 
 
 def _type_problems(config: PromptADConfig) -> typing.Iterator[str]:
@@ -236,6 +265,12 @@ def _domain_problems(config: PromptADConfig) -> typing.Iterator[str]:
         yield f"learning_rate must be positive, but got {config.learning_rate}"
     if not 0 <= config.momentum < 1:
         yield f"momentum must be at least 0 and below 1, but got {config.momentum}"
+    if not 1 <= config.ensemble_templates <= N_TEMPLATES:
+        yield f"ensemble_templates must be between 1 and {N_TEMPLATES}, but got {config.ensemble_templates}"
+    if config.prompts == "ensemble" and config.transformation == "linear":
+        yield "transformation linear is learned, so prompts cannot be ensemble: use clip, maskclip or vv"
+    if not (config.pad or config.vad):
+        yield "a score needs a branch: set pad or vad"
     if config.sc and not (config.maps or config.laps):
         yield "sc needs anomaly prompts: set maps or laps, or set sc to false"
     layers = config.memory_layers

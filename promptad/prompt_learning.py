@@ -17,9 +17,10 @@ from promptad.config import PromptADConfig, Task
 from promptad.features import Features
 from promptad.losses import alignment_loss, contrastive_loss, margin_loss, prototype
 from promptad.prompt_tree import build_tree, encode_tree
-from promptad.prompts import PromptSet, build_prompts
+from promptad.prompts import PromptSet, build_prompts, fixed_prompts
 from promptad.randomness import torch_generator
 from promptad.suffixes import manual_suffixes, object_name
+from promptad.templates import ensemble_texts
 from promptad.towers import linear_local_features
 
 COSINE_FLOOR = 1e-5
@@ -64,6 +65,10 @@ def prompts_for(tokenizer: SimpleTokenizer, config: PromptADConfig, task: Task, 
         PromptError: one of them is longer than the text tower's context.
     """
     mapped = config.prompt_text == "mapped_with_full_stop"
+    if config.prompts == "ensemble":
+        name = object_name(category, mapped)
+        normal, anomaly = ensemble_texts(name, config.ensemble_templates)
+        return fixed_prompts(tokenizer, name, normal=normal, anomaly=anomaly)
     suffixes = (
         manual_suffixes(category, config.generic_suffixes, config.own_suffixes) if config.sc and config.maps else ()
     )
@@ -185,6 +190,31 @@ class PromptTraining:
         """Normal and anomaly prototype (eq. 14), l2-normalised."""
         normal, manual, learnable = self.text_features()
         return torch.stack([prototype(normal), prototype(torch.cat([manual, learnable]))])
+
+
+def begin_training(
+    backbone: Backbone, support: Features, config: PromptADConfig, *, task: Task, category: str, seed: int
+) -> PromptTraining:
+    """A training of one category's prompts before its first step."""
+    width = backbone.text.token_embedding.weight.shape[1]
+    return PromptTraining(
+        backbone,
+        support,
+        config,
+        task=task,
+        prompts=prompts_for(backbone.tokenizer, config, task, category),
+        tokens=LearnableTokens.draw(config, task, width=width, category=category, seed=seed),
+    )
+
+
+def learned_prompts(
+    backbone: Backbone, support: Features, config: PromptADConfig, *, task: Task, category: str, seed: int
+) -> PromptTraining:
+    """A training of one category's prompts after its last step."""
+    training = begin_training(backbone, support, config, task=task, category=category, seed=seed)
+    for _ in range(config.epochs):
+        training.step()
+    return training
 
 
 def inverse_temperature(backbone: Backbone, config: PromptADConfig) -> float:

@@ -7,6 +7,7 @@ and prints no text, so the class words are our choice.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -89,16 +90,10 @@ def build_prompts(
     suffixes = [tuple(Learned("suffix", m, i) for i in range(n_anomaly_tokens)) for m in range(n_anomaly_suffixes)]
 
     def words(text: str) -> tuple[Word, ...]:
-        return tuple(Word(token) for token in tokenizer.encode(text))
+        return _words(tokenizer, text)
 
     def close(*parts: tuple[Symbol, ...]) -> Prompt:
-        prompt: Prompt = (Word(tokenizer.sot_token_id), *sum(parts, ()), Word(tokenizer.eot_token_id))
-        if len(prompt) > tokenizer.context_length:
-            raise PromptError(
-                f"a prompt must have at most {tokenizer.context_length} tokens, but one about {object_name!r} has "
-                f"{len(prompt)}: use fewer learnable tokens or a shorter suffix"
-            )
-        return prompt
+        return _closed(tokenizer, object_name, sum(parts, ()))
 
     if not semantic_concatenation:
         return PromptSet(
@@ -127,3 +122,34 @@ def build_prompts(
         ),
         learnable=tuple(learnable(prefix, suffix) for prefix, suffix in pairs),
     )
+
+
+def fixed_prompts(
+    tokenizer: SimpleTokenizer, object_name: str, *, normal: Sequence[str], anomaly: Sequence[str]
+) -> PromptSet:
+    """Prompts that are plain texts, nothing of them learned.
+
+    Raises:
+        PromptError: a prompt longer than the text tower's context.
+    """
+
+    def prompts(texts: Sequence[str]) -> tuple[Prompt, ...]:
+        return tuple(_closed(tokenizer, object_name, _words(tokenizer, text)) for text in texts)
+
+    return PromptSet(normal=prompts(normal), manual=prompts(anomaly), learnable=())
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _words(tokenizer: SimpleTokenizer, text: str) -> tuple[Word, ...]:
+    # Encoding takes a tenth of a millisecond, and a plan checks the same texts for every arm.
+    return tuple(Word(token) for token in tokenizer.encode(text))
+
+
+def _closed(tokenizer: SimpleTokenizer, object_name: str, symbols: tuple[Symbol, ...]) -> Prompt:
+    prompt: Prompt = (Word(tokenizer.sot_token_id), *symbols, Word(tokenizer.eot_token_id))
+    if len(prompt) > tokenizer.context_length:
+        raise PromptError(
+            f"a prompt must have at most {tokenizer.context_length} tokens, but one about {object_name!r} has "
+            f"{len(prompt)}: use fewer learnable tokens or a shorter suffix"
+        )
+    return prompt

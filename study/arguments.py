@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ablations.catalogue import CATALOGUE, DEFAULT
+from ablations.loading import ALL, named_ablations
 from promptad.config import PromptADConfig
 from promptad.protocol import protocol_config
 from study.request import StudyRequest
@@ -27,16 +27,14 @@ def study_request(options: argparse.Namespace) -> StudyRequest:
     """What the options of ``plan`` and ``run`` ask for.
 
     Raises:
-        UsageError, ConfigError, SourceError: an option that does not have the form it must have.
+        UsageError, AblationError, ConfigError, SourceError: an option that does not have the form it must have.
     """
-    unknown = [name for name in options.names if name not in CATALOGUE]
-    if unknown:
-        raise UsageError(
-            f"no ablation is called {', '.join(unknown)}; there are {', '.join(CATALOGUE)} ({SPLIT_VALUES})"
-        )
+    backbones = options.backbone or ["tiny"]
     return StudyRequest(
-        ablations=tuple(CATALOGUE[name] for name in dict.fromkeys(options.names or DEFAULT)),
-        backbone=options.backbone,
+        ablations=named_ablations(options.names),
+        whole_catalogue=ALL in options.names,
+        backbone=backbones[0],
+        arm_backbones=tuple(backbones[1:]),
         source=parse_source(options.data),
         base=base_config(options.protocol, options.overrides),
         seeds=options.seeds,

@@ -24,7 +24,7 @@ class Cell:
 
     ``config`` is in canonical form for ``task`` with its memory layers spelled out. ``weights`` and ``data`` are
     digests of the backbone's weights and of the category's images, labels and masks. ``support`` is a user's list
-    of support images; None: drawn by ``seed``.
+    of support images; None: drawn by ``seed``. ``artefacts`` are arrays to keep for figures of a model's inside.
     """
 
     method: str
@@ -40,6 +40,7 @@ class Cell:
     task: Task
     support: tuple[str, ...] | None = None
     numerics: int = NUMERICS
+    artefacts: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -48,6 +49,8 @@ class Cell:
         # Only what differs from the defaults counts, so that a field added later leaves earlier cells' identity alone.
         defaults = PromptADConfig().as_dict()
         config = self.config.as_dict()
+        if not self.artefacts:
+            del identity["artefacts"]
         identity["config"] = {name: value for name, value in config.items() if value != defaults[name]}
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -57,6 +60,7 @@ class Cell:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["config"] = self.config.as_dict()
         values["support"] = None if self.support is None else list(self.support)
+        values["artefacts"] = list(self.artefacts)
         return values
 
     @classmethod
@@ -68,6 +72,7 @@ class Cell:
                 **values,
                 "config": PromptADConfig.from_dict(values["config"]),
                 "support": None if support is None else tuple(support),
+                "artefacts": tuple(values.get("artefacts", ())),
             }
         )
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ablations.catalogue import CATALOGUE, DEFAULT
+from ablations.catalogue import DEFAULT
 from promptad.cache_folder import DEFAULT_CAP
 from promptad.config import field_names
 from promptad.protocol import PROTOCOLS
@@ -23,7 +23,8 @@ VERBS = ("plan", "run", "report", "status", "show", "cache", "digest")
 EPILOG = """\
 examples:
   run.py                                   the default ablations on the embedded data, then the report
-  run.py plan table3                       what would run, what is done already
+  run.py plan --list                       the ablations there are
+  run.py plan all                          what would run, what is done already
   run.py run table3 --data mvtec:/data/mvtec --backbone ViT-B-16-plus-240:laion400m_e32 --seeds 5
   run.py run table3 --protocol reference   the released code's protocol (selects on the test set; marked as such)
   run.py run table3 --set align_weight=0.01
@@ -82,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parsers = parser.add_subparsers(dest="verb", metavar="VERB")
     plan = parsers.add_parser("plan", help="print the cells of each ablation, and how many are done")
+    plan.add_argument("--list", action="store_true", help="print the ablations there are, and nothing else")
     run = parsers.add_parser("run", help="run every missing cell, then write the report")
     for verb, handler in ((plan, verbs.plan), (run, running.run)):
         _add_request(verb)
@@ -121,7 +123,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_request(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "names", nargs="*", metavar="ABLATION", help=f"of {', '.join(CATALOGUE)} (default: {', '.join(DEFAULT)})"
+        "names",
+        nargs="*",
+        metavar="ABLATION",
+        help=f"names (plan --list tells them), all, or a Python file of your own (default: {', '.join(DEFAULT)})",
     )
     verb.add_argument(
         "--data",
@@ -131,9 +136,10 @@ def _add_request(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument(
         "--backbone",
-        default="tiny",
+        action="append",
         metavar="NAME",
-        help="tiny, NAME:TAG of open_clip, NAME:/path/to/checkpoint, or NAME:random",
+        help="tiny (default), NAME:TAG of open_clip, NAME:/path/to/checkpoint, or NAME:random; again: weights for "
+        "rows of tables with a backbone of their own",
     )
     verb.add_argument("--categories", default=None, metavar="A,B", help="only these categories")
     verb.add_argument("--shots", default=None, metavar="1,2,4", help="support images (default: the ablation's)")

@@ -6,38 +6,55 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from ablations.arms import Arm
 from ablations.published import published
 from ablations.spec import Ablation
 from promptad.backbones import parse_backbone
 from promptad.config import PromptADConfig
 from promptad.datasets import Category
 from promptad.protocol import protocol_name
+from promptad.suffixes import CATEGORY_SUFFIXES, manual_suffixes
+from study.arm_backbones import PlannedBackbone
 from study.request import StudyRequest
 
 
-def document_name(
-    ablation: Ablation,
-    request: StudyRequest,
-    weights: str,
-    configs: Mapping[str, PromptADConfig],
-    shots: tuple[int, ...],
-    opened: Mapping[str, tuple[Category, str]],
-) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedAblation:
+    """An ablation as it will run; mappings are by arm. ``not_runnable`` says why an arm has no cells.
+
+    ``seeds`` is their number.
+    """
+
+    ablation: Ablation
+    configs: Mapping[str, PromptADConfig]
+    backbones: Mapping[str, PlannedBackbone]
+    not_runnable: Mapping[str, str]
+    shots: tuple[int, ...]
+    seeds: int
+    categories: tuple[str, ...]
+
+
+Opened = Mapping[str, tuple[Category, str]]
+"""Categories by name, each with its data digest."""
+
+
+def document_name(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> str:
     """A file name that differs whenever weights, data, categories, shots, config, supports or suffixes do.
 
     The number of seeds is no part of it: more seeds make the same table better.
     """
     name = parse_backbone(request.backbone)
     protocol = protocol_name(request.base)
-    parts = [ablation.name, name.architecture, *([] if name.is_tiny else [name.label]), request.source.name]
+    parts = [planned.ablation.name, name.architecture, *([] if name.is_tiny else [name.label]), request.source.name]
     parts += [] if protocol == "paper" else [protocol.partition(" ")[0]]
     identity = [
-        weights,
+        {arm: backbone.weights for arm, backbone in planned.backbones.items()},
         {category: digest for category, (_, digest) in opened.items()},
-        list(shots),
-        {arm: config.as_dict() for arm, config in configs.items()},
+        list(planned.shots),
+        {arm: config.as_dict() for arm, config in planned.configs.items()},
         request.support,
         request.suffixes,
     ]
@@ -47,67 +64,88 @@ def document_name(
 
 
 def plan_document(
-    ablation: Ablation,
-    request: StudyRequest,
-    weights: str,
-    configs: Mapping[str, PromptADConfig],
-    shots: tuple[int, ...],
-    opened: Mapping[str, tuple[Category, str]],
-    listed: list[dict[str, Any]],
+    planned: PlannedAblation, request: StudyRequest, opened: Opened, listed: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """What a report needs to know of a planned ablation, as JSON-compatible data."""
-    name = parse_backbone(request.backbone)
+    """What a report needs to know of a planned ablation, as JSON-compatible data; ``listed`` are its cells."""
+    ablation = planned.ablation
     comparable, reason = _comparability(request, opened)
-    numbers = published(ablation.published) if ablation.published else ()
+    source = request.source.name
     return {
         "schema": 1,
-        "name": document_name(ablation, request, weights, configs, shots, opened),
+        "name": document_name(planned, request, opened),
         "ablation": ablation.name,
         "title": ablation.title,
         "question": ablation.question,
         "method_note": " ".join([ablation.note, *_user_notes(request)]).strip(),
+        "design": ablation.design.kind,
+        "factors": [
+            {"name": factor, "label": ablation.design.labels.get(factor, factor), "levels": levels}
+            for factor, levels in ablation.factors().items()
+        ],
         "baseline": ablation.baseline,
         "backbone": request.backbone,
-        "weights_label": name.label,
+        "weights_label": parse_backbone(request.backbone).label,
         "comparable": comparable,
         "comparable_reason": reason,
         "protocol": protocol_name(request.base),
         "selection": request.base.selection,
-        "dataset": request.source.name,
+        "dataset": source,
         "dataset_title": request.source.title,
-        "published_dataset": request.source.name if request.source.name in ("mvtec", "visa") else "mvtec",
+        "data_sets": list(ablation.data_sets),
+        "published_dataset": source if source in ablation.data_sets else ablation.data_sets[0],
         "categories": list(opened),
-        "shots": list(shots),
-        "seeds": list(range(request.seeds)),
+        "shots": list(planned.shots),
+        "seeds": list(range(planned.seeds)),
         "tasks": list(ablation.tasks),
-        "arms": [
-            {
-                "name": arm.name,
-                "label": arm.label,
-                "marks": dict(arm.marks),
-                "published": arm.published,
-                "changes": dict(arm.changes),
-                "config": configs[arm.name].as_dict(),
-            }
-            for arm in ablation.arms
-        ],
+        "metrics": list(ablation.metrics),
+        "shown_as": list(ablation.shown_as),
+        "arms": [_described(arm, planned) for arm in ablation.arms],
         "published": [
             {
                 "dataset": cell.dataset,
                 "metric": cell.metric,
                 "shots": cell.shots,
-                "factors": cell.factors,
+                "factors": cell.row,
+                "category": cell.category,
                 "value": cell.value,
                 "std": cell.std,
             }
-            for cell in numbers
+            for cell in (published(ablation.published) if ablation.published else ())
         ],
+        "prompts": _suffixes(request, opened) if "prompts" in ablation.shown_as else None,
         "cells": listed,
         "left_out": [
             {"image": f"{category}/{image}", "reason": why}
             for category, (data, _) in opened.items()
             for image, why in data.left_out
         ],
+    }
+
+
+def _suffixes(request: StudyRequest, opened: Opened) -> dict[str, Any]:
+    """The manual anomaly suffixes: generic ones, and each category's own."""
+    base = request.base
+    generic = manual_suffixes("", base.generic_suffixes)
+    own = {category: (request.suffixes or {}).get(category, CATEGORY_SUFFIXES.get(category, ())) for category in opened}
+    return {"generic": list(generic), "own": {category: list(texts) for category, texts in own.items()}}
+
+
+def _described(arm: Arm, planned: PlannedAblation) -> dict[str, Any]:
+    config = planned.configs.get(arm.name)
+    backbone = planned.backbones.get(arm.name)
+    return {
+        "name": arm.name,
+        "label": arm.label,
+        "method": arm.method,
+        "factors": dict(arm.factors),
+        "marks": {factor: level for factor, level in arm.factors.items() if isinstance(level, bool)},
+        "published": arm.published,
+        "runnable": backbone is not None,
+        "not_runnable_reason": planned.not_runnable.get(arm.name),
+        "backbone": arm.backbone if backbone is None else backbone.text,
+        # As the config has them: a change may be scaled to the backbone's depth.
+        "changes": {} if config is None else {name: config.as_dict()[name] for name in arm.changes},
+        "config": None if config is None else config.as_dict(),
     }
 
 
@@ -125,7 +163,7 @@ _FULL_SETS = {"mvtec": (15, 1725), "visa": (12, 2162)}
 """Categories and test images of the complete sets, without which a number is not the published one's."""
 
 
-def _comparability(request: StudyRequest, opened: Mapping[str, tuple[Category, str]]) -> tuple[bool, str | None]:
+def _comparability(request: StudyRequest, opened: Opened) -> tuple[bool, str | None]:
     """Whether the paper's numbers were measured on the same weights, data and settings, and if not, what differs.
 
     The released code's departures do not make a number incomparable: the protocol's name tells them.

@@ -5,24 +5,26 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from ablations.spec import Ablation, AblationError
 from promptad.backbones import (
+    BackboneName,
     available_blocks,
     default_memory_layers,
     is_resnet,
     load_tokenizer,
     parse_backbone,
-    weights_digest,
 )
 from promptad.config import PromptADConfig, Task, canonical
 from promptad.datasets import Category, DatasetError, named_support
 from promptad.prompt_learning import prompts_for
 from promptad.prompts import PromptError
+from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones
 from study.cell import Cell
-from study.documents import plan_document
+from study.documents import PlannedAblation, plan_document
 from study.group import Group
 from study.request import StudyRequest
 from study.sources import chosen_categories
@@ -37,21 +39,25 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyPlan:
-    """Every cell of a request by digest, which of them the data cannot answer and why, and the plan documents."""
+    """Every cell of a request by digest, which of them the data cannot answer and why, and the plan documents.
+
+    ``left_out`` are ablations of the whole catalogue that cannot be planned, and why.
+    """
 
     cells: Mapping[str, Cell]
     unavailable: Mapping[str, str]
     categories: Mapping[str, Category]
     documents: Mapping[str, Mapping[str, Any]]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def groups(self, digests: Iterable[str]) -> list[Group]:
         """The named cells in groups, in a fixed order; cells of equal preprocessing and task stand together."""
-        by_key: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+        by_key: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
         for digest in digests:
             cell = self.cells[digest]
-            by_key[cell.category, cell.config.precision].append(cell)
+            by_key[cell.category, cell.backbone, cell.config.precision].append(cell)
         groups = []
-        for (category, _), cells in sorted(by_key.items()):
+        for (category, _, _), cells in sorted(by_key.items()):
             ordered = sorted(
                 cells, key=lambda cell: (cell.config.resize, cell.task, cell.shots, cell.seed, cell.digest)
             )
@@ -70,67 +76,100 @@ def plan_study(request: StudyRequest) -> StudyPlan:
     """
     if request.seeds < 1:
         raise PlanError(f"--seeds must be at least 1, but got {request.seeds}")
-    backbone = parse_backbone(request.backbone)
+    named = planned_backbones((request.backbone, *request.arm_backbones))
+    study = named[parse_backbone(request.backbone).architecture]
     opened = _open(request)
     cells: dict[str, Cell] = {}
-    unavailable: dict[str, str] = {}
     documents: dict[str, dict[str, Any]] = {}
-    weights = weights_digest(backbone)
+    left_out: dict[str, str] = {}
     for ablation in request.ablations:
-        configs = ablation.configs(request.base)
-        shots = request.shots or ablation.shots
-        _check_layers(request, configs.values())
-        _check_shots(opened, shots, request)
-        _check_prompts(opened, configs.values(), ablation.tasks, request)
-        listed: list[dict[str, Any]] = []
-        for arm, config in configs.items():
-            for category, (data, digest) in opened.items():
-                for task in ablation.tasks:
-                    for k in shots:
-                        for seed in range(request.seeds):
-                            cell = Cell(
-                                method="promptad",
-                                config=resolved(_with_suffixes(config, category, request), task, request.backbone),
-                                backbone=request.backbone,
-                                architecture=backbone.architecture,
-                                weights=weights,
-                                dataset=request.source.name,
-                                category=category,
-                                data=digest,
-                                shots=k,
-                                seed=seed,
-                                task=task,
-                                support=(request.support or {}).get(category),
-                            )
-                            cells[cell.digest] = cell
-                            if task == "pixel" and not data.has_masks:
-                                unavailable[cell.digest] = f"{category} has no ground-truth masks"
-                            listed.append(
-                                {
-                                    "digest": cell.digest,
-                                    "arm": arm,
-                                    "category": category,
-                                    "shots": k,
-                                    "seed": seed,
-                                    "task": task,
-                                }
-                            )
-        document = plan_document(ablation, request, weights, configs, shots, opened, listed)
+        try:
+            planned = _planned(ablation, request, study, named, opened)
+        except (AblationError, PlanError) as error:
+            if not request.whole_catalogue:
+                raise
+            left_out[ablation.name] = str(error)
+            continue
+        listed = []
+        for place, cell in _cells(planned, request, opened):
+            digest = cell.digest
+            cells[digest] = cell
+            listed.append({"digest": digest, **place})
+        document = plan_document(planned, request, {name: opened[name] for name in planned.categories}, listed)
         documents[document["name"]] = document
     return StudyPlan(
         cells=cells,
-        unavailable=unavailable,
+        unavailable={
+            digest: f"{cell.category} has no ground-truth masks"
+            for digest, cell in cells.items()
+            if cell.task == "pixel" and not opened[cell.category][0].has_masks
+        },
         categories={name: data for name, (data, _) in opened.items()},
         documents=documents,
+        left_out=left_out,
     )
 
 
-def resolved(config: PromptADConfig, task: Task, backbone: str) -> PromptADConfig:
+def _planned(
+    ablation: Ablation,
+    request: StudyRequest,
+    study: PlannedBackbone,
+    named: Mapping[str, PlannedBackbone],
+    opened: Mapping[str, tuple[Category, str]],
+) -> PlannedAblation:
+    """An ablation checked against the request."""
+    configs = ablation.configs(request.base, blocks=available_blocks(study.name))
+    backbones, not_runnable = arm_backbones(ablation, study, named)
+    planned = PlannedAblation(
+        ablation=ablation,
+        configs={arm: configs[arm] for arm in backbones},
+        backbones=backbones,
+        not_runnable=not_runnable,
+        shots=request.shots or ablation.shots,
+        seeds=min(request.seeds, ablation.most_seeds or request.seeds),
+        categories=ablation.categories(opened),
+    )
+    _check_layers(planned)
+    chosen = {name: opened[name] for name in planned.categories}
+    _check_shots(chosen, planned.shots, request)
+    _check_prompts(chosen, planned, request)
+    return planned
+
+
+def _cells(
+    planned: PlannedAblation, request: StudyRequest, opened: Mapping[str, tuple[Category, str]]
+) -> Iterator[tuple[dict[str, Any], Cell]]:
+    """Each cell with its place in the ablation."""
+    for (arm, changed), category, task in itertools.product(
+        planned.configs.items(), planned.categories, planned.ablation.tasks
+    ):
+        backbone = planned.backbones[arm]
+        config = resolved(_with_suffixes(changed, category, request), task, backbone.name)
+        for shots, seed in itertools.product(planned.shots, range(planned.seeds)):
+            cell = Cell(
+                method="promptad",
+                config=config,
+                backbone=backbone.text,
+                architecture=backbone.name.architecture,
+                weights=backbone.weights,
+                dataset=request.source.name,
+                category=category,
+                data=opened[category][1],
+                shots=shots,
+                seed=seed,
+                task=task,
+                support=(request.support or {}).get(category),
+                artefacts=planned.ablation.artefacts,
+            )
+            yield {"arm": arm, "category": category, "shots": shots, "seed": seed, "task": task}, cell
+
+
+def resolved(config: PromptADConfig, task: Task, backbone: BackboneName) -> PromptADConfig:
     """The config a cell runs: canonical for its task, the backbone's default memory layers spelled out."""
     reduced = canonical(config, task)
     if not reduced.vad or reduced.memory_layers is not None:
         return reduced
-    return dataclasses.replace(reduced, memory_layers=default_memory_layers(parse_backbone(backbone)))
+    return dataclasses.replace(reduced, memory_layers=default_memory_layers(backbone))
 
 
 def _with_suffixes(config: PromptADConfig, category: str, request: StudyRequest) -> PromptADConfig:
@@ -180,15 +219,10 @@ def _check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, .
         raise PlanError("\n".join(problems))
 
 
-def _check_prompts(
-    opened: Mapping[str, tuple[Category, str]],
-    configs: Iterable[PromptADConfig],
-    tasks: Iterable[Task],
-    request: StudyRequest,
-) -> None:
-    tokenizer = load_tokenizer(parse_backbone(request.backbone))
+def _check_prompts(opened: Mapping[str, tuple[Category, str]], planned: PlannedAblation, request: StudyRequest) -> None:
     problems: dict[str, None] = {}
-    for config, task, category in itertools.product(configs, tasks, opened):
+    for (arm, config), task, category in itertools.product(planned.configs.items(), planned.ablation.tasks, opened):
+        tokenizer = load_tokenizer(planned.backbones[arm].name)
         try:
             prompts_for(tokenizer, _with_suffixes(config, category, request), task, category)
         except PromptError as error:
@@ -197,16 +231,18 @@ def _check_prompts(
         raise PlanError("\n".join(problems))
 
 
-def _check_layers(request: StudyRequest, configs: Iterable[PromptADConfig]) -> None:
-    name = parse_backbone(request.backbone)
-    blocks = available_blocks(name)
+def _check_layers(planned: PlannedAblation) -> None:
     problems = set()
-    for config in configs:
+    for arm, config in planned.configs.items():
+        backbone = planned.backbones[arm]
+        blocks = available_blocks(backbone.name)
         if config.vad and config.memory_layers and max(config.memory_layers) > blocks:
             problems.add(
-                f"memory_layers must be between 1 and {blocks} for {request.backbone}, but got {config.memory_layers}"
+                f"memory_layers must be between 1 and {blocks} for {backbone.text}, but got {config.memory_layers}"
             )
-        if config.transformation == "linear" and is_resnet(name):
-            problems.add(f"transformation linear needs a transformer backbone, but {request.backbone} is a ResNet")
+        if "attention" in planned.ablation.artefacts and is_resnet(backbone.name):
+            problems.add(f"attention by block needs a transformer backbone, but {backbone.text} is a ResNet")
+        if config.transformation == "linear" and is_resnet(backbone.name):
+            problems.add(f"transformation linear needs a transformer backbone, but {backbone.text} is a ResNet")
     if problems:
         raise PlanError("\n".join(sorted(problems)))

@@ -14,8 +14,9 @@ from study.sources import DataSource
 class StudyRequest:
     """What a user asks for.
 
-    ``shots`` None: each ablation's own. ``support``: fixed support images by category. ``suffixes``: the user's own
-    manual anomaly suffixes by category, in place of the category's.
+    ``arm_backbones``: weights for arms with a backbone of their own. ``shots`` None: each ablation's own. ``support``:
+    fixed support images by category. ``suffixes``: the user's own manual anomaly suffixes by category, in place of
+    the category's.
     """
 
     ablations: tuple[Ablation, ...]
@@ -28,3 +29,5 @@ class StudyRequest:
     support: Mapping[str, tuple[str, ...]] | None = None
     suffixes: Mapping[str, tuple[str, ...]] | None = None
     skip_bad: bool = False
+    arm_backbones: tuple[str, ...] = ()
+    whole_catalogue: bool = False

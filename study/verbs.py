@@ -7,16 +7,15 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ablations.loading import listing
 from promptad.cache_folder import default_root
 from study.arguments import UsageError, study_request
-from study.duration import duration
 from study.ledger import Ledger
 from study.row_text import row_text
-from study.status import plan_status, study_status
+from study.status import study_status
 from study.status_text import describe, watch
 
 if TYPE_CHECKING:
@@ -24,34 +23,15 @@ if TYPE_CHECKING:
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Print the cells of each ablation, and how many are done."""
+    """Print the cells of each ablation, and how many are done; ``--list`` prints the ablations there are."""
+    if options.list:
+        print(listing())
+        return 0
+    from study.outlook import described_plan
+
     asked = planned(options)
-    rows = Ledger(options.study).rows(asked.cells)
-    owners: dict[str, set[str]] = {}
-    for name, document in asked.documents.items():
-        for cell in document["cells"]:
-            owners.setdefault(cell["digest"], set()).add(name)
-    for name, document in asked.documents.items():
-        state = plan_status(name, document["cells"], rows)
-        shared = len({cell["digest"] for cell in document["cells"] if len(owners[cell["digest"]]) > 1})
-        print(f"{name}: {document['title']}")
-        print(f"  {document['question']}")
-        print(f"  data {document['dataset_title']}: {', '.join(document['categories'])}")
-        print(
-            f"  backbone {document['backbone']} ({document['weights_label']}), protocol {document['protocol']}, "
-            f"selection {document['selection']}"
-        )
-        for arm in document["arms"]:
-            digests = {cell["digest"] for cell in document["cells"] if cell["arm"] == arm["name"]}
-            changes = ", ".join(f"{field}={value}" for field, value in arm["changes"].items()) or "the base config"
-            print(f"  arm {arm['name']}: {len(digests)} cells ({changes})")
-        estimate = "" if state.work_left is None else f", about {duration(state.work_left)} of work for one worker"
-        print(
-            f"  cells: {state.planned} planned, {state.ok} done, {state.missing + state.failed} to run, "
-            f"{shared} shared with other ablations{estimate}"
-        )
-    for reason, number in Counter(asked.unavailable.values()).items():
-        print(f"  not possible: {number} cells: {reason}")
+    ledger = Ledger(options.study)
+    print(described_plan(asked, ledger.rows(asked.cells), ledger.plans()))
     return 0
 
 
@@ -106,7 +86,12 @@ def planned(options: argparse.Namespace) -> StudyPlan:
     """The plan of what is asked for."""
     from study.plan import plan_study
 
-    return plan_study(study_request(options))
+    made = plan_study(study_request(options))
+    for name, reason in made.left_out.items():
+        first, *others = reason.removeprefix(f"ablation {name}: ").split("; ")
+        more = f" (and {len(others)} more reasons: plan {name})" if others else ""
+        print(f"left out: {name}: {first}{more}", file=sys.stderr)
+    return made
 
 
 def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None = None) -> None:

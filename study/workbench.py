@@ -19,6 +19,7 @@ from promptad.images import Preprocessing, load_mask
 from promptad.methods import METHODS, Fitted, Scores
 from promptad.randomness import numpy_generator
 from promptad.support import view_inputs
+from study.artefacts import artefacts
 from study.cell import Cell
 from study.examples import example_maps
 from study.outcome import Outcome
@@ -95,6 +96,17 @@ class Workbench:
             if maps is not None:
                 preprocessing = self._query_preprocessing(cell.config)
                 examples = example_maps(self._category.test, maps, result, preprocessing)
+            if cell.artefacts:
+                kept = artefacts(
+                    cell,
+                    self._bench,
+                    support=support,
+                    query=query,
+                    tests=self._category.test,
+                    shown=support_samples[0],
+                    preprocessing=self._support_preprocessing(cell.config),
+                )
+                examples = {**(examples or {}), **kept}
         row = Row(
             # What ran, as the method and the backbone tell it, not as it was asked for: the dispatcher compares.
             cell=dataclasses.replace(cell, config=fitted.config, weights=self._bench.weights),

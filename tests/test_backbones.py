@@ -18,6 +18,7 @@ from promptad.backbones import (
     load_backbone,
     load_tokenizer,
     parse_backbone,
+    weights_are_here,
     weights_digest,
 )
 from promptad.towers import encode_images
@@ -277,3 +278,19 @@ def test_tiny_loads_its_own_weights():
     assert tiny.weights == weights_digest(tiny.name)
     assert (tiny.image_size, tiny.patch_size) == (96, 8)
     assert not any(parameter.requires_grad for parameter in tiny.model.parameters())
+
+
+def test_weights_are_here_when_no_network_is_needed(monkeypatch, tmp_path):
+    cached = {}
+    monkeypatch.setattr("promptad.backbones.try_to_load_from_cache", lambda model, name: cached.get((model, name)))
+    monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
+    assert weights_are_here(parse_backbone("tiny"))
+    assert weights_are_here(parse_backbone("RN101:random"))
+    name = parse_backbone("RN101:openai")
+    assert not weights_are_here(name)
+    cached["timm/resnet101_clip.openai", "open_clip_model.safetensors"] = "/somewhere"
+    assert weights_are_here(name)
+    cached.clear()
+    (tmp_path / ".cache" / "clip").mkdir(parents=True)
+    (tmp_path / ".cache" / "clip" / "RN101.pt").touch()
+    assert weights_are_here(name)

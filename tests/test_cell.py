@@ -36,6 +36,7 @@ def test_every_field_that_can_change_a_score_changes_the_digest():
         {"task": "pixel"},
         {"support": ("train/good/000.png",)},
         {"numerics": 2},
+        {"artefacts": ("attention",)},
     ]
     assert {name for change in changes for name in change} == {field.name for field in dataclasses.fields(Cell)} - {
         "backbone",
@@ -63,8 +64,14 @@ def test_fields_at_their_default_are_no_part_of_the_digest():
     assert make_cell(config=PromptADConfig.from_dict(reduced)).digest == cell.digest
 
 
-@pytest.mark.parametrize("support", [None, ("a.png", "b.png")])
-def test_json_form_round_trips(support):
-    cell = make_cell(support=support)
+@pytest.mark.parametrize("changes", [{}, {"support": ("a.png", "b.png")}, {"artefacts": ("embedding",)}])
+def test_json_form_round_trips(changes):
+    cell = make_cell(**changes)
     assert Cell.from_dict(cell.as_dict()) == cell
     assert Cell.from_dict(cell.as_dict()).digest == cell.digest
+
+
+def test_rows_from_before_there_were_artefacts_are_read():
+    values = make_cell().as_dict()
+    del values["artefacts"]
+    assert Cell.from_dict(values) == make_cell()

@@ -104,7 +104,8 @@ def test_unreadable_images_are_errors_or_left_out_as_asked(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "table33"], "no ablation is called table33; there are table3"),
+        (["run", "table33"], "no ablation is called table33; there are table1, table2, table3"),
+        (["run", "mine.py"], "mine.py must be a Python file that defines ablations, but there is no such file"),
         (["run", "--data", "/some/where"], "--data must be synthetic or LAYOUT:ROOT"),
         (["run", "--data", "mvtec:/no/such/folder"], "there is none at /no/such/folder"),
         (["run", "--backbone", "ViT-B-99:openai"], "open_clip has no model 'ViT-B-99'"),
@@ -139,7 +140,7 @@ def test_a_users_suffixes_reach_the_cells(asked, tmp_path, capsys):
     path.write_text('{"plate": ["{} with a dark spot"]}')
     assert main(["run", *asked, "--seeds", "1", "--suffixes", str(path), "--executor", "serial"]) == 0
     cells = [json.loads(content)["cell"] for content in rows(tmp_path).values()]
-    with_sc = [cell for cell in cells if cell["config"]["sc"]]
+    with_sc = [cell for cell in cells if cell["config"]["sc"] and cell["config"]["pad"]]
     assert {tuple(cell["config"]["own_suffixes"]) for cell in with_sc} == {("{} with a dark spot",)}
     path.write_text('{"plate": ["dark spot"], "cup": ["{}"]}')
     assert main(["plan", *asked, "--suffixes", str(path)]) == USAGE
@@ -147,6 +148,32 @@ def test_a_users_suffixes_reach_the_cells(asked, tmp_path, capsys):
     path.write_text('{"plate": ["dark spot"]}')
     assert main(["plan", *asked, "--suffixes", str(path)]) == USAGE
     assert "each of own_suffixes must hold {} once" in capsys.readouterr().err
+
+
+def test_an_ablation_of_ones_own_runs_from_its_file(asked, tmp_path, capsys):
+    example = RUN.parent.parent / "docs" / "examples" / "my_ablation.py"
+    asked = [*asked, "--seeds", "1"]
+    assert main(["plan", str(example), *asked]) == 0
+    assert "arm n_normal_tokens=8 + initial_deviation=0.02: 2 cells" in capsys.readouterr().out
+    assert main(["run", str(example), *asked, "--executor", "serial"]) == 0
+    tokens = {json.loads(content)["cell"]["config"]["n_normal_tokens"] for content in rows(tmp_path).values()}
+    assert tokens == {2, 4, 8}
+    assert "Length and spread of the learnable prefix" in (tmp_path / "study" / "report" / "index.html").read_text()
+
+
+def test_the_list_of_ablations_needs_no_data(capsys):
+    assert main(["plan", "--list"]) == 0
+    out = capsys.readouterr().out
+    assert "figure5 " in out
+    assert "Table 8: backbones" in out
+
+
+def test_what_does_not_fit_is_left_out_of_all_with_its_reason(asked, tmp_path, capsys):
+    assert main(["plan", "all", *asked, "--shots", "1", "--set", "temperature=raw_parameter"]) == 0
+    captured = capsys.readouterr()
+    assert "left out: protocol_audit: arm D1: temperature already has this value" in captured.err
+    assert "table3 " in captured.out
+    assert not (tmp_path / "study").exists()
 
 
 @pytest.mark.parametrize("content", ["[1]", '{"plate": []}', '{"plate": "a.png"}', "{"])

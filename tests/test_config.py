@@ -37,6 +37,9 @@ DOMAIN_ERRORS = [
     ({"momentum": 1.0}, "momentum must be at least 0 and below 1, but got 1.0"),
     ({"momentum": -0.1}, "momentum must be at least 0 and below 1, but got -0.1"),
     ({"maps": False, "laps": False}, "sc needs anomaly prompts: set maps or laps, or set sc to false"),
+    ({"pad": False, "vad": False}, "a score needs a branch: set pad or vad"),
+    ({"ensemble_templates": 85}, "ensemble_templates must be between 1 and 84, but got 85"),
+    ({"prompts": "ensemble", "transformation": "linear"}, "linear is learned, so prompts cannot be ensemble"),
     ({"memory_layers": ()}, r"memory_layers must be different blocks counted from 1, but got \(\)"),
     ({"memory_layers": (3, 3)}, r"memory_layers must be different blocks counted from 1, but got \(3, 3\)"),
     ({"memory_layers": (0, 3)}, r"memory_layers must be different blocks counted from 1, but got \(0, 3\)"),
@@ -158,6 +161,9 @@ ARMS = {
     "linear": {"transformation": "linear"},
     "maximum on the map": {"visual_maximum": "map_size"},
     "untrained": {"epochs": 0},
+    "no pad": {"pad": False},
+    "ensemble": {"prompts": "ensemble"},
+    "ensemble, no vad": {"prompts": "ensemble", "vad": False, "ensemble_templates": 2},
     "untrained, joint, no laps": {"epochs": 0, "training": "joint", "laps": False},
     "released code": {"margin_distance": "squared_over_second_axis", "pairing": "modulo", "n_normal_prompts_image": 2},
 }
@@ -166,6 +172,9 @@ OTHER_VALUES = {
     "sc": (True, False),
     "eam": (True, False),
     "vad": (True, False),
+    "pad": (True, False),
+    "prompts": ("learned", "ensemble"),
+    "ensemble_templates": (22, 1, 30),
     "maps": (True, False),
     "laps": (True, False),
     "transformation": ("vv", "clip", "maskclip", "linear"),
@@ -267,8 +276,10 @@ LAPS = {"n_anomaly_suffixes", "n_anomaly_tokens", "learnable_suffix_position", "
 ALIGNMENT = {"align_weight", "alignment"}
 SUFFIXES = {"generic_suffixes", "own_suffixes"}
 OPTIMISER = {"learning_rate", "momentum", "weight_decay", "learning_rate_schedule", "selection"}
-IMAGE = {"n_normal_prompts_pixel", "transformation", "map_size", "map_smoothing"}
-PIXEL = {"n_normal_prompts_image", "visual_maximum"}
+IMAGE = {"n_normal_prompts_pixel", "transformation", "map_size", "map_smoothing", "ensemble_templates"}
+PIXEL = {"n_normal_prompts_image", "visual_maximum", "ensemble_templates"}
+LEARNED = {"sc", "eam", "maps", "laps", "n_normal_prompts_image", "n_normal_prompts_pixel", "n_normal_tokens"}
+LEARNED |= LAPS | ALIGNMENT | SUFFIXES | OPTIMISER | {"epochs", "initial_deviation", "margin_distance", "training"}
 
 
 @pytest.mark.parametrize(
@@ -285,8 +296,17 @@ PIXEL = {"n_normal_prompts_image", "visual_maximum"}
         ("no maps", "pixel", PIXEL | ALIGNMENT | SUFFIXES),
         ("no laps", "image", IMAGE | LAPS | ALIGNMENT),
         ("joint", "image", IMAGE - {"transformation"}),
-        ("joint", "pixel", {"n_normal_prompts_pixel", "visual_maximum"}),
+        ("joint", "pixel", {"n_normal_prompts_pixel", "visual_maximum", "ensemble_templates"}),
         ("maximum on the map", "image", (IMAGE - {"map_size"}) | {"pairing"}),
+        ("no pad", "image", LEARNED | IMAGE | {"temperature", "prompt_text", "prompts"}),
+        ("no pad", "pixel", LEARNED | PIXEL | {"transformation", "temperature", "prompt_text", "prompts"}),
+        ("ensemble", "image", LEARNED | IMAGE - {"ensemble_templates"}),
+        ("ensemble", "pixel", LEARNED | PIXEL - {"ensemble_templates"}),
+        (
+            "ensemble, no vad",
+            "pixel",
+            LEARNED | BRANCH | {"support_draw", "support_views", "visual_maximum"},
+        ),
         ("untrained", "pixel", PIXEL | OPTIMISER | ALIGNMENT | {"pairing", "eam", "margin_distance"}),
     ],
 )
@@ -328,6 +348,11 @@ PIXEL_MATTERS = [
     ("linear", "learning_rate"),
 ]
 MORE = [
+    ("no pad", "memory_layers", "image"),
+    ("no pad", "pad", "pixel"),
+    ("ensemble", "ensemble_templates", "image"),
+    ("ensemble", "transformation", "pixel"),
+    ("ensemble, no vad", "prompts", "pixel"),
     ("several prefixes", "pairing", "image"),
     ("maximum on the map", "map_size", "image"),
     ("joint", "transformation", "image"),

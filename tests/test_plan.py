@@ -1,8 +1,10 @@
 import pytest
 from inspection_set import write_inspection_set
 
-from ablations.catalogue import TABLE3
-from ablations.spec import Ablation, Arm
+from ablations.arms import Arm
+from ablations.designs import PaperTable
+from ablations.spec import Ablation
+from ablations.tables import TABLE3
 from promptad.config import PromptADConfig
 from promptad.protocol import protocol_config
 from study.plan import PlanError, plan_study
@@ -39,9 +41,10 @@ def test_ablations_share_cells(inspection_root):
         name="other",
         title="",
         question="",
-        arms=(Arm(name="full", label="", changes={}), Arm(name="lambda", label="", changes={"align_weight": 0.1})),
-        baseline="full",
-        note="",
+        design=PaperTable(
+            rows=(Arm(name="full", label=""), Arm(name="lambda", label="", changes={"align_weight": 0.1})),
+            baseline="full",
+        ),
     )
     plan = plan_study(request(inspection_root, ablations=(TABLE3, other)))
     assert len(plan.cells) == (5 + 1) * 8

@@ -1,13 +1,15 @@
 import pytest
 
-from ablations.catalogue import CATALOGUE, DEFAULT, TABLE3
-from ablations.published import published
-from ablations.spec import Ablation, AblationError, Arm
+from ablations.arms import Arm
+from ablations.catalogue import CATALOGUE, DEFAULT
+from ablations.designs import PaperTable
+from ablations.spec import Ablation, AblationError
+from ablations.tables import TABLE3
 from promptad.config import PromptADConfig
 
 
 def ablation(*arms, baseline="base"):
-    return Ablation(name="test", title="t", question="q", arms=arms, baseline=baseline, note="")
+    return Ablation(name="test", title="t", question="q", design=PaperTable(rows=arms, baseline=baseline))
 
 
 BASE = Arm(name="base", label="base", changes={})
@@ -47,18 +49,16 @@ def test_all_problems_are_reported_at_once():
 
 def test_table3_is_the_papers():
     configs = TABLE3.configs(PromptADConfig())
-    switches = {name: (config.sc, config.eam, config.vad) for name, config in configs.items()}
+    switches = {name: (config.sc, config.eam, config.vad) for name, config in configs.items() if config.pad}
     assert switches == {
         "none": (False, False, False),
         "sc": (True, False, False),
         "sc-eam": (True, True, False),
-        "vad": (False, False, True),
         "full": (True, True, True),
     }
-    factors = {arm.published for arm in TABLE3.arms}
-    assert factors == {cell.factors for cell in published("table3")}
-    for arm in TABLE3.arms:
-        assert tuple(arm.marks.values()) == switches[arm.name]
+    assert configs["vad"] == PromptADConfig(pad=False)
+    ticks = {arm.name: tuple(arm.factors.values()) for arm in TABLE3.arms}
+    assert ticks == {**switches, "vad": (False, False, True)}
 
 
 def test_defaults_are_in_the_catalogue():

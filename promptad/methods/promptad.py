@@ -1,7 +1,8 @@
-"""PromptAD (CVPR 2024): learned prompts, and a memory of normal patches beside them."""
+"""PromptAD (CVPR 2024): learned prompts, and a memory of normal patches beside them. Either part can be left out."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ from promptad.backbones import Backbone, default_memory_layers
 from promptad.config import PromptADConfig, Task
 from promptad.features import Features
 from promptad.methods.method import Fitted, Scores
-from promptad.prompt_learning import LearnableTokens, PromptTraining, inverse_temperature, prompts_for
+from promptad.prompt_ensemble import ensemble_prototypes
+from promptad.prompt_learning import begin_training, inverse_temperature, prompts_for
 from promptad.scoring import harmonic_fusion, prompt_score, resize_maps, visual_map
 from promptad.towers import grid_side, linear_local_features
 
@@ -25,15 +27,15 @@ CHUNK = 16
 class FittedPromptAD:
     """PromptAD fitted to one object and one task.
 
-    ``prototypes`` are the normal and the anomaly prototype (2 x embed); ``memories`` one tensor of normal patches
-    per memory view (entry x width), empty without the vision-guided branch; ``layers`` the learnable linear layers
-    of the ``linear`` transformation.
+    ``prototypes`` are the normal and the anomaly prototype (2 x embed), None without the prompt-guided branch;
+    ``memories`` one tensor of normal patches per memory view (entry x width), empty without the vision-guided branch;
+    ``layers`` the learnable linear layers of the ``linear`` transformation.
     """
 
     backbone: Backbone
     config: PromptADConfig
     task: Task
-    prototypes: Tensor
+    prototypes: Tensor | None
     memories: Mapping[str, Tensor]
     layers: Tensor | None
 
@@ -50,29 +52,37 @@ class FittedPromptAD:
 
     def tensors(self) -> dict[str, Tensor]:
         """Prototypes, memories and linear layers by name."""
-        fitted = {"prototypes": self.prototypes} | {f"memory/{view}": memory for view, memory in self.memories.items()}
+        fitted = {f"memory/{view}": memory for view, memory in self.memories.items()}
+        fitted |= {} if self.prototypes is None else {"prototypes": self.prototypes}
         return fitted if self.layers is None else fitted | {"layers": self.layers}
 
     def _score_chunk(self, query: Features, chunk: slice) -> Scores:
-        normal, anomaly = self.prototypes
-        scale = inverse_temperature(self.backbone, self.config)
         branches = {}
         if self.memories:
             views = [query.stack(view, chunk.start, chunk.stop) for view in self.memories]
             branches["visual"] = visual_map(views, list(self.memories.values())).float()
         if self.task == "image":
-            text = prompt_score(query.stack("global", chunk.start, chunk.stop), normal, anomaly, scale).float()
-            if "visual" in branches:
-                text = harmonic_fusion(text, self._visual_maximum(branches["visual"]))
-            return Scores(image=text.cpu(), maps=None, branches={})
-        textual = prompt_score(self._local(query, chunk), normal, anomaly, scale).float()
-        side = grid_side(textual.shape[1])
-        branches["textual"] = textual.unflatten(-1, (side, side))
-        fused = branches["textual"]
-        if "visual" in branches:
-            finest = max(side, branches["visual"].shape[-1])
-            fused = harmonic_fusion(*(resize_maps(branches[name], finest) for name in ("visual", "textual")))
+            return Scores(image=self._image_scores(query, chunk, branches.get("visual")).cpu(), maps=None, branches={})
+        if self.prototypes is not None:
+            textual = self._prompt_score(self._local(query, chunk))
+            side = grid_side(textual.shape[1])
+            branches["textual"] = textual.unflatten(-1, (side, side))
+        finest = max(branch.shape[-1] for branch in branches.values())
+        fused = functools.reduce(harmonic_fusion, (resize_maps(branch, finest) for branch in branches.values()))
         return Scores(image=None, maps=fused.cpu(), branches={name: value.cpu() for name, value in branches.items()})
+
+    def _image_scores(self, query: Features, chunk: slice, visual: Tensor | None) -> Tensor:
+        parts = []
+        if self.prototypes is not None:
+            parts.append(self._prompt_score(query.stack("global", chunk.start, chunk.stop)))
+        if visual is not None:
+            parts.append(self._visual_maximum(visual))
+        return functools.reduce(harmonic_fusion, parts)
+
+    def _prompt_score(self, z: Tensor) -> Tensor:
+        assert self.prototypes is not None
+        normal, anomaly = self.prototypes
+        return prompt_score(z, normal, anomaly, inverse_temperature(self.backbone, self.config)).float()
 
     def _local(self, query: Features, chunk: slice) -> Tensor:
         if self.layers is None:
@@ -92,6 +102,8 @@ class PromptAD:
     def views(self, config: PromptADConfig, task: Task, backbone: Backbone) -> frozenset[str]:
         """``global`` or the local branch, and the memory views."""
         wanted = set(memory_views(config, backbone))
+        if not config.pad:
+            return frozenset(wanted)
         if task == "image" or config.training == "joint":
             wanted.add("global")
         if task == "pixel" or config.training == "joint":
@@ -109,17 +121,22 @@ class PromptAD:
         seed: int,
         on_epoch: Callable[[int, Fitted], None] | None = None,
     ) -> FittedPromptAD:
-        """Learn prompts on the support images for ``config.epochs`` epochs and remember their patches."""
-        width = backbone.text.token_embedding.weight.shape[1]
-        training = PromptTraining(
-            backbone,
-            support,
-            config,
-            task=task,
-            prompts=prompts_for(backbone.tokenizer, config, task, category),
-            tokens=LearnableTokens.draw(config, task, width=width, category=category, seed=seed),
-        )
+        """Learn prompts on the support images for ``config.epochs`` epochs and remember their patches.
+
+        Nothing is learned when the prompts are an ensemble, or when there is no prompt-guided branch.
+        """
         memories = {view: support.stack(view).flatten(0, 1) for view in memory_views(config, backbone)}
+        if not config.pad or config.prompts == "ensemble":
+            prompts = prompts_for(backbone.tokenizer, config, task, category) if config.pad else None
+            return FittedPromptAD(
+                backbone=backbone,
+                config=config,
+                task=task,
+                prototypes=None if prompts is None else ensemble_prototypes(backbone, prompts),
+                memories=memories,
+                layers=None,
+            )
+        training = begin_training(backbone, support, config, task=task, category=category, seed=seed)
 
         def fitted() -> FittedPromptAD:
             return FittedPromptAD(
@@ -146,7 +163,7 @@ class PromptAD:
             backbone=backbone,
             config=config,
             task=task,
-            prototypes=moved["prototypes"],
+            prototypes=moved.get("prototypes"),
             memories={
                 name.removeprefix("memory/"): value for name, value in moved.items() if name.startswith("memory/")
             },

@@ -1,0 +1,165 @@
+"""The figures of the paper and its supplement that show results."""
+
+from __future__ import annotations
+
+from ablations.arms import Arm
+from ablations.designs import Factor, Factorial, Level, OneFactorAtATime, PaperTable
+from ablations.methods import method_arm
+from ablations.spec import Ablation
+
+_STATES = 7 + 4
+"""States of an object in WinCLIP's ensemble: a template makes so many texts."""
+
+
+def _ensemble(templates: int) -> Arm:
+    return Arm(
+        name=f"CPE {templates * _STATES}",
+        label=f"CPE, {templates * _STATES} prompts",
+        changes={"prompts": "ensemble", "vad": False, "ensemble_templates": templates},
+        factors={"method": "CPE", "prompts": templates * _STATES},
+        method="CPE",
+    )
+
+
+def _learned(n: int) -> Arm:
+    return Arm(
+        name=f"PromptAD {n * 10}",
+        label=f"PromptAD, N = {n}",
+        changes={"vad": False, "n_normal_prompts_image": n, "n_normal_prompts_pixel": n},
+        # 1 + M + L for each of the N prefixes, with the five generic suffixes.
+        factors={"method": "PromptAD", "prompts": n * (1 + 5 + 4)},
+    )
+
+
+FIGURE1 = Ablation(
+    name="figure1",
+    title="Figure 1, right: AUROC against the number of prompts",
+    question="How many hand-written prompts does it take to reach a few learned ones?",
+    design=PaperTable(
+        rows=(
+            *(_ensemble(templates) for templates in (1, 5, 22, 84)),
+            Arm(
+                name="CoOp 2",
+                label="CoOp (baseline), 2 prompts",
+                changes={"sc": False, "eam": False, "vad": False},
+                factors={"method": "CoOp", "prompts": 2},
+                method="CoOp+VV-CLIP",
+            ),
+            *(_learned(n) for n in (1, 2, 4)),
+        ),
+        baseline="CPE 242",
+        exact=True,
+        factor_labels={"method": "method", "prompts": "number of prompts"},
+    ),
+    note=(
+        "Without VAD. PromptAD's number counts L = 4 and the five generic suffixes; a category's own add to it. "
+        "The ensembles are the first 1, 5, 22 (WinCLIP's) and 84 templates, the last 62 from CLIP's ImageNet ensemble."
+    ),
+    shown_as=("slice", "arms"),
+    data_sets=("mvtec",),
+)
+
+FIGURE4 = Ablation(
+    name="figure4",
+    title="Figure 4: number of normal prompts N and of learnable suffixes L",
+    question="How many prompts should be learned?",
+    design=Factorial(
+        factors=(
+            Factor(
+                name="N",
+                label="normal prompts N",
+                levels=tuple(
+                    Level(value=n, changes={"n_normal_prompts_image": n, "n_normal_prompts_pixel": n})
+                    for n in (1, 2, 3, 4)
+                ),
+            ),
+            Factor.of("n_anomaly_suffixes", 1, 2, 4, 8, name="L", label="learnable suffixes L"),
+        ),
+    ),
+    note="The paper prints no numbers and does not name its grid.",
+    shown_as=("grid", "arms"),
+    data_sets=("visa",),
+)
+
+FIGURE5 = Ablation(
+    name="figure5",
+    title="Figure 5: weight of the alignment loss",
+    question="How strongly should learnable and manual anomaly prompts be aligned?",
+    design=OneFactorAtATime(
+        factors=(
+            Factor.of(
+                "align_weight",
+                *(0.0, 0.0001, 0.001, 0.01, 0.1, 1.0),
+                name="lambda",
+                label="alignment weight λ",
+            ),
+        )
+    ),
+    note="Effects are against no alignment; the paper's own choice is 0.001.",
+    shown_as=("slice", "arms", "effects"),
+    data_sets=("mvtec",),
+)
+
+FIGURE6 = Ablation(
+    name="figure6",
+    title="Figure 6: prompt and visual features",
+    question="Do learned prompts part normal from anomalous, and do normal prompts lie among normal features?",
+    design=PaperTable(
+        rows=(
+            Arm(
+                name="N=3 L=10",
+                label="PromptAD, N = 3, L = 10",
+                changes={
+                    "vad": False,
+                    "n_normal_prompts_image": 3,
+                    "n_normal_prompts_pixel": 3,
+                    "n_anomaly_suffixes": 10,
+                },
+            ),
+        ),
+        baseline=None,
+        exact=True,
+    ),
+    note="Features before t-SNE, of one category at its first seed: the paper shows cable.",
+    shown_as=("embedding",),
+    artefacts=("embedding",),
+    most_seeds=1,
+    preferred=("cable",),
+    data_sets=("mvtec",),
+)
+
+FIGURE7 = Ablation(
+    name="figure7",
+    title="Figure 7: manual anomaly suffixes",
+    question="Which texts turn a normal prompt into an anomaly prompt?",
+    design=PaperTable(rows=(method_arm("PromptAD"),), baseline=None),
+    metrics=(),
+    shown_as=("prompts",),
+)
+
+FIGURE8 = Ablation(
+    name="figure8",
+    title="Figures 3, 8, 9 and 10: defects located",
+    question="What do the maps look like: where they succeed, where they fail, on tiny and on logical defects?",
+    design=PaperTable(rows=(method_arm("PromptAD"),), baseline=None),
+    note="Maps of PatchCore and WinCLIP+, which the paper shows too, are not made here.",
+    metrics=("pixel_auroc",),
+    shown_as=("examples",),
+    most_seeds=1,
+    data_sets=("mvtec", "visa", "loco"),
+)
+
+FIGURE11 = Ablation(
+    name="figure11_12",
+    title="Figures 11 and 12: QK and VV attention by layer",
+    question="Which layers look at a patch's surroundings, and which at the whole image?",
+    design=PaperTable(rows=(method_arm("PromptAD"),), baseline=None),
+    metrics=("pixel_auroc",),
+    shown_as=("attention",),
+    artefacts=("attention",),
+    most_seeds=1,
+    preferred=("cable",),
+    data_sets=("mvtec",),
+)
+
+FIGURES = (FIGURE1, FIGURE4, FIGURE5, FIGURE6, FIGURE7, FIGURE8, FIGURE11)

@@ -1,0 +1,65 @@
+"""Ablations by name: of the catalogue, or a user's own from a Python file."""
+
+from __future__ import annotations
+
+import runpy
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from ablations.catalogue import CATALOGUE, DEFAULT
+from ablations.spec import Ablation, AblationError
+
+ALL = "all"
+"""Stands for every ablation of the catalogue."""
+
+
+def named_ablations(names: Sequence[str]) -> tuple[Ablation, ...]:
+    """The ablations that a user names: of the catalogue, ``all`` of it, or all that a ``.py`` file defines.
+
+    Raises:
+        AblationError: an unknown name, a file that cannot be run or defines none, or two with one name.
+    """
+    found: dict[str, Ablation] = {}
+    unknown = []
+    for name in names or DEFAULT:
+        if name == ALL:
+            found |= CATALOGUE
+        elif name.endswith(".py"):
+            for ablation in _defined_in(name):
+                if found.get(ablation.name, ablation) != ablation or ablation.name in CATALOGUE:
+                    raise AblationError(f"{name} defines {ablation.name}, but there is one of that name: rename it")
+                found[ablation.name] = ablation
+        elif name in CATALOGUE:
+            found[name] = CATALOGUE[name]
+        else:
+            unknown.append(name)
+    if unknown:
+        raise AblationError(
+            f"no ablation is called {', '.join(unknown)}; there are {', '.join(CATALOGUE)}, {ALL}, or a file of your "
+            "own (my_ablation.py); plan --list tells what they are"
+        )
+    return tuple(found.values())
+
+
+def listing() -> str:
+    """Every name of the catalogue with its title, one a line."""
+    width = max(len(name) for name in CATALOGUE)
+    lines = [f"{ablation.name:<{width}}  {ablation.title}" for ablation in CATALOGUE.values()]
+    return "\n".join([*lines, f"{ALL:<{width}}  all of these"])
+
+
+def _defined_in(name: str) -> list[Ablation]:
+    path = Path(name)
+    if not path.is_file():
+        raise AblationError(f"{name} must be a Python file that defines ablations, but there is no such file")
+    try:
+        variables = runpy.run_path(str(path))
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = getattr(error, "lineno", None) or (lines[-1] if lines else "?")
+        raise AblationError(f"{name}, line {line}: {type(error).__name__}: {error}") from error
+    found = [value for value in variables.values() if isinstance(value, Ablation)]
+    if not found:
+        raise AblationError(f"{name} must define ablations: a variable that is an Ablation (docs/ablations.md)")
+    return list({ablation.name: ablation for ablation in found}.values())

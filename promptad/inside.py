@@ -1,0 +1,87 @@
+"""What figures of a model's inside are made of: features of prompts and images in one space, and attention by block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn.functional import linear, normalize
+
+from promptad.attention import split_heads
+from promptad.backbones import Backbone
+from promptad.config import PromptADConfig, Task
+from promptad.features import Features
+from promptad.prompt_learning import learned_prompts
+from promptad.towers import UnsupportedTowerError, linear_local_features
+
+VISUAL_FEATURES = 100
+"""Most visual features that an embedding holds, as in Figure 6."""
+
+
+def embedded_features(
+    backbone: Backbone,
+    support: Features,
+    query: Features,
+    normal_images: Sequence[int],
+    config: PromptADConfig,
+    *,
+    task: Task,
+    category: str,
+    seed: int,
+) -> dict[str, NDArray[np.float32]]:
+    """l2-normalised features of learned prompts and of normal images, number x embed, by kind.
+
+    The prompts are learned as ``PromptAD.fit`` learns them. ``visual`` are global features of the query's
+    ``normal_images`` (numbers), or their patches for the pixel task, evenly thinned out to 100.
+    """
+    training = learned_prompts(backbone, support, config, task=task, category=category, seed=seed)
+    with torch.no_grad():
+        prompts = dict(zip(("normal", "manual", "learnable"), training.text_features(), strict=True))
+    if task == "image":
+        visual = _picked(query, "global", normal_images)
+    elif training.layers is None:
+        visual = _picked(query, f"local/{config.transformation}", normal_images).flatten(0, 1)
+    else:
+        stream = _picked(query, "stream", normal_images).to(backbone.device)
+        visual = linear_local_features(backbone.model.visual, stream, training.layers.detach()).flatten(0, 1)
+    chosen = np.linspace(0, len(visual) - 1, min(VISUAL_FEATURES, len(visual))).round().astype(int)
+    found = {f"{kind}_prompts": features for kind, features in prompts.items()} | {"visual": visual[chosen]}
+    return {name: normalize(features.float(), dim=-1).cpu().numpy() for name, features in found.items()}
+
+
+@torch.inference_mode()
+def attention_by_block(
+    visual: nn.Module, image: Float[Tensor, "3 height width"]
+) -> dict[str, Float[Tensor, "block token token"]]:
+    """Attention of one image in every block, the mean over heads: ``qk`` of the tower, ``vv`` of eq. 7.
+
+    The class token is token 0; each row sums to 1.
+
+    Raises:
+        UnsupportedTowerError: the tower is no vision transformer.
+    """
+    if not isinstance(visual, VisionTransformer):
+        raise UnsupportedTowerError(
+            "attention by block needs a transformer backbone, but this one is a "
+            f"{type(visual).__name__}: choose e.g. ViT-B-16-plus-240"
+        )
+    tokens = visual._embeds(image[None])
+    found: dict[str, list[Tensor]] = {"qk": [], "vv": []}
+    for block in visual.transformer.resblocks:
+        attention = block.attn
+        projected = linear(block.ln_1(tokens), attention.in_proj_weight, attention.in_proj_bias)
+        query, key, value = (split_heads(part, attention.num_heads)[0] for part in projected.chunk(3, dim=-1))
+        for name, one, other in (("qk", query, key), ("vv", value, value)):
+            weights = (one @ other.transpose(-2, -1) / one.shape[-1] ** 0.5).softmax(dim=-1)
+            found[name].append(weights.float().mean(dim=0).cpu())
+        tokens = block(tokens)
+    return {name: torch.stack(blocks) for name, blocks in found.items()}
+
+
+def _picked(features: Features, view: str, numbers: Sequence[int]) -> Tensor:
+    return torch.stack([features.views[view][number] for number in numbers])

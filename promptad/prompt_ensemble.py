@@ -1,0 +1,41 @@
+"""Prototypes of fixed prompts: what zero-shot methods compare images with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from promptad.backbones import Backbone
+from promptad.prompt_tree import build_tree, encode_tree
+from promptad.prompts import Prompt, PromptSet
+
+CHUNK = 128
+"""Prompts encoded at once; bounds memory, which grows with the square of a tree's nodes."""
+
+
+@torch.inference_mode()
+def ensemble_prototypes(backbone: Backbone, prompts: PromptSet) -> Float[Tensor, "2 embed"]:
+    """Normal and anomaly prototype: each the l2-normalised mean of l2-normalised prompt features, as in CLIP."""
+    sides = (text_features(backbone, prompts.normal), text_features(backbone, prompts.anomaly))
+    return torch.stack([normalize(normalize(features, dim=-1).mean(dim=0), dim=-1) for features in sides])
+
+
+@torch.inference_mode()
+def text_features(backbone: Backbone, prompts: Sequence[Prompt]) -> Float[Tensor, "prompt embed"]:
+    """Features of prompts without learned tokens, not normalised."""
+    nothing = backbone.text.token_embedding.weight.new_zeros((0, 0, backbone.text.token_embedding.weight.shape[1]))
+    features = []
+    for start in range(0, len(prompts), CHUNK):
+        tree = build_tree(
+            prompts[start : start + CHUNK],
+            prefix_shape=(0, 0),
+            suffix_shape=(0, 0),
+            device=backbone.device,
+            dtype=backbone.dtype,
+        )
+        features.append(encode_tree(backbone.text, tree, nothing, nothing))
+    return torch.cat(features)

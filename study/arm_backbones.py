@@ -1,0 +1,61 @@
+"""Which backbone each arm of an ablation runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ablations.spec import Ablation
+from promptad.backbones import BackboneName, parse_backbone, weights_are_here, weights_digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedBackbone:
+    """A backbone as cells name it: what the user wrote, its parts, and the digest of its weights."""
+
+    text: str
+    name: BackboneName
+    weights: str
+
+
+def planned_backbones(texts: Sequence[str]) -> dict[str, PlannedBackbone]:
+    """The backbones that a user names, by architecture; their weights are fetched where they are not here.
+
+    Raises:
+        BackboneError: an unknown name, or weights that cannot be had.
+    """
+    planned = {}
+    for text in texts:
+        name = parse_backbone(text)
+        planned[name.architecture] = PlannedBackbone(text=text, name=name, weights=weights_digest(name))
+    return planned
+
+
+def arm_backbones(
+    ablation: Ablation, study: PlannedBackbone, named: Mapping[str, PlannedBackbone]
+) -> tuple[dict[str, PlannedBackbone], dict[str, str]]:
+    """The backbone of each arm that can run, and why each of the others cannot, both by arm.
+
+    ``named`` are the user's by architecture. An arm with a backbone of its own runs on the user's weights of that
+    architecture, else on those it names if they are on this machine: nothing is fetched for one row of a table.
+    """
+    found: dict[str, PlannedBackbone] = {}
+    reasons: dict[str, str] = {}
+    for arm in ablation.arms:
+        if arm.not_runnable:
+            reasons[arm.name] = arm.not_runnable
+            continue
+        if arm.backbone is None:
+            found[arm.name] = study
+            continue
+        name = parse_backbone(arm.backbone)
+        if name.architecture in named:
+            found[arm.name] = named[name.architecture]
+        elif weights_are_here(name):
+            found[arm.name] = PlannedBackbone(text=arm.backbone, name=name, weights=weights_digest(name))
+        else:
+            reasons[arm.name] = (
+                f"its weights are not on this machine: add --backbone {arm.backbone} to fetch them, or "
+                f"--backbone {name.architecture}:/path/to/checkpoint"
+            )
+    return found, reasons

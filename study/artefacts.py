@@ -1,0 +1,58 @@
+"""Arrays that a cell keeps for figures of a model's inside, beside the example maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptad.backbones import Backbone
+from promptad.datasets import Sample
+from promptad.features import Features
+from promptad.images import Preprocessing, normalised, resized_pixels, thumbnail
+from promptad.inside import attention_by_block, embedded_features
+from study.cell import Cell
+from study.examples import THUMBNAIL
+
+
+def artefacts(
+    cell: Cell,
+    backbone: Backbone,
+    *,
+    support: Features,
+    query: Features,
+    tests: Sequence[Sample],
+    shown: Sample,
+    preprocessing: Preprocessing,
+) -> dict[str, NDArray[Any]]:
+    """The arrays that ``cell.artefacts`` names.
+
+    ``embedding/normal_prompts``, ``.../manual_prompts``, ``.../learnable_prompts`` and ``.../visual`` (number x embed,
+    l2-normalised); ``attention/qk`` and ``attention/vv`` (block x token x token, half precision, the class token first)
+    of the image ``shown``, with its ``attention/name`` and ``attention/thumbnail``.
+    """
+    found: dict[str, NDArray[Any]] = {}
+    if "embedding" in cell.artefacts:
+        normal = [number for number, sample in enumerate(tests) if not sample.anomalous]
+        features = embedded_features(
+            backbone,
+            support,
+            query,
+            normal,
+            cell.config,
+            task=cell.task,
+            category=cell.category,
+            seed=cell.seed,
+        )
+        found |= {f"embedding/{name}": values for name, values in features.items()}
+    if "attention" in cell.artefacts:
+        pixels = normalised(resized_pixels(shown.path, preprocessing), preprocessing)
+        maps = attention_by_block(backbone.model.visual, pixels.to(backbone.device, backbone.dtype))
+        found |= {f"attention/{name}": values.numpy().astype(np.float16) for name, values in maps.items()}
+        found |= {
+            "attention/name": np.array(shown.name),
+            "attention/thumbnail": thumbnail(shown, preprocessing, THUMBNAIL),
+        }
+    return found
