@@ -16,7 +16,8 @@ from test_reports_fixture import damaged_rows, make_examples, make_plan, make_ro
 from reports import write_report
 from reports.entries import Column
 from reports.examples import choose_examples, example_panel, overlay, upsampled
-from reports.figures import category_heatmap, forest_plot, png, svg
+from reports.drawing import png, svg
+from reports.figures import category_heatmap, forest_plot
 from reports.provenance import trace
 from reports.records import read_plan
 from reports.tables import build_table
