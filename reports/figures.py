@@ -8,6 +8,7 @@ from matplotlib.patches import Rectangle
 
 from reports.drawing import BAND, COLOURS, FAINT, INK, MARKERS, RULE, Drawing, house_style, six, wrapped
 from reports.entries import Column, Missing
+from reports.findings import primary_columns
 from reports.formats import MINUS, column_title, dataset_name, direction, points, warnings
 from reports.statistics import MARGIN, Effect, Summary
 from reports.tables import Table
@@ -192,10 +193,15 @@ def _signed(value: float, _: object = None) -> str:
     return "0" if value == 0 else f"{value:+g}".replace("-", MINUS)
 
 
+def drawn_columns(table: Table) -> tuple[Column, ...]:
+    """The columns that get figures: all of them, but of more than six only AUROC; the tables have the others."""
+    return table.columns if len(table.columns) <= 6 else primary_columns(table)
+
+
 def forest_drawings(table: Table) -> tuple[Drawing, ...]:
     """A forest plot per column, with every seed's paired difference as data."""
     drawings = []
-    for column in table.columns:
+    for column in drawn_columns(table):
         figure = forest_plot(table, column)
         if figure is None:
             continue
@@ -225,7 +231,7 @@ def forest_drawings(table: Table) -> tuple[Drawing, ...]:
 def map_drawings(table: Table) -> tuple[Drawing, ...]:
     """A heat map of differences by category per column."""
     drawings = []
-    for column in table.columns:
+    for column in drawn_columns(table):
         figure = category_heatmap(table, column)
         if figure is None:
             continue

@@ -54,7 +54,11 @@ def _effects(table: Table, _: Loader) -> View:
     drawings = forest_drawings(table)
     hollow = any(value.effect is not None for entry in table.entries.values() for value in entry.published)
     different = comparability(table.plan)
-    note = f" Hollow marks are the paper's own differences{f', {different}' if different else ''}." if hollow else ""
+    note = (
+        f" Hollow marks are the paper's own differences{', not comparable with ours' if different else ''}."
+        if hollow
+        else ""
+    )
     view = View(
         title="Effects against the baseline",
         caption=f"Percentage points, paired at equal seed, category and shots: 95% intervals, a dot per seed.{note}",
