@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from reports.drawing import FAINT, INK, RULE, SERIES, Drawing, clean, house_style, six, wrapped
 from reports.entries import Column, Missing
@@ -138,7 +139,7 @@ def _curves(table: Table, column: Column, curves: dict[str, dict[int, tuple[floa
         axes.set_xlabel("epoch")
         axes.set_ylabel("percent, on the test set")
         axes.grid(axis="y", color="#e9edf1", linewidth=0.8)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         clean(axes, "\n".join([column_title(column), *warnings(table)]))
         lines, _ = axes.get_legend_handles_labels()
         lines += [

@@ -2,6 +2,7 @@
 
 import numpy as np
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -101,7 +102,7 @@ def _forest_key(figure: Figure, table: Table, column: Column, datasets: list[str
         "unclear": "interval includes 0",
         "no interval": "mean, no interval",
     }
-    handles = [
+    handles: list[Artist] = [
         Line2D(
             [],
             [],

@@ -47,7 +47,7 @@ def page(request, browser, address):
     errors = []
     opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("dialog", lambda dialog: errors.append("a script of the user's ran"))
+    opened.on("dialog", lambda _: errors.append("a script of the user's ran"))
     opened.goto(address)
     yield opened
     opened.close()
