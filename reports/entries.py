@@ -17,7 +17,7 @@ METRICS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Metric -> (title, task); the order is the order of the columns."""
 
-Kind = Literal["failed", "pruned", "unavailable", "missing", "not planned", "incomplete"]
+Kind = Literal["failed", "pruned", "unavailable", "missing", "not planned", "published only", "incomplete"]
 Verdict = Literal["inside our interval", "above", "below", "incomplete", "no interval", "not comparable"]
 
 
@@ -36,8 +36,8 @@ class Missing:
         """What is printed where a number would stand; begins with a word, never empty, never a number alone."""
         if self.kind == "unavailable":
             return f"unavailable ({self.reason})"
-        if self.kind == "not planned":
-            return "not planned"
+        if self.kind in ("not planned", "published only"):
+            return self.kind
         if self.kind == "incomplete":
             return f"incomplete ({self.count} of {self.planned} {self.unit})"
         return f"{self.kind} ({self.count} of {self.planned})"
@@ -62,7 +62,7 @@ class PublishedValue:
     """A published number as fraction, its difference from the published baseline, and our verdict on it.
 
     The verdict says where OUR interval lies: "above" means above the published number. `shots` is 0 where the paper
-    gives this arm without support images.
+    gives this arm without support images. `detail` says of how many seeds or categories an incomplete number is.
     """
 
     dataset: str
@@ -71,6 +71,7 @@ class PublishedValue:
     std: float | None
     effect: float | None
     verdict: Verdict
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
-from reports.figures import FAINT, INK, house_style
-from reports.formats import percent
+from reports.drawing import FAINT, INK, Drawing, house_style, six
+from reports.formats import percent, warnings
 from reports.records import Arm, PlannedCell
 from reports.tables import Table
 
@@ -34,6 +34,7 @@ class Example:
 
     category: str
     name: str
+    chosen_as: str
     pixel_auroc: float
     score: float
     thumbnail: NDArray[np.uint8]
@@ -50,6 +51,7 @@ class Examples:
     shots: int
     best: tuple[Example, ...]
     worst: tuple[Example, ...]
+    smallest: tuple[Example, ...] = ()
 
 
 def choose_examples(table: Table, loader: Loader, limit: int = 3) -> Examples | None:
@@ -60,10 +62,14 @@ def choose_examples(table: Table, loader: Loader, limit: int = 3) -> Examples | 
     """
     plan = table.plan
     arms = {arm.name: arm for arm in plan.arms}
-    most = max((sum(mark is True for mark in arm.marks.values()) for arm in plan.arms), default=0)
-    full = [arm.name for arm in plan.arms if sum(mark is True for mark in arm.marks.values()) == most]
-    shown = full[-1] if most else (plan.baseline or plan.arms[0].name)
-    cells = [cell for cell in plan.cells if cell.arm == shown and cell.task == "pixel"]
+    if not plan.runnable:
+        return None
+    most = max((sum(mark is True for mark in arm.marks.values()) for arm in plan.runnable), default=0)
+    full = [arm.name for arm in plan.runnable if sum(mark is True for mark in arm.marks.values()) == most]
+    shown = full[-1] if most else (plan.baseline or full[0])
+    cells = [
+        cell for cell in plan.cells if cell.arm == shown and cell.task == "pixel" and cell.digest in table.rows.found
+    ]
     for shots in plan.shots:
         for seed in plan.seeds:
             found = [
@@ -74,7 +80,10 @@ def choose_examples(table: Table, loader: Loader, limit: int = 3) -> Examples | 
                 chosen = {(example.category, example.name) for example in best}
                 rest = [example for example in found if (example.category, example.name) not in chosen]
                 worst = _one_per_category(sorted(rest, key=lambda e: (e.pixel_auroc, e.category, e.name)), limit)
-                return Examples(arm=arms[shown], seed=seed, shots=shots, best=best, worst=worst)
+                chosen |= {(example.category, example.name) for example in worst}
+                left = [e for e in found if (e.category, e.name) not in chosen and e.chosen_as == "smallest"]
+                smallest = _one_per_category(sorted(left, key=lambda e: (e.mask.mean(), e.category, e.name)), limit)
+                return Examples(arm=arms[shown], seed=seed, shots=shots, best=best, worst=worst, smallest=smallest)
     return None
 
 
@@ -87,12 +96,13 @@ def _one_per_category(ordered: list[Example], limit: int) -> tuple[Example, ...]
 
 def _load(cell: PlannedCell, loader: Loader) -> list[Example]:
     arrays = loader(cell.digest)
-    if arrays is None:
+    if arrays is None or "names" not in arrays:
         return []
     return [
         Example(
             category=cell.category,
             name=str(arrays["names"][index]),
+            chosen_as=str(arrays["chosen_as"][index]) if "chosen_as" in arrays else "",
             pixel_auroc=float(arrays["pixel_auroc"][index]),
             score=float(arrays["score"][index]),
             thumbnail=np.asarray(arrays["thumbnails"][index], dtype=np.uint8),
@@ -125,7 +135,7 @@ def overlay(
 
 def example_panel(examples: Examples, mark: str = "") -> Figure:
     """A row per image: the image, its ground truth as a contour, and the three maps; a branch that is off says so."""
-    shown = [*examples.best, *examples.worst]
+    shown = [*examples.best, *examples.worst, *examples.smallest]
     headings = ["Image", "Ground truth", *(title for _, title in MAPS)]
     with house_style():
         layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, hspace=0.02, wspace=0.02)
@@ -134,11 +144,12 @@ def example_panel(examples: Examples, mark: str = "") -> Figure:
         if mark:
             figure.suptitle(mark, fontweight="bold", fontsize=11)
         for row, example in enumerate(shown):
-            kind = "Best" if row < len(examples.best) else "Worst"
+            seen = row < len(examples.best) + len(examples.worst)
+            kind = "Best located" if row < len(examples.best) else "Worst located" if seen else "Smallest defect"
             name = example.name.removeprefix("test/").rsplit(".", 1)[0]
             text = "\n".join([example.category, name.replace("/", "/\n", 1), f"AUROC {percent(example.pixel_auroc)}"])
             grid[row, 0].axis("off")
-            grid[row, 0].text(0, 0.74, f"{kind} located", fontsize=10, fontweight="bold", va="bottom")
+            grid[row, 0].text(0, 0.74, kind, fontsize=10, fontweight="bold", va="bottom")
             grid[row, 0].text(0, 0.68, text, fontsize=9, va="top", linespacing=1.3)
             for axes in grid[row, 1:]:
                 axes.set_xticks([])
@@ -174,4 +185,30 @@ def _draw_map(axes: Axes, example: Example, name: str) -> None:
         fontsize=7.5,
         color="white",
         bbox={"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1.5},
+    )
+
+
+def example_drawing(table: Table, examples: Examples) -> Drawing:
+    """The panel as a drawing, with the range of every map as data."""
+    groups = (("best", examples.best), ("worst", examples.worst), ("smallest", examples.smallest))
+    data = [
+        {
+            "shown_as": group,
+            "category": example.category,
+            "image": example.name,
+            "pixel_auroc": six(example.pixel_auroc),
+            "map": name,
+            "minimum": six(float(example.maps[name].min())) if np.isfinite(example.maps[name]).all() else "NA",
+            "maximum": six(float(example.maps[name].max())) if np.isfinite(example.maps[name]).all() else "NA",
+        }
+        for group, shown in groups
+        for example in shown
+        for name, _ in MAPS
+    ]
+    return Drawing(
+        stem="examples",
+        alt=f"Test images located best and worst by {examples.arm.label}, with ground truth and anomaly maps.",
+        figure=example_panel(examples, ", ".join(warnings(table))),
+        data=tuple(data),
+        wide=True,
     )

@@ -1,80 +1,18 @@
 """Figures of a table: paired effects as a forest plot, and differences by category as a heat map."""
 
-import io
-import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, cast
-
-import matplotlib as mpl
 import numpy as np
 import seaborn as sns
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from PIL import Image
 
+from reports.drawing import BAND, COLOURS, FAINT, INK, MARKERS, RULE, Drawing, house_style, six, wrapped
 from reports.entries import Column, Missing
+from reports.findings import primary_columns
 from reports.formats import MINUS, column_title, dataset_name, direction, points, warnings
-from reports.statistics import Effect, Summary
+from reports.statistics import MARGIN, Effect, Summary
 from reports.tables import Table
-
-# Okabe and Ito's colours, told apart with every common colour vision deficiency; the marker says the same in shape.
-COLOURS = {"up": "#0072B2", "down": "#D55E00", "unclear": "#6B6B6B", "no interval": "#6B6B6B"}
-MARKERS = {"up": "^", "down": "v", "unclear": "o", "no interval": "X"}
-INK, FAINT, RULE = "#1b1f24", "#57606a", "#d0d7de"
-STYLE: dict[str, Any] = {
-    "svg.hashsalt": "promptad-study",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "font.size": 11,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "text.color": INK,
-    "xtick.color": FAINT,
-    "ytick.color": INK,
-    "hatch.linewidth": 0.6,
-}
-
-
-@contextmanager
-def house_style() -> Iterator[None]:
-    """Draw with matplotlib's own defaults plus STYLE, whatever the caller's settings are."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(cast("Any", STYLE))
-        yield
-
-
-def svg(figure: Figure) -> bytes:
-    """The figure as SVG with neither a date nor random identifiers: equal figures give equal bytes."""
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": STYLE["svg.hashsalt"], "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as PNG of at most 256 colours, without metadata: equal figures give equal bytes.
-
-    A figure drawn before has a settled layout and may differ by a pixel from a fresh one: draw each figure once.
-    """
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-    buffer = io.BytesIO()
-    # Photographs under coloured maps need no more colours on a page, and take a third of the bytes.
-    Image.fromarray(np.ascontiguousarray(pixels)).quantize(256).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def wrapped(text: str, width: int = 22) -> str:
-    """A label broken into lines of at most `width` characters."""
-    return textwrap.fill(text, width, break_long_words=False) or text
 
 
 def forest_plot(table: Table, column: Column) -> Figure | None:
@@ -82,8 +20,8 @@ def forest_plot(table: Table, column: Column) -> Figure | None:
 
     An arm without an effect keeps its line and says why in words. None if the table has nothing to compare.
     """
-    arms = [arm for arm in table.plan.arms if not table.is_baseline(arm)]
-    baseline = next((arm for arm in table.plan.arms if table.is_baseline(arm)), None)
+    arms = [arm for arm in table.plan.runnable if not table.is_baseline(arm)]
+    baseline = next((arm for arm in table.plan.runnable if table.is_baseline(arm)), None)
     if not arms or baseline is None:
         return None
     labels = [wrapped(arm.label) for arm in arms]
@@ -91,6 +29,7 @@ def forest_plot(table: Table, column: Column) -> Figure | None:
     with house_style():
         figure = Figure(figsize=(4.9, 1.75 + 0.52 * step * len(arms)), layout="constrained")
         axes = figure.add_subplot()
+        axes.axvspan(-100 * MARGIN, 100 * MARGIN, color=BAND, zorder=0, linewidth=0)
         axes.axvline(0, color=INK, linewidth=1, zorder=1)
         datasets: list[str] = []
         for place, arm in enumerate(arms):
@@ -163,7 +102,7 @@ def _forest_key(figure: Figure, table: Table, column: Column, datasets: list[str
         "unclear": "interval includes 0",
         "no interval": "mean, no interval",
     }
-    handles = [
+    handles: list[Artist] = [
         Line2D(
             [],
             [],
@@ -191,6 +130,7 @@ def _forest_key(figure: Figure, table: Table, column: Column, datasets: list[str
         )
         for place, dataset in enumerate(datasets)
     ]
+    handles.append(Rectangle((0, 0), 1, 1, facecolor=BAND, label=f"within ±{100 * MARGIN:g} points"))
     if handles:
         # "outside" makes the constrained layout leave room below the axes.
         figure.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=9.5)
@@ -201,8 +141,8 @@ def category_heatmap(table: Table, column: Column) -> Figure | None:
 
     None if there is nothing to compare.
     """
-    arms = [arm for arm in table.plan.arms if not table.is_baseline(arm)]
-    if not arms or table.plan.baseline is None:
+    arms = [arm for arm in table.plan.runnable if not table.is_baseline(arm)]
+    if not arms or not any(table.is_baseline(arm) for arm in table.plan.runnable):
         return None
     categories = table.plan.categories
     deltas = [[table.by_category[arm.name, column, category].delta for category in categories] for arm in arms]
@@ -252,3 +192,74 @@ def category_heatmap(table: Table, column: Column) -> Figure | None:
 
 def _signed(value: float, _: object = None) -> str:
     return "0" if value == 0 else f"{value:+g}".replace("-", MINUS)
+
+
+def drawn_columns(table: Table) -> tuple[Column, ...]:
+    """The columns that get figures: all of them, but of more than six only AUROC; the tables have the others."""
+    return table.columns if len(table.columns) <= 6 else primary_columns(table)
+
+
+def forest_drawings(table: Table) -> tuple[Drawing, ...]:
+    """A forest plot per column, with every seed's paired difference as data."""
+    drawings = []
+    for column in drawn_columns(table):
+        figure = forest_plot(table, column)
+        if figure is None:
+            continue
+        data = []
+        for arm in table.plan.runnable:
+            effect = table.entries[arm.name, column].effect
+            head = {"arm": arm.name, "metric": column.metric, "shots": str(column.shots)}
+            if isinstance(effect, Effect):
+                summary = effect.summary
+                bounds = {"mean": six(summary.mean), "low": six(summary.low), "high": six(summary.high), "why": "ok"}
+                seeds = zip(effect.seeds, effect.differences, strict=True)
+                data += [{**head, "seed": str(seed), "difference": six(value), **bounds} for seed, value in seeds]
+            elif isinstance(effect, Missing):
+                none = dict.fromkeys(("seed", "difference", "mean", "low", "high"), "NA")
+                data.append({**head, **none, "why": effect.text})
+        drawings.append(
+            Drawing(
+                stem=f"effects_{column.metric}_{column.shots}shot",
+                alt=f"Paired effects on {column_title(column)} with a dot per seed and 95% intervals.",
+                figure=figure,
+                data=tuple(data),
+            )
+        )
+    return tuple(drawings)
+
+
+def map_drawings(table: Table) -> tuple[Drawing, ...]:
+    """A heat map of differences by category per column."""
+    drawings = []
+    for column in drawn_columns(table):
+        figure = category_heatmap(table, column)
+        if figure is None:
+            continue
+        data = []
+        for arm in table.plan.runnable:
+            for category in table.plan.categories:
+                delta = table.by_category[arm.name, column, category].delta
+                if delta is not None:
+                    there = isinstance(delta, Summary)
+                    data.append(
+                        {
+                            "arm": arm.name,
+                            "metric": column.metric,
+                            "shots": str(column.shots),
+                            "category": category,
+                            "difference": six(delta.mean) if isinstance(delta, Summary) else "NA",
+                            "n": str(delta.n) if isinstance(delta, Summary) else "0",
+                            "why": "ok" if there else delta.text if isinstance(delta, Missing) else "NA",
+                        }
+                    )
+        drawings.append(
+            Drawing(
+                stem=f"delta_map_{column.metric}_{column.shots}shot",
+                alt=f"Mean difference from the baseline by arm and category: {column_title(column)}.",
+                figure=figure,
+                data=tuple(data),
+                wide=True,
+            )
+        )
+    return tuple(drawings)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from reports.entries import METRICS, Column, Entry, Missing, PublishedValue
 from reports.records import Arm, Plan
-from reports.statistics import Effect, Summary
+from reports.statistics import Effect, Summary, claim
 from reports.tables import Table
 
 DATASETS = {"mvtec": "MVTec", "visa": "VisA"}
@@ -73,6 +73,19 @@ def direction(effect: Effect) -> str:
     return "up" if effect.summary.mean > 0 else "down"
 
 
+def claim_text(effect: Effect) -> str:
+    """What may be claimed of an effect, in words."""
+    return {
+        "higher": "higher (Holm p < 0.05)",
+        "lower": "lower (Holm p < 0.05)",
+        "no effect": "no effect (within ±0.5, Holm p < 0.05)",
+        "higher, unadjusted": "higher, but not after Holm",
+        "lower, unadjusted": "lower, but not after Holm",
+        "open": "open: neither shown nor excluded",
+        "no interval": "nothing can be claimed",
+    }[claim(effect)]
+
+
 def dataset_name(dataset: str) -> str:
     """The usual spelling of a data set's key."""
     return DATASETS.get(dataset, dataset)
@@ -90,7 +103,7 @@ def verdict_text(value: PublishedValue) -> str:
     """The verdict as a sentence about our interval."""
     if value.verdict in ("above", "below"):
         return f"our interval lies {value.verdict} it"
-    return value.verdict
+    return f"incomplete ({value.detail})" if value.verdict == "incomplete" and value.detail else value.verdict
 
 
 def missing_text(value: Missing) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reports.records import Plan, Row, planned_rows
+from reports.records import Plan
+from reports.rows import PlannedRows, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +41,12 @@ class Provenance:
         return any(len(support.sets) > 1 for support in self.support)
 
 
-def trace(plan: Plan, rows: Mapping[str, Mapping[str, Any]]) -> Provenance:
+def trace(plan: Plan, rows: PlannedRows) -> Provenance:
     """Collect the provenance of a plan's rows."""
-    found = planned_rows(plan, rows)
     return Provenance(
-        facts=_facts(list(found.values())),
-        problems=_problems(plan, found),
-        support=_support(plan, found),
+        facts=_facts(list(rows.found.values())),
+        problems=_problems(plan, rows),
+        support=_support(plan, rows.found),
     )
 
 
@@ -84,18 +84,22 @@ def _values(rows: list[Row], pick: Any) -> str:
     return ", ".join(seen)
 
 
-def _problems(plan: Plan, found: Mapping[str, Row]) -> tuple[Problem, ...]:
+def _problems(plan: Plan, rows: PlannedRows) -> tuple[Problem, ...]:
     grouped: dict[tuple[str, str], list[str]] = {}
     for cell in plan.cells:
-        row = found.get(cell.digest)
+        row = rows.found.get(cell.digest)
         if row is not None and row.status == "ok":
             continue
-        status = "missing" if row is None else row.status
-        reason = "not run yet" if row is None else (row.reason or "").strip() or "no reason recorded"
+        if cell.digest in rows.faults:
+            status, reason = "damaged", rows.faults[cell.digest]
+        elif row is None:
+            status, reason = "missing", "not run yet"
+        else:
+            status, reason = row.status, (row.reason or "").strip() or "no reason recorded"
         grouped.setdefault((status, reason), []).append(
             f"{cell.arm} / {cell.category} / {cell.shots}-shot / seed {cell.seed} / {cell.task} ({cell.digest[:10]})"
         )
-    order = ("failed", "pruned", "unavailable", "missing")
+    order = ("failed", "damaged", "pruned", "unavailable", "missing")
     return tuple(
         Problem(status=status, reason=reason, cells=tuple(cells))
         for (status, reason), cells in sorted(grouped.items(), key=lambda item: order.index(item[0][0]))

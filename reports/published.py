@@ -23,7 +23,8 @@ def published_values(
                 value=number.value / 100,
                 std=None if number.std is None else number.std / 100,
                 effect=effect,
-                verdict=_verdict(plan, column, value, shortfall, number.value / 100),
+                verdict=verdict(plan, column, value, shortfall, number.value / 100),
+                detail=_detail(column, value, shortfall),
             )
         )
     return tuple(shown)
@@ -37,6 +38,7 @@ def _published_numbers(plan: Plan, arm: Arm, column: Column) -> list[PublishedNu
         number
         for number in plan.published
         if number.factors == arm.published
+        and number.category is None
         and number.metric == column.metric
         and plan.published_dataset in (None, number.dataset)
     ]
@@ -44,9 +46,28 @@ def _published_numbers(plan: Plan, arm: Arm, column: Column) -> list[PublishedNu
     return exact or [number for number in matching if number.shots == 0]
 
 
-def _verdict(
+def published_by_category(plan: Plan, arm: Arm, column: Column, category: str) -> PublishedNumber | None:
+    """What the paper prints for one category, if it does."""
+    for number in plan.published:
+        key = (number.factors, number.metric, number.category)
+        here = number.shots in (column.shots, None) and plan.published_dataset in (None, number.dataset)
+        if here and key == (arm.published, column.metric, category):
+            return number
+    return None
+
+
+def _detail(column: Column, value: Summary | Missing, shortfall: Missing | None) -> str:
+    missing = value if isinstance(value, Missing) else shortfall
+    if missing is not None:
+        there = missing.count if missing.kind == "incomplete" else 0
+        return f"{there} of {missing.planned} {missing.unit}"
+    return column.scope
+
+
+def verdict(
     plan: Plan, column: Column, value: Summary | Missing, shortfall: Missing | None, published: float
 ) -> Verdict:
+    """Where our interval lies beside a published fraction, or why that cannot be said."""
     if not plan.comparable:
         return "not comparable"
     if isinstance(value, Missing) or shortfall is not None or column.scope:

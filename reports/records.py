@@ -1,22 +1,62 @@
-"""Plans and rows as the study writes them, read into typed values."""
+"""Plan documents as the study writes them, read into typed values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 SCHEMA = 1
-STATUSES = ("ok", "failed", "pruned", "unavailable")
+METRIC_NAMES = ("image_auroc", "image_aupr", "pixel_auroc", "pro")
+OPTIONAL = (
+    "method_note",
+    "left_out",
+    "comparable_reason",
+    "metrics",
+    "design",
+    "factors",
+    "shown_as",
+    "prompts",
+)
+"""Keys that a document of the first form lacks."""
+FIRST_FORM = ("arms", "effects", "delta_map", "examples")
+"""How a document that does not say so is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One variant of an ablation; `published` is the key of its factors in the published numbers, if any."""
+    """One variant of an ablation; `published` is the key of its factors in the published numbers, if any.
+
+    `factors` are the levels it stands for. An arm with `not_runnable` has no cells: only published numbers.
+    """
 
     name: str
     label: str
     marks: Mapping[str, Any]
     published: str | None
     changes: Mapping[str, Any]
+    factors: Mapping[str, Any]
+    method: str
+    not_runnable: str | None
+
+    @property
+    def runnable(self) -> bool:
+        """True if cells were planned for it."""
+        return self.not_runnable is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """Something that an ablation varies, with its levels in order."""
+
+    name: str
+    label: str
+    levels: tuple[Any, ...]
+
+    @property
+    def numeric(self) -> bool:
+        """True if every level is a number."""
+        return bool(self.levels) and all(
+            isinstance(level, int | float) and not isinstance(level, bool) for level in self.levels
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +73,10 @@ class PlannedCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedNumber:
-    """A number as printed in the paper; `value` and `std` in percent, `shots` None if the paper gives none."""
+    """A number as printed in the paper; `value` and `std` in percent, `shots` None if the paper gives none.
+
+    `category` is None for a mean over all categories.
+    """
 
     dataset: str
     metric: str
@@ -41,6 +84,7 @@ class PublishedNumber:
     factors: str
     value: float
     std: float | None
+    category: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,33 +114,21 @@ class Plan:
     published: tuple[PublishedNumber, ...]
     cells: tuple[PlannedCell, ...]
     left_out: tuple[tuple[str, str], ...]
+    metrics: tuple[str, ...]
+    design: str
+    factors: tuple[Factor, ...]
+    shown_as: tuple[str, ...]
+    prompts: Mapping[str, tuple[str, ...]]
+
+    @property
+    def runnable(self) -> tuple[Arm, ...]:
+        """The arms that have cells."""
+        return tuple(arm for arm in self.arms if arm.runnable)
 
     @property
     def random_weights(self) -> bool:
         """True if the weights' label says that they are random."""
         return "random" in self.weights_label.lower()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What came of one cell; `scores` are finite fractions in [0, 1], empty unless `status` is "ok"."""
-
-    digest: str
-    status: str
-    reason: str | None
-    scores: Mapping[str, float]
-    cell: Mapping[str, Any]
-    curve: Mapping[str, Any]
-    departures: tuple[str, ...]
-    support_images: tuple[str, ...]
-    seconds: float
-    provenance: Mapping[str, Any]
-
-    @property
-    def selected_on_test(self) -> bool:
-        """True if this cell's epoch was chosen by its test scores."""
-        config = self.cell.get("config") or {}
-        return config.get("selection") == "best_on_test"
 
 
 def read_plan(raw: Mapping[str, Any]) -> Plan:
@@ -110,7 +142,7 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
         raise ValueError(
             f"plan schema must be {SCHEMA}, but {name} has {raw.get('schema')!r}: plan it again with this version"
         )
-    wanted = [key for key in Plan.__dataclass_fields__ if key not in ("method_note", "left_out", "comparable_reason")]
+    wanted = [key for key in Plan.__dataclass_fields__ if key not in OPTIONAL]
     absent = [key for key in wanted if key not in raw]
     if absent:
         raise ValueError(f"plan {name} must have every key of schema {SCHEMA}, but lacks: {', '.join(absent)}")
@@ -141,6 +173,9 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
                 marks=arm.get("marks") or {},
                 published=arm.get("published"),
                 changes=arm.get("changes") or {},
+                factors=arm.get("factors") or {},
+                method=str(arm.get("method") or ""),
+                not_runnable=_not_runnable(arm),
             )
             for arm in raw["arms"]
         ),
@@ -152,6 +187,7 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
                 factors=number["factors"],
                 value=float(number["value"]),
                 std=None if number.get("std") is None else float(number["std"]),
+                category=number.get("category"),
             )
             for number in raw["published"]
         ),
@@ -159,6 +195,14 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
             PlannedCell(**{key: cell[key] for key in PlannedCell.__dataclass_fields__}) for cell in raw["cells"]
         ),
         left_out=tuple((item["image"], item["reason"]) for item in raw.get("left_out") or ()),
+        metrics=tuple(METRIC_NAMES if raw.get("metrics") is None else raw["metrics"]),
+        design=str(raw.get("design") or ""),
+        factors=tuple(
+            Factor(name=factor["name"], label=factor.get("label") or factor["name"], levels=tuple(factor["levels"]))
+            for factor in raw.get("factors") or ()
+        ),
+        shown_as=tuple(raw.get("shown_as") or FIRST_FORM),
+        prompts=_prompts(raw.get("prompts") or {}),
     )
     faults = list(_plan_faults(plan))
     if faults:
@@ -166,9 +210,26 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
     return plan
 
 
+def _not_runnable(arm: Mapping[str, Any]) -> str | None:
+    return None if arm.get("runnable", True) else str(arm.get("not_runnable_reason") or "no reason recorded")
+
+
+def _prompts(raw: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Suffixes by group; a group of groups ("own": by category) is flattened."""
+    found: dict[str, tuple[str, ...]] = {}
+    for group, texts in raw.items():
+        if isinstance(texts, Mapping):
+            found.update({str(name): tuple(map(str, inner)) for name, inner in texts.items()})
+        else:
+            found[str(group)] = tuple(map(str, texts))
+    return found
+
+
 def _plan_faults(plan: Plan) -> list[str]:
     """What contradicts itself inside a plan."""
-    faults = []
+    faults = [
+        f"metric {name!r} is none of {', '.join(METRIC_NAMES)}" for name in plan.metrics if name not in METRIC_NAMES
+    ]
     # They become part of file names.
     if not all(type(shots) is int for shots in plan.shots):
         faults.append(f"shots must be whole numbers, but are {', '.join(map(repr, plan.shots))}")
@@ -188,69 +249,3 @@ def _plan_faults(plan: Plan) -> list[str]:
             faults.append(f"cell {place} is planned twice")
         places.add(place)
     return faults
-
-
-def read_row(digest: str, raw: Mapping[str, Any]) -> Row:
-    """The row JSON filed under `digest` as a typed value.
-
-    An "ok" row with a score that is not a number in [0, 1] is read as failed, so that no table can average it; a score
-    of null is left out.
-
-    Raises:
-        ValueError: if the schema or the status is unknown, or the row names another digest than it is filed under.
-    """
-    if raw.get("schema") != SCHEMA:
-        raise ValueError(f"row schema must be {SCHEMA}, but {digest} has {raw.get('schema')!r}: run the cell again")
-    if raw.get("digest") != digest:
-        raise ValueError(
-            f"a row must be filed under its own digest, but {digest} holds {raw.get('digest')!r}: run the cell again"
-        )
-    status = raw.get("status")
-    if status not in STATUSES:
-        raise ValueError(f"row status must be one of {', '.join(STATUSES)}, but {digest} has {status!r}")
-    reason = raw.get("reason")
-    scores = {name: value for name, value in (raw.get("scores") or {}).items() if value is not None}
-    wrong = [f"{name} is {value!r}" for name, value in scores.items() if not _is_fraction(value)]
-    if status == "ok" and (wrong or not scores):
-        status = "failed"
-        reason = f"a score must be a number in [0, 1], but {', '.join(wrong)}" if wrong else "the row holds no score"
-    return Row(
-        digest=digest,
-        status=str(status),
-        reason=reason,
-        scores={name: float(value) for name, value in scores.items()} if status == "ok" else {},
-        cell=raw.get("cell") or {},
-        curve=raw.get("curve") or {},
-        departures=tuple(raw.get("departures") or ()),
-        support_images=tuple(raw.get("support_images") or ()),
-        seconds=float((raw.get("seconds") or {}).get("total") or 0.0),
-        provenance=raw.get("provenance") or {},
-    )
-
-
-def _is_fraction(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    # False for nan, too.
-    return 0.0 <= value <= 1.0
-
-
-def planned_rows(plan: Plan, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Row]:
-    """The rows of a plan's cells that exist, by digest, in the plan's order.
-
-    Raises:
-        ValueError: if a row ran another category, shots, seed or task than the plan asks of it.
-    """
-    found: dict[str, Row] = {}
-    for cell in plan.cells:
-        if cell.digest not in rows:
-            continue
-        row = found.get(cell.digest) or read_row(cell.digest, rows[cell.digest])
-        for axis in ("category", "shots", "seed", "task"):
-            if row.cell.get(axis) != getattr(cell, axis):
-                raise ValueError(
-                    f"a row must hold the cell that was planned, but {cell.digest} ran {axis} {row.cell.get(axis)!r} "
-                    f"where plan {plan.name} asks for {getattr(cell, axis)!r}: plan and run again"
-                )
-        found[cell.digest] = row
-    return found

@@ -1,26 +1,28 @@
 """Write the report of a study: the page, the tables and the figures."""
 
+import csv
+import functools
+import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from reports.entries import Column
-from reports.examples import Loader, choose_examples, example_panel
-from reports.figures import category_heatmap, forest_plot, png, svg
-from reports.findings import PRIMARY
-from reports.formats import column_title, warnings
+from reports.cells import cells_script
+from reports.drawing import Drawing, pdf, png, settle, svg
+from reports.examples import Loader
+from reports.files import Staging, staging
+from reports.heatmaps import write_heatmaps
 from reports.latex import to_latex
-from reports.page import Picture, Section, render_page
+from reports.page import Picture, Section, Shown, render_page
 from reports.provenance import trace
 from reports.render import to_markdown
 from reports.tables import Table, build_table
 from reports.tidy import to_category_csv, to_csv
+from reports.views import views_of
 
 # A plan's name becomes part of file names and of the page's anchors.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 def write_report(
@@ -29,13 +31,16 @@ def write_report(
     rows: Mapping[str, Mapping[str, Any]],
     examples: Loader,
     out: Path,
+    damaged: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write out/index.html, out/tables/<plan>.{md,tex,csv}, <plan>_categories.csv and out/figures/; return the page.
+    """Write out/index.html with tables/, figures/, data/ and images/ beside it; return the page.
 
-    Nothing depends on the clock, the machine or the order of `rows`: the same plans and rows give the same bytes.
+    `damaged` are files of rows that could not be read, each with the reason: the page names them. Nothing depends on
+    the clock, the machine or the order of `rows`: the same plans and rows give the same bytes. Files appear whole,
+    the page last.
 
     Raises:
-        ValueError: if there is no plan, two plans share a name, a name is no file name, or a plan or row is invalid.
+        ValueError: if there is no plan, two plans share a name, a name is no file name, or a plan is invalid.
     """
     names = [str(plan.get("name", "")) for plan in plans]
     if not names:
@@ -45,69 +50,55 @@ def write_report(
         raise ValueError(f"plans must have different names, but these repeat: {', '.join(repeated)}")
     for name in names:
         if not NAME.fullmatch(name):
-            raise ValueError(f"a plan's name must be letters, digits, '_', '.' or '-', but got {name!r}: rename it")
+            raise ValueError(
+                f"a plan's name must be letters, digits, '_', '.', '+' or '-', but got {name!r}: rename it"
+            )
 
-    sections = []
-    for raw in plans:
-        table = build_table(raw, rows)
-        name = table.plan.name
-        _write(out / "tables" / f"{name}.md", to_markdown(table).encode())
-        _write(out / "tables" / f"{name}.tex", to_latex(table).encode())
-        _write(out / "tables" / f"{name}.csv", to_csv(table).encode())
-        _write(out / "tables" / f"{name}_categories.csv", to_category_csv(table).encode())
-        section = _section(table, rows, examples)
-        for picture in [*section.forests, *section.heatmaps, section.example_picture]:
-            if picture is not None:
-                _write(out / "figures" / picture.file, picture.content)
-        sections.append(section)
-    page = out / "index.html"
-    _write(page, render_page(sections).encode())
-    return page
+    tables = [build_table(raw, rows) for raw in plans]
+    # Tables share cells, and views look at the same arrays.
+    loader = functools.lru_cache(maxsize=64)(examples)
+    with staging(out) as stage:
+        sections = [_section(table, loader, stage) for table in tables]
+        heatmaps = write_heatmaps(tables, loader, stage)
+        stage.add("index.html", render_page(sections, heatmaps=heatmaps, damaged=damaged or {}))
+    return out / "index.html"
 
 
-def _section(table: Table, rows: Mapping[str, Mapping[str, Any]], loader: Loader) -> Section:
-    chosen = choose_examples(table, loader)
-    picture = None
-    if chosen is not None:
-        alt = (
-            f"Test images located best and worst by {chosen.arm.label}, with ground truth and anomaly maps; the "
-            f"caption says how to read them."
-        )
-        panel = example_panel(chosen, ", ".join(warnings(table)))
-        picture = Picture(file=f"{table.plan.name}_examples.png", kind="png", content=png(panel), alt=alt)
-    return Section(
-        table=table,
-        provenance=trace(table.plan, rows),
-        forests=_pictures(table, "forest", "Paired effects with a dot per seed and 95% intervals", forest_plot),
-        heatmaps=_pictures(table, "categories", "Mean difference by arm and category", category_heatmap),
-        examples=chosen,
-        example_picture=picture,
+def _section(table: Table, loader: Loader, stage: Staging) -> Section:
+    name = table.plan.name
+    stage.add(f"tables/{name}.md", to_markdown(table))
+    stage.add(f"tables/{name}.tex", to_latex(table))
+    stage.add(f"tables/{name}.csv", to_csv(table))
+    stage.add(f"tables/{name}_categories.csv", to_category_csv(table))
+    stage.add(f"data/{name}.js", cells_script(table))
+    shown = []
+    for kind, view in views_of(table, loader):
+        pictures = tuple(_picture(drawing, name, stage) for drawing in view.drawings)
+        shown.append(Shown(kind=kind, view=view, pictures=pictures))
+    return Section(table=table, provenance=trace(table.plan, table.rows), shown=tuple(shown))
+
+
+def _picture(drawing: Drawing, name: str, stage: Staging) -> Picture:
+    stem = f"figures/{name}_{drawing.stem}"
+    settle(drawing.figure)
+    stage.add(f"{stem}.svg", svg(drawing.figure))
+    stage.add(f"{stem}.pdf", pdf(drawing.figure))
+    stage.add(f"{stem}.png", png(drawing.figure))
+    stage.add(f"{stem}.csv", _csv(drawing.data))
+    photographs = drawing.stem in ("examples", "attention")
+    return Picture(
+        stem=stem,
+        file=f"{stem}.png" if photographs else f"{stem}.svg",
+        alt=drawing.alt,
+        width=round(96 * drawing.figure.get_figwidth()),
+        height=round(96 * drawing.figure.get_figheight()),
+        wide=drawing.wide,
     )
 
 
-def _pictures(
-    table: Table, kind: str, what: str, draw: Callable[[Table, Column], Figure | None]
-) -> tuple[Picture, ...]:
-    pictures = []
-    for column in table.columns:
-        figure = draw(table, column)
-        if figure is not None:
-            pictures.append(
-                Picture(
-                    file=f"{table.plan.name}_{kind}_{column.metric}_{column.shots}shot.svg",
-                    kind="svg",
-                    content=svg(figure),
-                    alt=f"{what}: {column_title(column)}. The same numbers are in the tables of this section.",
-                    primary=column.metric in PRIMARY,
-                    width=round(96 * figure.get_figwidth()),
-                )
-            )
-    return tuple(pictures)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write whole, then rename, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+def _csv(lines: Sequence[Mapping[str, str]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]) if lines else ["nothing"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()

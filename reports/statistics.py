@@ -8,6 +8,8 @@ independent, and an interval over all cells would be too narrow. Bootstraps unde
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -15,6 +17,9 @@ from scipy import stats
 CONFIDENCE = 0.95
 # Two scores closer than this are the same number up to the rounding of float64 sums.
 TIE = 1e-12
+MARGIN = 0.005
+"""Half a percentage point: an effect that surely lies within it is none that matters."""
+LEVEL = 0.05
 
 SeedScores = Mapping[tuple[int, str], float]
 """Scores of one arm, metric and number of shots, keyed by (seed, category), in [0, 1]."""
@@ -52,7 +57,8 @@ class Effect:
 
     `summary` is over `differences`, one mean difference per seed; `p` is the two-sided one-sample t-test of them
     (None where there is no interval), `p_holm` its Holm adjustment within `family` tests. `up`, `down` and `tied`
-    count categories by the sign of their mean difference.
+    count categories by the sign of their mean difference. `p_equivalent` is that of two one-sided t-tests (TOST)
+    against -MARGIN and +MARGIN, `p_equivalent_holm` its adjustment within the same table.
     """
 
     summary: Summary
@@ -64,6 +70,47 @@ class Effect:
     up: int
     down: int
     tied: int
+    p_equivalent: float | None = None
+    p_equivalent_holm: float | None = None
+
+
+Claim = Literal["higher", "lower", "no effect", "higher, unadjusted", "lower, unadjusted", "open", "no interval"]
+
+
+def claim(effect: Effect) -> Claim:
+    """What may be said of an effect: a difference after Holm's correction, equivalence after it, or less.
+
+    "no effect" is the claim that the effect lies within MARGIN; "unadjusted": the interval excludes 0, but Holm's p is
+    above 0.05. An effect that is both clear of 0 and within the margin counts as a difference.
+    """
+    if effect.p is None or effect.p_holm is None:
+        return "no interval"
+    up = effect.summary.mean > 0
+    if effect.p_holm < LEVEL:
+        return "higher" if up else "lower"
+    if effect.p_equivalent_holm is not None and effect.p_equivalent_holm < LEVEL:
+        return "no effect"
+    if effect.p < LEVEL:
+        return "higher, unadjusted" if up else "lower, unadjusted"
+    return "open"
+
+
+def t_test(summary: Summary) -> float | None:
+    """P value of the two-sided one-sample t-test against 0; None where there is no interval."""
+    if not summary.sd or summary.interval is None:
+        return None
+    statistic = summary.mean / (summary.sd / math.sqrt(summary.n))
+    return float(2 * stats.t.sf(abs(statistic), summary.n - 1))
+
+
+def equivalence(summary: Summary, margin: float = MARGIN) -> float | None:
+    """P value of two one-sided t-tests: small if the mean lies within -margin and +margin. None without an interval."""
+    if not summary.sd or summary.interval is None:
+        return None
+    error = summary.sd / math.sqrt(summary.n)
+    below = stats.t.sf((summary.mean + margin) / error, summary.n - 1)
+    above = stats.t.sf((margin - summary.mean) / error, summary.n - 1)
+    return float(max(below, above))
 
 
 def summarize(values: Sequence[float], confidence: float = CONFIDENCE) -> Summary:
@@ -83,8 +130,13 @@ def summarize(values: Sequence[float], confidence: float = CONFIDENCE) -> Summar
     if float(np.ptp(numbers)) <= TIE:
         return Summary(mean=mean, sd=0.0, low=None, high=None, n=count)
     sd = float(numbers.std(ddof=1))
-    half = float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * sd / math.sqrt(count)
+    half = _quantile(0.5 + confidence / 2, count - 1) * sd / math.sqrt(count)
     return Summary(mean=mean, sd=sd, low=mean - half, high=mean + half, n=count)
+
+
+@cache
+def _quantile(probability: float, freedom: int) -> float:
+    return float(stats.t.ppf(probability, freedom))
 
 
 def complete_seeds(scores: SeedScores, seeds: Sequence[int], categories: Sequence[str]) -> tuple[int, ...]:
@@ -101,31 +153,25 @@ def paired_effect(
     arm: SeedScores, baseline: SeedScores, *, seeds: Sequence[int], categories: Sequence[str]
 ) -> Effect | None:
     """Arm minus baseline over the seeds at which both have all `categories`; None if there is no such seed."""
-    both = [
-        seed
-        for seed in complete_seeds(arm, seeds, categories)
-        if seed in set(complete_seeds(baseline, seeds, categories))
-    ]
+    theirs = set(complete_seeds(baseline, seeds, categories))
+    both = [seed for seed in complete_seeds(arm, seeds, categories) if seed in theirs]
     if not both:
         return None
     delta = np.array([[arm[seed, name] - baseline[seed, name] for name in categories] for seed in both])
     differences = tuple(math.fsum(row) / len(categories) for row in delta.tolist())
     summary = summarize(differences)
-    p = None
-    if summary.sd and summary.interval is not None:
-        statistic = summary.mean / (summary.sd / math.sqrt(summary.n))
-        p = float(2 * stats.t.sf(abs(statistic), summary.n - 1))
     by_category = delta.mean(axis=0)
     return Effect(
         summary=summary,
         seeds=tuple(both),
         differences=differences,
-        p=p,
+        p=t_test(summary),
         p_holm=None,
         family=0,
         up=int((by_category > TIE).sum()),
         down=int((by_category < -TIE).sum()),
         tied=int((np.abs(by_category) <= TIE).sum()),
+        p_equivalent=equivalence(summary),
     )
 
 

@@ -8,24 +8,26 @@ from typing import Any
 
 from reports.entries import METRICS, CategoryEntry, Column, Entry, Kind, Missing
 from reports.published import published_values
-from reports.records import Arm, Plan, Row, planned_rows, read_plan
+from reports.records import Arm, Plan, read_plan
+from reports.rows import PlannedRows, Row, planned_rows
 from reports.statistics import Effect, Summary, complete_seeds, holm, paired_effect, seed_means, summarize
 
 # With several causes in one place, the one that most needs a person names it.
-URGENCY: tuple[Kind, ...] = ("failed", "pruned", "unavailable", "missing", "not planned")
+URGENCY: tuple[Kind, ...] = ("failed", "pruned", "unavailable", "missing", "not planned", "published only")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """Everything that a rendering of one ablation prints.
 
-    `entries` by (arm name, column), `by_category` by (arm name, column, category); `counts` of the plan's cells by
-    status ("missing": no row yet); `unmeasurable` by task: categories that the data gives no such metric for, with the
-    reason, left out of that task's averages; `optimism`: what choosing the epoch on the test set added to the last
-    epoch's score.
+    `rows` are those behind it; `entries` by (arm name, column), `by_category` by (arm name, column, category);
+    `counts` of the plan's cells by status ("missing": no row yet, "damaged": one that cannot be used); `unmeasurable`
+    by task: categories that the data gives no such metric for, with the reason, left out of that task's averages;
+    `optimism`: what choosing the epoch on the test set added to the last epoch's score.
     """
 
     plan: Plan
+    rows: PlannedRows
     columns: tuple[Column, ...]
     entries: Mapping[tuple[str, Column], Entry]
     by_category: Mapping[tuple[str, Column, str], CategoryEntry]
@@ -66,16 +68,17 @@ def build_table(plan: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) 
         ValueError: if the plan contradicts itself or a row does not hold the cell that was planned.
     """
     read = read_plan(plan)
-    found = planned_rows(read, rows)
+    usable = planned_rows(read, rows)
+    found = usable.found
     planned = {(c.arm, c.task, c.shots, c.seed, c.category): c.digest for c in read.cells}
     asked = {(c.task, c.shots) for c in read.cells}
     unmeasurable = {task: _unmeasurable(read, found, task) for task in read.tasks}
     measured = {task: tuple(c for c in read.categories if c not in unmeasurable[task]) for task in read.tasks}
     columns = tuple(
         Column(metric=metric, shots=shots, scope=_scope(measured[task], read.categories))
-        for metric, (_, task) in METRICS.items()
+        for metric, task in ((name, METRICS[name][1]) for name in METRICS if name in read.metrics)
         for shots in read.shots
-        if (task, shots) in asked
+        if (task, shots) in asked or not read.runnable
     )
 
     slots: dict[tuple[str, Column], _Slots] = {}
@@ -88,7 +91,8 @@ def build_table(plan: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) 
                 for category in read.categories
             }
             key = (arm.name, column)
-            slots[key] = {place: _slot(digest, found, column.metric) for place, digest in places.items()}
+            absent = None if arm.not_runnable is None else _Gap(kind="published only", reason=arm.not_runnable)
+            slots[key] = {place: absent or _slot(digest, usable, column.metric) for place, digest in places.items()}
             digests[key] = {place: digest for place, digest in places.items() if digest is not None}
 
     entries: dict[tuple[str, Column], Entry] = {}
@@ -109,9 +113,13 @@ def build_table(plan: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) 
             if gap is not None:
                 optimism[key] = gap
     _adjust(entries, columns)
-    counts = Counter(found[c.digest].status if c.digest in found else "missing" for c in read.cells)
+    counts = Counter(
+        "damaged" if c.digest in usable.faults else found[c.digest].status if c.digest in found else "missing"
+        for c in read.cells
+    )
     return Table(
         plan=read,
+        rows=usable,
         columns=columns,
         entries=MappingProxyType(entries),
         by_category=MappingProxyType(by_category),
@@ -126,8 +134,12 @@ def build_table(plan: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) 
 def _unmeasurable(plan: Plan, found: Mapping[str, Row], task: str) -> dict[str, str]:
     """Categories of which every cell of `task` is unavailable, with the reason; none if that were all of them."""
     reasons = {}
+    by_category: dict[str, list[Row | None]] = {}
+    for cell in plan.cells:
+        if cell.task == task:
+            by_category.setdefault(cell.category, []).append(found.get(cell.digest))
     for category in plan.categories:
-        rows = [found.get(c.digest) for c in plan.cells if c.task == task and c.category == category]
+        rows = by_category.get(category, [])
         if rows and all(row is not None and row.status == "unavailable" for row in rows):
             reasons[category] = _first_line(rows[0].reason if rows[0] else None) or "no reason recorded"
     return reasons if len(reasons) < len(plan.categories) else {}
@@ -137,10 +149,12 @@ def _scope(measured: Sequence[str], planned: Sequence[str]) -> str:
     return "" if len(measured) == len(planned) else f"{len(measured)} of {len(planned)} categories"
 
 
-def _slot(digest: str | None, found: Mapping[str, Row], metric: str) -> float | _Gap:
+def _slot(digest: str | None, usable: PlannedRows, metric: str) -> float | _Gap:
     if digest is None:
         return _Gap(kind="not planned", reason="not in the plan")
-    row = found.get(digest)
+    if digest in usable.faults:
+        return _Gap(kind="failed", reason="damaged row")
+    row = usable.found.get(digest)
     if row is None:
         return _Gap(kind="missing", reason="not run yet")
     if row.status != "ok":
@@ -294,9 +308,11 @@ def _adjust(entries: dict[tuple[str, Column], Entry], columns: Iterable[Column])
             if key[1].metric == metric and isinstance(entry.effect, Effect)
         ]
         adjusted = holm([effect.p for _, effect in tested])
+        same = holm([effect.p_equivalent for _, effect in tested])
         family = sum(p is not None for p in adjusted)
-        for (key, effect), p_holm in zip(tested, adjusted, strict=True):
-            entries[key] = replace(entries[key], effect=replace(effect, p_holm=p_holm, family=family))
+        for (key, effect), p_holm, p_same in zip(tested, adjusted, same, strict=True):
+            whole = replace(effect, p_holm=p_holm, p_equivalent_holm=p_same, family=family)
+            entries[key] = replace(entries[key], effect=whole)
 
 
 def _departures(plan: Plan, found: Mapping[str, Row]) -> dict[str, tuple[str, ...]]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.cell import Cell
-from study.plan import StudyPlan
 from study.duration import duration
+from study.plan import StudyPlan
 from study.row import Row
 
 DETAILED = 2

@@ -112,7 +112,7 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
     rows = {digest: json.loads(row.to_json()) for digest, row in found.items()}
     for name, why in damaged.items():
         print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
-    page = write_report(plans=documents, rows=rows, examples=ledger.examples, out=folder)
+    page = write_report(plans=documents, rows=rows, examples=ledger.examples, out=folder, damaged=damaged)
     shown = [document for document in documents if names is None or document["name"] in names]
     for document in shown:
         print(f"\n{to_text(build_table(document, rows))}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.statistics import complete_seeds, holm, paired_effect, seed_means, summarize
+from reports.statistics import complete_seeds, equivalence, holm, paired_effect, seed_means, summarize
 
 
 def test_summary_by_hand():
@@ -131,3 +131,24 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx((0.03, 0.06, 0.06))
     assert holm([0.5, None, 0.9]) == (1.0, None, 1.0)
     assert holm([]) == ()
+
+
+def test_equivalence_by_hand():
+    # Mean 0.001, SD 0.001, error 0.000577: t = 0.004 / 0.000577 = 6.928 at 2 degrees of freedom, one side 0.0101.
+    summary = summarize([0.0, 0.001, 0.002])
+    assert equivalence(summary) == pytest.approx(0.0101, abs=1e-4)
+    assert equivalence(summarize([0.5])) is None
+    # A mean on the margin is as likely inside as outside.
+    assert equivalence(summarize([0.004, 0.005, 0.006])) == pytest.approx(0.5)
+
+
+def test_the_interval_covers_as_often_as_it_says_and_equivalence_errs_as_rarely():
+    generator = np.random.default_rng(7)
+    covered = wrong = 0
+    for draws in generator.normal(0.005, 0.003, (1500, 4)):
+        summary = summarize(draws)
+        covered += summary.low <= 0.005 <= summary.high
+        # The true effect lies on the margin: to claim equivalence is an error, allowed in one of twenty.
+        wrong += equivalence(summary) < 0.05
+    assert covered / 1500 == pytest.approx(0.95, abs=0.02)
+    assert wrong / 1500 == pytest.approx(0.05, abs=0.02)

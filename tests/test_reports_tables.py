@@ -243,12 +243,12 @@ def test_what_selection_on_test_gained_over_the_last_epoch():
     assert build_table(last, make_rows(last)).optimism == {}
 
 
-def test_a_row_that_ran_another_cell_is_an_error():
+def test_a_row_that_ran_another_cell_is_left_out_and_named():
     plan = make_plan()
     rows = make_rows(plan)
     rows[plan["cells"][0]["digest"]]["cell"]["seed"] = 9
-    with pytest.raises(ValueError, match="ran seed 9 where plan table3 asks for 0"):
-        build_table(plan, rows)
+    (fault,) = build_table(plan, rows).rows.faults.values()
+    assert "ran seed 9 where the plan asks for 0" in fault
 
 
 @pytest.mark.parametrize(
@@ -259,12 +259,14 @@ def test_a_row_that_ran_another_cell_is_an_error():
         ({"status": "maybe"}, "row status must be one of"),
     ],
 )
-def test_invalid_rows_are_errors(change, message):
+def test_invalid_rows_are_left_out_and_named(change, message):
     plan = make_plan()
     rows = make_rows(plan)
-    rows[plan["cells"][0]["digest"]] |= change
-    with pytest.raises(ValueError, match=message):
-        build_table(plan, rows)
+    digest = plan["cells"][0]["digest"]
+    rows[digest] |= change
+    table = build_table(plan, rows)
+    assert message in table.rows.faults[digest]
+    assert table.counts["damaged"] == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""Files of a report: written whole into a folder beside, then renamed, so that a reader never sees half a file."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class Staging:
+    """Collects files, and puts them in their places in the order in which they were added."""
+
+    def __init__(self, out: Path, folder: Path) -> None:
+        self._out, self._folder = out, folder
+        self._names: dict[str, None] = {}
+
+    def add(self, name: str, content: bytes | str) -> None:
+        """Keep a file under its name relative to the report; the same name again replaces it."""
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        self._names[name] = None
+
+    def holds(self, name: str) -> bool:
+        """True if a file of that name was added."""
+        return name in self._names
+
+    def publish(self) -> None:
+        """Rename every file to its place."""
+        for name in self._names:
+            target = self._out / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (self._folder / name).replace(target)
+
+
+@contextmanager
+def staging(out: Path) -> Iterator[Staging]:
+    """A stage for a report in `out`, published if nothing was raised; two at a time do not disturb each other."""
+    out.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=out))
+    try:
+        stage = Staging(out, folder)
+        yield stage
+        stage.publish()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def compact_json(value: Any) -> str:
+    """JSON in ASCII that is safe inside a script element: no "<", no "&", no line separators."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

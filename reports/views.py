@@ -1,0 +1,184 @@
+"""How an ablation can be shown: view name -> builder. A new view is one function and one entry of VIEWS."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from reports.drawing import Drawing
+from reports.draws import curve_drawings, dot_drawings
+from reports.examples import Loader, choose_examples, example_drawing
+from reports.figures import forest_drawings, map_drawings
+from reports.formats import comparability
+from reports.grids import Grid, arm_grids, category_grids, contrast_grids, effect_grids, prompt_grids
+from reports.inside import attention_drawings, embedding_drawings
+from reports.interactions import contrast_drawings
+from reports.slices import grid_drawings, slice_drawings, sliced_factor
+from reports.tables import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One way to show a table. `absent` says in words why there is nothing to show; "" if there is something.
+
+    `folded` grids are shown on request: figures beside them say the same.
+    """
+
+    title: str
+    caption: str
+    grids: tuple[Grid, ...] = ()
+    drawings: tuple[Drawing, ...] = ()
+    absent: str = ""
+    folded: bool = False
+
+
+Builder = Callable[[Table, Loader], View]
+
+
+def _made(view: View, why: str) -> View:
+    """The view, with the reason in place of nothing."""
+    if view.grids or view.drawings:
+        return view
+    return View(title=view.title, caption="", absent=why)
+
+
+def _arms(table: Table, _: Loader) -> View:
+    different = comparability(table.plan)
+    note = f" Published numbers are the paper's, {different}." if different else ""
+    return View(
+        title="Scores",
+        caption=f"Percent on {table.plan.dataset_title}: mean over seeds, 95% interval, seeds (n), SD.{note}",
+        grids=arm_grids(table),
+    )
+
+
+def _effects(table: Table, _: Loader) -> View:
+    drawings = forest_drawings(table)
+    hollow = any(value.effect is not None for entry in table.entries.values() for value in entry.published)
+    different = comparability(table.plan)
+    note = (
+        f" Hollow marks are the paper's own differences{', not comparable with ours' if different else ''}."
+        if hollow
+        else ""
+    )
+    view = View(
+        title="Effects against the baseline",
+        caption=f"Percentage points, paired at equal seed, category and shots: 95% intervals, a dot per seed.{note}",
+        grids=effect_grids(table) if drawings else (),
+        drawings=drawings,
+        folded=True,
+    )
+    return _made(view, "There is no other arm to compare with a baseline.")
+
+
+def _delta_map(table: Table, _: Loader) -> View:
+    caption = "Mean paired difference from the baseline in points: blue is better, orange worse; hatched tiles say why."
+    view = View(title="Effects by category", caption=caption, drawings=map_drawings(table))
+    return _made(view, "There is no other arm to compare with a baseline.")
+
+
+def _per_category(table: Table, _: Loader) -> View:
+    caption = "Percent: mean over the seeds that are there, 95% interval, seeds (n), SD."
+    return _made(
+        View(title="By category", caption=caption, grids=category_grids(table)), "No arm of this table can be run here."
+    )
+
+
+def _slice(table: Table, _: Loader) -> View:
+    factor = sliced_factor(table)
+    title = "Along one factor" if factor is None else f"Along {factor.label}"
+    view = View(
+        title=title, caption="Mean, 95% interval and every seed. Levels lie in order.", drawings=slice_drawings(table)
+    )
+    return _made(view, "No factor of this table is numeric.")
+
+
+def _grid(table: Table, _: Loader) -> View:
+    view = View(title="Two factors", caption="Percent, mean over seeds.", drawings=grid_drawings(table))
+    return _made(view, "This table has fewer than two factors with several levels.")
+
+
+def _main_effects(table: Table, _: Loader) -> View:
+    caption = (
+        "Each factor from its first level to its second, over all arms; an interaction (×) is half of what one factor "
+        "adds to the other's effect. Per seed, then mean and 95% interval."
+    )
+    view = View(
+        title="Main effects and interactions",
+        caption=caption,
+        grids=contrast_grids(table),
+        drawings=contrast_drawings(table),
+        folded=True,
+    )
+    return _made(view, "No seed has every arm yet, or no factor has two levels.")
+
+
+def _dots(table: Table, _: Loader) -> View:
+    caption = "Every dot is a seed with the support images that it drew; the line is the published mean."
+    return _made(
+        View(title="Every seed", caption=caption, drawings=dot_drawings(table)), "No arm of this table can be run here."
+    )
+
+
+def _curves(table: Table, _: Loader) -> View:
+    caption = "Mean over seeds (thick) and each seed (thin). Picking the best epoch on the test set flatters a method."
+    view = View(title="Epoch by epoch", caption=caption, drawings=curve_drawings(table))
+    return _made(view, "No cell kept a curve: only cells that pick the epoch on the test set do.")
+
+
+def _examples(table: Table, loader: Loader) -> View:
+    chosen = choose_examples(table, loader)
+    if chosen is None:
+        return View(title="Examples", caption="", absent="No example maps were kept for the arm that would be shown.")
+    caption = (
+        f"Defects that “{chosen.arm.label}” located best and worst ({chosen.shots}-shot, seed {chosen.seed}), and the "
+        "smallest ones, by the pixel AUROC of the single image, in percent. Each map is coloured from its own minimum "
+        "(dark) to its own maximum (bright), printed in its corner: compare places, not brightness."
+    )
+    return View(title="Examples", caption=caption, drawings=(example_drawing(table, chosen),))
+
+
+def _prompts(table: Table, _: Loader) -> View:
+    view = View(title="Anomaly suffixes", caption="As they are used.", grids=prompt_grids(table))
+    return _made(view, "The plan lists no suffixes.")
+
+
+def _embedding(table: Table, loader: Loader) -> View:
+    caption = "t-SNE: neighbours mean something, distances and sizes of clusters do not."
+    view = View(title="Features on a plane", caption=caption, drawings=embedding_drawings(table, loader))
+    return _made(view, "No cell kept its features yet.")
+
+
+def _attention(table: Table, loader: Loader) -> View:
+    caption = (
+        "From every token (rows) to every token (columns), class token first, mean over heads, logarithmic colours of "
+        "each block's own range; “self” is the mean attention of a token to itself."
+    )
+    view = View(title="Attention by block", caption=caption, drawings=attention_drawings(table, loader))
+    return _made(view, "No cell kept its attention yet.")
+
+
+VIEWS: Mapping[str, Builder] = {
+    "arms": _arms,
+    "effects": _effects,
+    "delta_map": _delta_map,
+    "per_category": _per_category,
+    "slice": _slice,
+    "grid": _grid,
+    "main_effects": _main_effects,
+    "dots": _dots,
+    "curves": _curves,
+    "examples": _examples,
+    "prompts": _prompts,
+    "embedding": _embedding,
+    "attention": _attention,
+}
+
+
+def views_of(table: Table, loader: Loader) -> tuple[tuple[str, View], ...]:
+    """Every view that the plan asks for, in its order; one that this version does not know says so."""
+    return tuple(
+        (name, VIEWS[name](table, loader) if name in VIEWS else _unknown(name)) for name in table.plan.shown_as
+    )
+
+
+def _unknown(name: str) -> View:
+    return View(title=name, caption="", absent=f"This version has no view {name!r}; it has {', '.join(VIEWS)}.")
