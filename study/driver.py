@@ -109,8 +109,10 @@ class Driver:
         self._let_go()
 
     def plan(self, *, planned: int, to_run: int) -> None:
-        """Note how many cells this run has, and how many of them have no row yet."""
+        """Tell how many cells this run has, and how many of them have no row yet."""
         self._change(planned=planned, to_run=to_run)
+        with contextlib.suppress(LedgerError):
+            self._tell()
 
     def finished(self, status: str) -> None:
         """Count a row."""
@@ -192,9 +194,14 @@ class Driver:
         else:
             who = f"{holder.user} on {holder.process.host}, process {holder.process.number}"
             if self._works(holder):
+                record = last_record(self._folder)
+                since = ""
+                if record is not None and record.run == holder.run:
+                    since = f" since {record.started} (heard of {max(0.0, record.age):.0f} s ago)"
                 raise LockedError(
-                    f"{where} must have one driver at a time, but {who}, holds it: wait for it (run.py status tells "
-                    "how far it is), stop it, or use another --study"
+                    f"{where} must have one driver at a time, but {who}, holds it{since}: wait for it (run.py status "
+                    f"tells how far it is), use another --study, or end it with 'kill {holder.process.number}' on "
+                    f"{holder.process.host} and run this again, which takes the folder over"
                 )
             self._say(f"{where} is taken over from a driver that is dead ({who})")
         if _holder(self._folder) == holder:

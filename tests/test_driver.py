@@ -75,6 +75,7 @@ def test_a_driver_tells_what_it_does_and_how_it_ended(folder):
     cell = RunningCell(cell="plate image", digest="ab", node="here", process=7, since="2026-01-01T00:00:00+00:00")
     with Driver(folder, say=silent) as driver:
         driver.plan(planned=5, to_run=3)
+        assert last_record(folder).to_run == 3
         driver.pulse(Pulse(running=(cell,), nodes=(node,)))
         for status in ("ok", "failed", "ok"):
             driver.finished(status)
@@ -113,7 +114,8 @@ def test_an_ending_that_nobody_told_is_told(folder, error, state, code, message)
 
 
 def test_the_second_driver_is_refused_and_told_who_holds_the_folder(tmp_path, holder):
-    with pytest.raises(LockedError, match=rf"must have one driver at a time, but .* process {holder.pid}, holds it"):
+    message = rf"one driver .* process {holder.pid}, holds it since 20.* \(heard of \d+ s ago\).*kill {holder.pid}"
+    with pytest.raises(LockedError, match=message):
         Driver(StudyFolder(str(tmp_path)), say=silent).__enter__()
     assert Claim.from_json((tmp_path / LOCK).read_bytes()).process.number == holder.pid
 
