@@ -202,6 +202,10 @@ class _Overseer(tune.Callback):  # type: ignore[misc]
         self._broken: Exception | None = None
         self._last = time.monotonic()
 
+    def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
+        """Nothing of it goes into the state that Tune saves: the ledger is the truth, and a driver holds locks."""
+        return tune.Callback, ()
+
     def on_trial_result(self, *_: Any, result: dict[str, Any], **__: Any) -> None:
         """Take in what a step brought. Errors wait for the next step: here, Tune would hold them to be the trial's."""
         for finished in result.get("finished", ()):
