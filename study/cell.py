@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ class Cell:
         """Identity (hex): all that can change a score, nothing that cannot."""
         identity = {name: value for name, value in self.as_dict().items() if name not in _NOT_IDENTITY}
         # Only what differs from the defaults counts, so that a field added later leaves earlier cells' identity alone.
-        defaults = PromptADConfig().as_dict()
+        defaults = _defaults()
         config = self.config.as_dict()
         if not self.artefacts:
             del identity["artefacts"]
@@ -70,7 +71,7 @@ class Cell:
         return cls(
             **{
                 **values,
-                "config": PromptADConfig.from_dict(values["config"]),
+                "config": _config(json.dumps(values["config"])),
                 "support": None if support is None else tuple(support),
                 "artefacts": tuple(values.get("artefacts", ())),
             }
@@ -79,3 +80,14 @@ class Cell:
     def __str__(self) -> str:
         """How messages name the cell."""
         return f"{self.category} {self.task} {self.shots}-shot seed {self.seed} ({self.digest[:8]})"
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    return PromptADConfig().as_dict()
+
+
+@functools.lru_cache(maxsize=4096)
+def _config(text: str) -> PromptADConfig:
+    # Checking a config takes a millisecond, and thousands of rows have the same few.
+    return PromptADConfig.from_dict(json.loads(text))

@@ -6,7 +6,6 @@ end how it ended: the exit code that ``ray submit`` does not pass on.
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import dataclasses
 import getpass
@@ -37,7 +36,7 @@ SETTLE = 1.0
 
 
 PATIENCE = 15.0
-"""Seconds for which the first record of a driver on another machine is awaited."""
+"""Seconds for which the next record of a driver on another machine is awaited: three beats."""
 
 
 class LockedError(ValueError):
@@ -91,7 +90,11 @@ class Driver:
     def __enter__(self) -> Self:
         """Take the folder and begin to tell."""
         self._take()
-        self._tell()
+        try:
+            self._tell()
+        except BaseException:
+            self._let_go()
+            raise
         self._beating.start()
         return self
 
@@ -103,12 +106,13 @@ class Driver:
         self._beating.join()
         if self._record.state == "running":
             self.end(*_ending(error))
-        if not self.lost:
-            self._folder.remove(LOCK)
+        self._let_go()
 
     def plan(self, *, planned: int, to_run: int) -> None:
-        """Note how many cells this run has, and how many of them have no row yet."""
+        """Tell how many cells this run has, and how many of them have no row yet."""
         self._change(planned=planned, to_run=to_run)
+        with contextlib.suppress(LedgerError):
+            self._tell()
 
     def finished(self, status: str) -> None:
         """Count a row."""
@@ -125,9 +129,9 @@ class Driver:
     def end(self, state: State, exit_code: int, message: str | None = None) -> None:
         """Tell how the run ended."""
         self._change(state=state, exit_code=exit_code, message=message, running=())
-        if not self.lost:
-            # A full disk must not hide how it ended from the terminal.
-            with contextlib.suppress(LedgerError):
+        # A full disk must not hide how it ended from the terminal.
+        with contextlib.suppress(LedgerError):
+            if self._holds():
                 self._tell()
 
     def _change(self, **changes: Any) -> None:
@@ -142,12 +146,27 @@ class Driver:
         while not self._ended.wait(BEAT):
             # A study folder that is away for a moment is no reason to stop; rows say so when they cannot be written.
             with contextlib.suppress(LedgerError):
-                holder = _holder(self._folder)
-                if holder is None or holder.run != self._record.run:
-                    self.lost = True
-                    _thread.interrupt_main(signal.SIGTERM)
+                if not self._holds():
+                    # A real signal, which also ends what the main thread waits for.
+                    main = threading.main_thread().ident
+                    assert main is not None
+                    signal.pthread_kill(main, signal.SIGTERM)
                     return
                 self._tell()
+
+    def _holds(self) -> bool:
+        """Whether the folder is still this run's; once it is not, it stays lost."""
+        holder = _holder(self._folder)
+        self.lost = self.lost or holder is None or holder.run != self._record.run
+        return not self.lost
+
+    def _let_go(self) -> None:
+        try:
+            # A run that was suspended may end before its heartbeat finds that another one took the folder.
+            if self._holds():
+                self._folder.remove(LOCK)
+        except LedgerError as error:
+            self._say(str(error))
 
     def _take(self) -> None:
         claim = Claim(run=self._record.run, process=self._record.process, user=self._record.user)
@@ -175,9 +194,14 @@ class Driver:
         else:
             who = f"{holder.user} on {holder.process.host}, process {holder.process.number}"
             if self._works(holder):
+                record = last_record(self._folder)
+                since = ""
+                if record is not None and record.run == holder.run:
+                    since = f" since {record.started} (heard of {max(0.0, record.age):.0f} s ago)"
                 raise LockedError(
-                    f"{where} must have one driver at a time, but {who}, holds it: wait for it (run.py status tells "
-                    "how far it is), stop it, or use another --study"
+                    f"{where} must have one driver at a time, but {who}, holds it{since}: wait for it (run.py status "
+                    f"tells how far it is), use another --study, or end it with 'kill {holder.process.number}' on "
+                    f"{holder.process.host} and run this again, which takes the folder over"
                 )
             self._say(f"{where} is taken over from a driver that is dead ({who})")
         if _holder(self._folder) == holder:
@@ -189,13 +213,22 @@ class Driver:
         if gone is not None:
             return not gone
         deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
+        first: str | None = None
+        while True:
             record = last_record(self._folder)
             if record is not None and record.run == holder.run:
-                return record.alive
-            # Its first record comes right after its lock.
+                if record.alive:
+                    return True
+                if record.state != "running":
+                    return False
+                # Stale by our clock, but clocks differ: one that is heard of while we wait is alive.
+                first = first or record.heartbeat
+                if record.heartbeat != first:
+                    return True
+            if time.monotonic() >= deadline:
+                return False
+            # The first record comes right after the lock.
             time.sleep(SETTLE)
-        return False
 
 
 def _ending(error: BaseException | None) -> tuple[State, int, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import fsspec
@@ -28,8 +28,10 @@ class StudyFolder:
 
     def __init__(self, location: str) -> None:
         self.location = location
+        # Rows are small: s3fs would ask for each one's size first, to fetch large ones in parts.
+        options = {"max_concurrency": 1} if location.startswith(("s3://", "s3a://")) else {}
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(location)
+            self._fs, self._root = fsspec.core.url_to_fs(location, **options)
         except (ImportError, ValueError) as error:
             raise LedgerError(f"study folder {location} cannot be opened: {error}") from error
 
@@ -42,12 +44,11 @@ class StudyFolder:
         """Names without ``ending`` of the files of ``folder`` that have it, sorted."""
         path = self._path(folder)
         try:
-            self._fs.invalidate_cache()
-            found = [PurePosixPath(name).name for name in self._fs.ls(path, detail=False)]
+            with self._reading():
+                self._fs.invalidate_cache()
+                found = [PurePosixPath(name).name for name in self._fs.ls(path, detail=False)]
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise self._unreadable(error) from error
         return sorted(name.removesuffix(ending) for name in found if name.endswith(ending))
 
     def read(self, name: str) -> bytes | None:
@@ -59,23 +60,21 @@ class StudyFolder:
         if not names:
             return {}
         paths = [self._path(name) for name in names]
-        try:
+        contents = {}
+        with self._reading():
             self._fs.invalidate_cache()
             found = self._fs.cat_ranges(paths, None, None, on_error="return")
-        except OSError as error:
-            raise self._unreadable(error) from error
-        contents = {}
-        for name, content in zip(names, found, strict=True):
-            if isinstance(content, bytes):
-                contents[name] = content
-            elif not isinstance(content, FileNotFoundError):
-                raise self._unreadable(content) from content
+            for name, content in zip(names, found, strict=True):
+                if isinstance(content, bytes):
+                    contents[name] = content
+                elif not isinstance(content, FileNotFoundError):
+                    raise content
         return contents
 
     def write(self, name: str, content: bytes) -> None:
         """Store a file, replacing an earlier one; a full disk leaves the earlier one as it was."""
         path = self._path(name)
-        try:
+        with self._writing(path):
             self._make_parent(path)
             if not isinstance(self._fs, LocalFileSystem):
                 self._fs.pipe_file(path, content)
@@ -92,8 +91,6 @@ class StudyFolder:
                     partial.unlink(missing_ok=True)
                 raise
             _sync_folder(partial.parent)
-        except OSError as error:
-            raise LedgerError(f"{path} cannot be written: {error}; free the disk or choose another --study") from error
 
     def create(self, name: str, content: bytes) -> bool:
         """Store a file unless there is one; whether it was stored. Atomic where the file system can do it.
@@ -102,25 +99,26 @@ class StudyFolder:
         atomic on S3; other object stores look first and write then.
         """
         path = self._path(name)
-        try:
+        with self._writing(path):
             self._make_parent(path)
             if not isinstance(self._fs, LocalFileSystem):
                 self._fs.invalidate_cache()
                 if self._fs.exists(path):
                     return False
-                self._fs.pipe_file(path, content, mode="create")
+                try:
+                    self._fs.pipe_file(path, content, mode="create")
+                except FileExistsError:
+                    return False
                 return True
             partial = _partial(path)
-            partial.write_bytes(content)
             try:
+                partial.write_bytes(content)
                 os.link(partial, path)
+            except FileExistsError:
+                return False
             finally:
                 partial.unlink(missing_ok=True)
             return True
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise LedgerError(f"{path} cannot be written: {error}; free the disk or choose another --study") from error
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
@@ -129,8 +127,8 @@ class StudyFolder:
             self._fs.rm_file(path)
         except FileNotFoundError:
             return
-        except OSError as error:
-            raise LedgerError(f"{path} cannot be removed: {error}") from error
+        except Exception as error:
+            raise LedgerError(f"{path} cannot be removed: {error}; remove it by hand") from error
 
     def _make_parent(self, path: str) -> None:
         # In an object store there are no folders, and making one would make a mistyped bucket.
@@ -138,8 +136,27 @@ class StudyFolder:
         if not protocols & OBJECT_STORES:
             self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
 
-    def _unreadable(self, error: Exception) -> LedgerError:
-        return LedgerError(f"study folder {self.location} cannot be read: {error}; choose another --study")
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        # Each fsspec back end has errors of its own (no credentials, no network) that share no base with OSError.
+        except Exception as error:
+            raise LedgerError(
+                f"study folder {self.location} cannot be read: {error}; check its name, rights and network, or choose "
+                "another --study"
+            ) from error
+
+    @contextlib.contextmanager
+    def _writing(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise LedgerError(
+                f"{path} cannot be written: {error}; free the disk, check rights and network, or choose another --study"
+            ) from error
 
     def _path(self, name: str) -> str:
         parts = name.split("/")

@@ -78,6 +78,8 @@ def watch(
 
 def _driver_line(driver: DriverStatus) -> str:
     progress = f"{driver.done + driver.failed} of {driver.to_run} cells of this run done"
+    if driver.state == "running" and not driver.to_run:
+        progress = "no cells to compute yet"
     if driver.failed:
         progress += f", {driver.failed} of them failed"
     if driver.state == "running":

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from study import driver as module
 from study.driver import LOCK, Claim, Driver, LockedError
 from study.driver_record import RECORD, DriverRecord, Process, last_record
-from study.folder import StudyFolder
+from study.folder import LedgerError, StudyFolder
 from study.pulse import NodeUse, Pulse, RunningCell
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,6 +75,7 @@ def test_a_driver_tells_what_it_does_and_how_it_ended(folder):
     cell = RunningCell(cell="plate image", digest="ab", node="here", process=7, since="2026-01-01T00:00:00+00:00")
     with Driver(folder, say=silent) as driver:
         driver.plan(planned=5, to_run=3)
+        assert last_record(folder).to_run == 3
         driver.pulse(Pulse(running=(cell,), nodes=(node,)))
         for status in ("ok", "failed", "ok"):
             driver.finished(status)
@@ -94,20 +96,26 @@ def test_a_driver_tells_what_it_does_and_how_it_ended(folder):
 
 
 @pytest.mark.parametrize(
-    ("error", "state", "code"), [(KeyboardInterrupt, "stopped", 130), (RuntimeError, "crashed", 1)]
+    ("error", "state", "code", "message"),
+    [
+        (KeyboardInterrupt("why"), "stopped", 130, None),
+        (RuntimeError("why"), "crashed", 1, "RuntimeError('why')"),
+        (ValueError("why"), "crashed", 1, "ValueError('why')"),
+        (LedgerError("why"), "failed", 2, "why"),
+    ],
 )
-def test_an_ending_that_nobody_told_is_told(folder, error, state, code):
-    with pytest.raises(error), Driver(folder, say=silent):
-        raise error("why")
+def test_an_ending_that_nobody_told_is_told(folder, error, state, code, message):
+    with pytest.raises(type(error)), Driver(folder, say=silent):
+        raise error
     record = last_record(folder)
-    assert (record.state, record.exit_code) == (state, code)
-    assert "why" in record.message
+    assert (record.state, record.exit_code, record.message) == (state, code, message)
     with Driver(folder, say=silent):
         pass
 
 
 def test_the_second_driver_is_refused_and_told_who_holds_the_folder(tmp_path, holder):
-    with pytest.raises(LockedError, match=rf"must have one driver at a time, but .* process {holder.pid}, holds it"):
+    message = rf"one driver .* process {holder.pid}, holds it since 20.* \(heard of \d+ s ago\).*kill {holder.pid}"
+    with pytest.raises(LockedError, match=message):
         Driver(StudyFolder(str(tmp_path)), say=silent).__enter__()
     assert Claim.from_json((tmp_path / LOCK).read_bytes()).process.number == holder.pid
 
@@ -183,6 +191,58 @@ def test_a_driver_whose_folder_was_taken_stops(folder):
     # The other's lock and record are left alone.
     assert Claim.from_json(folder.read(LOCK)) == other
     assert last_record(folder).state == "running"
+
+
+def test_a_run_that_ends_before_it_finds_its_folder_taken_leaves_it_alone(folder, monkeypatch):
+    monkeypatch.setattr(module, "BEAT", 60)
+    with Driver(folder, say=silent) as driver:
+        # As after an hour's suspension, in which another machine's driver took the folder.
+        other = stored(folder, **elsewhere(seconds=1))
+        driver.end("finished", 0)
+    assert driver.lost
+    assert Claim.from_json(folder.read(LOCK)).run == other.run
+    assert last_record(folder) == other
+
+
+def test_a_driver_whose_clock_is_behind_is_alive_while_it_is_heard_of(folder, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 20)
+    record = stored(folder, **elsewhere(minutes=10))
+    later = elsewhere(minutes=9)["heartbeat"]
+    told = threading.Timer(0.3, lambda: folder.write(RECORD, dataclasses.replace(record, heartbeat=later).to_json()))
+    told.start()
+    with pytest.raises(LockedError, match="ann on other, process 1"):
+        Driver(folder, say=silent).__enter__()
+    told.join()
+
+
+def test_a_folder_that_is_away_for_a_moment_does_not_end_the_heartbeat(tmp_path, monkeypatch):
+    folder = StudyFolder(str(tmp_path))
+    away = threading.Event()
+    read_all = StudyFolder.read_all
+
+    def reading(self, names):
+        if away.is_set():
+            raise LedgerError("away")
+        return read_all(self, names)
+
+    monkeypatch.setattr(StudyFolder, "read_all", reading)
+    with Driver(folder, say=silent) as driver:
+        away.set()
+        time.sleep(0.3)
+        away.clear()
+        driver.plan(planned=7, to_run=0)
+        deadline = time.monotonic() + 20
+        while last_record(folder).planned != 7 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert last_record(folder).planned == 7
+        assert not driver.lost
+
+
+def test_a_driver_that_cannot_tell_anything_holds_nothing(tmp_path):
+    (tmp_path / RECORD).mkdir()
+    with pytest.raises(LedgerError, match=r"driver\.json cannot be written"):
+        Driver(StudyFolder(str(tmp_path)), say=silent).__enter__()
+    assert not (tmp_path / LOCK).exists()
 
 
 def test_of_many_drivers_that_break_a_dead_lock_at_once_one_wins(tmp_path):

@@ -5,7 +5,9 @@ import sys
 import threading
 from pathlib import Path
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from study.folder import LedgerError, StudyFolder
 
@@ -87,6 +89,35 @@ def test_a_full_disk_leaves_the_earlier_file_and_no_half_one(tmp_path, monkeypat
     monkeypatch.undo()
     assert folder.read("rows/a.json") == b"earlier"
     assert [path.name for path in (tmp_path / "rows").iterdir()] == ["a.json"]
+
+
+class NoCredentialsError(Exception):
+    """Back ends have errors of their own, which share no base with OSError."""
+
+
+class Closed(MemoryFileSystem):
+    protocol = "closed"
+
+    def _refuse(self, *_, **__):
+        raise NoCredentialsError("unable to locate credentials")
+
+    ls = cat_ranges = pipe_file = rm_file = exists = _refuse
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda folder: folder.names("rows", ".json"), "closed://study cannot be read: unable to locate credentials"),
+        (lambda folder: folder.read("rows/a.json"), "closed://study cannot be read: unable to locate credentials"),
+        (lambda folder: folder.write("rows/a.json", b""), r"a\.json cannot be written: unable to locate credentials"),
+        (lambda folder: folder.create("a.lock", b""), r"a\.lock cannot be written: unable to locate credentials"),
+        (lambda folder: folder.remove("a.lock"), r"a\.lock cannot be removed: unable to locate credentials"),
+    ],
+)
+def test_a_back_ends_own_errors_name_the_folder(use, message):
+    fsspec.register_implementation("closed", Closed, clobber=True)
+    with pytest.raises(LedgerError, match=message):
+        use(StudyFolder("closed://study"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")

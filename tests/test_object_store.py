@@ -1,9 +1,11 @@
 """A study on an S3-compatible server: rows, the lock, a whole run, and the row count at which reading stays quick."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,39 @@ def test_one_driver_at_a_time(location, monkeypatch):
 def test_a_bucket_that_is_not_there_is_an_error_that_names_it():
     with pytest.raises(LedgerError, match=r"nosuchbucket/study/rows/.* cannot be written: .*bucket does not exist"):
         Ledger("s3://nosuchbucket/study").write_row(make_row())
+
+
+def test_reading_asks_once_for_each_row(location, monkeypatch):
+    import s3fs
+
+    asked = Counter()
+    call = s3fs.S3FileSystem._call_s3
+
+    async def counting(self, method, *arguments, **named):
+        asked[method] += 1
+        return await call(self, method, *arguments, **named)
+
+    ledger = Ledger(location)
+    for seed in range(5):
+        ledger.write_row(make_row(cell=make_cell(seed=seed)))
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counting)
+    assert len(ledger.rows()) == 5
+    assert asked == {"list_objects_v2": 1, "get_object": 5}
+
+
+def test_a_server_that_is_away_is_an_error_that_names_the_folder(monkeypatch):
+    import s3fs
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
+    # File systems are kept by their options, which the environment is no part of.
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        with pytest.raises(LedgerError, match="s3://studies/away cannot be read: Could not connect to the endpoint"):
+            StudyFolder("s3://studies/away").names("rows", ".json")
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_a_study_runs_on_it_and_nothing_is_computed_twice(location, inspection_root, tmp_path):

@@ -56,6 +56,15 @@ def test_a_row_whose_config_is_not_the_one_asked_for_is_refused():
         Row.from_json(json.dumps(values))
 
 
+def test_configs_that_are_equal_but_not_the_same_are_told_apart():
+    # Equal configs are checked once; 1 == True in Python, but not in a config.
+    values = json.loads(make_row().to_json())
+    assert Row.from_json(json.dumps(values)).cell.config.vad is True
+    values["cell"]["config"]["vad"] = 1
+    with pytest.raises(RowError, match="vad must be bool, but got 1"):
+        Row.from_json(json.dumps(values))
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 99}'])
 def test_other_text_is_no_row(text):
     with pytest.raises(RowError):
