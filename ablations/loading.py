@@ -14,11 +14,16 @@ ALL = "all"
 """Stands for every ablation of the catalogue."""
 
 
+class UnknownAblationError(AblationError):
+    """A name that no ablation has."""
+
+
 def named_ablations(names: Sequence[str]) -> tuple[Ablation, ...]:
     """The ablations that a user names: of the catalogue, ``all`` of it, or all that a ``.py`` file defines.
 
     Raises:
-        AblationError: an unknown name, a file that cannot be run or defines none, or two with one name.
+        UnknownAblationError: a name that no ablation has.
+        AblationError: a file that cannot be run or defines none, or two ablations with one name.
     """
     found: dict[str, Ablation] = {}
     unknown = []
@@ -35,7 +40,7 @@ def named_ablations(names: Sequence[str]) -> tuple[Ablation, ...]:
         else:
             unknown.append(name)
     if unknown:
-        raise AblationError(
+        raise UnknownAblationError(
             f"no ablation is called {', '.join(unknown)}; there are {', '.join(CATALOGUE)}, {ALL}, or a file of your "
             "own (my_ablation.py); plan --list tells what they are"
         )

@@ -173,11 +173,14 @@ VIEWS: Mapping[str, Builder] = {
 }
 
 
+COMPARING = frozenset({"effects", "delta_map"})
+"""Views that compare with a baseline, and are left out where there is none."""
+
+
 def views_of(table: Table, loader: Loader) -> tuple[tuple[str, View], ...]:
     """Every view that the plan asks for, in its order; one that this version does not know says so."""
-    return tuple(
-        (name, VIEWS[name](table, loader) if name in VIEWS else _unknown(name)) for name in table.plan.shown_as
-    )
+    names = [name for name in table.plan.shown_as if table.plan.baseline is not None or name not in COMPARING]
+    return tuple((name, VIEWS[name](table, loader) if name in VIEWS else _unknown(name)) for name in names)
 
 
 def _unknown(name: str) -> View:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ablations.loading import ALL, named_ablations
+from ablations.loading import ALL, UnknownAblationError, named_ablations
 from promptad.config import PromptADConfig
 from promptad.protocol import protocol_config
 from study.request import StudyRequest
@@ -30,8 +30,12 @@ def study_request(options: argparse.Namespace) -> StudyRequest:
         UsageError, AblationError, ConfigError, SourceError: an option that does not have the form it must have.
     """
     backbones = options.backbone or ["tiny"]
+    try:
+        ablations = named_ablations(options.names)
+    except UnknownAblationError as error:
+        raise UsageError(f"{error} ({SPLIT_VALUES})") from None
     return StudyRequest(
-        ablations=named_ablations(options.names),
+        ablations=ablations,
         whole_catalogue=ALL in options.names,
         backbone=backbones[0],
         arm_backbones=tuple(backbones[1:]),

@@ -6,8 +6,10 @@ from PIL import Image
 
 from promptad.datasets import Sample
 from promptad.images import Preprocessing
+from promptad.maps import FinishedMaps
 from promptad.methods import Scores
 from study.examples import example_maps
+from study.truth import MaskedMaps, MaskSet
 
 SIZE = 16
 
@@ -35,7 +37,9 @@ def examples_of(folder, kinds, areas):
         maps[number, 0, :area] = 0.5
         maps[number, -1, :number] = 1.0
     result = Scores(image=None, maps=torch.from_numpy(maps), branches={})
-    return example_maps(samples, masks, maps, result, Preprocessing(size=SIZE))
+    truth = MaskSet(samples, lambda sample: masks[int(sample.name)])
+    finished = FinishedMaps(torch.from_numpy(maps), size=SIZE, smoothing=0)
+    return example_maps(samples, MaskedMaps(truth, finished), result, Preprocessing(size=SIZE))
 
 
 def test_best_worst_smallest_and_logical_defects_are_kept(tmp_path):
