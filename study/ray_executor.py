@@ -22,6 +22,7 @@ from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study import nodes
+from study.cluster import ClusterError
 from study.dispatch import Assignment, Dispatcher, Finished, OnFinished
 from study.folder import LedgerError
 from study.group import Group
@@ -75,6 +76,7 @@ def run_on_ray(
         ResourceError: no trial would ever fit the cluster.
         ReadinessError: nodes lack data or weights, and the run cannot go on without them.
         LedgerError: the study folder cannot be written.
+        ClusterError: the cluster lost what takes in the rows.
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
@@ -96,8 +98,15 @@ def run_on_ray(
     )
     _check(study.resources, study.muster.usable())
     rounds = Rounds(groups)
-    while (current := rounds.next()) is not None:
-        study.run(current, rounds)
+    try:
+        while (current := rounds.next()) is not None:
+            study.run(current, rounds)
+    except ray.exceptions.RayActorError as error:
+        reason = str(error).splitlines()[0]
+        raise ClusterError(
+            "the process beside this one that takes in rows was lost with a part of the cluster: finished cells are "
+            f"safe; see that the cluster is up (ray status), then run the same command again ({reason})"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +236,8 @@ class _Overseer(tune.Callback):  # type: ignore[misc]
         self._last = time.monotonic()
         try:
             at_work: list[Assignment] = ray.get(self._dispatcher.at_work.remote(), timeout=PULSE_SECONDS)
-        except ray.exceptions.GetTimeoutError:
+        except (ray.exceptions.GetTimeoutError, ray.exceptions.ActorUnavailableError):
+            # Ray starts it again.
             return
         limit = self._study.limit
         for assignment in at_work:

@@ -23,9 +23,9 @@ FAULTS = {
 
 def name_of(row):
     config = row["cell"]["config"]
-    arm = {(False, False, False): "base", (True, False, False): "sc", (False, False, True): "vad"}
     switches = config["sc"], config["eam"], config["vad"]
-    return f"{row['cell']['category']} {row['cell']['task']} {arm.get(switches, 'other')}"
+    arm = {(False, False, False): "base", (True, False, False): "sc"}.get(switches, "other") if config["pad"] else "vad"
+    return f"{row['cell']['category']} {row['cell']['task']} {arm}"
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +69,20 @@ def test_the_same_command_without_faults_ends_with_the_same_tables(hurt, undistu
     assert hurt.finish() == 0, hurt.said()
     assert hurt.tables() == undisturbed.tables()
     assert len(hurt.begun()) == len(undisturbed.rows()) + len(FAULTS) + 2
+
+
+def test_a_lost_dispatcher_is_an_error_that_says_what_to_do_and_rows_stay(new_study, undisturbed):
+    study = new_study()
+    (study.faults / "pause").write_text("0")
+    process = study.start()
+    study.await_rows(2, process)
+    (study.faults / "kill_dispatcher").touch()
+    assert study.wait(process) == 2
+    assert "the process beside this one that takes in rows was lost" in study.said()
+    assert "Traceback" not in study.said()
+    kept = study.rows()
+    assert len(kept) >= 2
+    (study.faults / "kill_dispatcher").unlink()
+    assert study.finish() == 0, study.said()
+    assert {digest: study.rows()[digest] for digest in kept} == kept
+    assert study.tables() == undisturbed.tables()

@@ -10,6 +10,8 @@ import signal
 import time
 from pathlib import Path
 
+import ray
+
 from study.trial import GroupTrial
 from study.workbench import Workbench
 
@@ -47,3 +49,9 @@ class CountedTrial(GroupTrial):
     """The executor's own trial over counted cells."""
 
     bench = CountedBench
+
+    def step(self):
+        """A step, before which what takes in the rows is killed for good if someone left word."""
+        if (FOLDER / "kill_dispatcher").exists():
+            ray.kill(self._source._dispatcher)
+        return super().step()
