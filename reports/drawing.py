@@ -1,6 +1,7 @@
 """How figures look, and how they become files: one style, equal bytes for equal figures."""
 
 import io
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -79,7 +80,15 @@ def svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": STYLE["svg.hashsalt"], "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return _with_counted_names(buffer.getvalue())
+
+
+def _with_counted_names(drawing: bytes) -> bytes:
+    """The same SVG with its parts named by their order: matplotlib names clip paths by their address in memory."""
+    names: dict[bytes, bytes] = {}
+    for name in re.findall(rb'id="([a-z][0-9a-f]{10})"', drawing):
+        names.setdefault(name, b"%c%d" % (name[:1], len(names)))
+    return re.sub(rb"(?<=[\"#])[a-z][0-9a-f]{10}\b", lambda found: names.get(found[0], found[0]), drawing)
 
 
 def png(figure: Figure) -> bytes:

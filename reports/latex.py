@@ -6,6 +6,7 @@ from reports.entries import METRICS, Column, Missing
 from reports.formats import (
     MINUS,
     arm_text,
+    claim_text,
     column_groups,
     comparability,
     dataset_name,
@@ -168,7 +169,8 @@ def _effect_lines(table: Table, arm: Arm, column: Column) -> list[str]:
         lines.append(_small(entry.effect_shortfall.text))
     if effect.p is not None:
         lines.append(_small(f"p {probability(effect.p)}, Holm {probability(effect.p_holm)}"))
-    return [*lines, _small(f"{effect.up} up, {effect.down} down, {effect.tied} equal")]
+    lines.append(_small(f"{effect.up} up, {effect.down} down, {effect.tied} equal"))
+    return [*lines, _small(claim_text(effect))]
 
 
 def _small(text: str) -> str:

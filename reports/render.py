@@ -6,6 +6,7 @@ from reports.entries import Column, Missing
 from reports.findings import cautions, details, lead
 from reports.formats import (
     arm_text,
+    claim_text,
     column_groups,
     column_title,
     comparability,
@@ -30,7 +31,8 @@ SCORES_NOTE = (
 EFFECTS_NOTE = (
     "Percentage points: arm minus baseline at equal seed, category and shots; mean over seeds [95% t-interval, not "
     "adjusted], n = seeds; p: t-test over seeds, Holm: adjusted over the arms and shots of a metric; categories: how "
-    "many went up, down, or stayed equal."
+    "many went up, down, or stayed equal; last, what may be claimed (no effect: two one-sided t-tests against 0.5 "
+    "points)."
 )
 
 
@@ -94,7 +96,7 @@ def paired_text(table: Table, arm: Arm, column: Column) -> str:
         return "baseline" if table.is_baseline(arm) else "no baseline"
     text = (
         f"{effect_text(effect.summary)}; p {probability(effect.p)}, Holm {probability(effect.p_holm)}; "
-        f"{effect.up} up, {effect.down} down, {effect.tied} equal"
+        f"{effect.up} up, {effect.down} down, {effect.tied} equal; {claim_text(effect)}"
     )
     return text if entry.effect_shortfall is None else f"{text}; {missing_text(entry.effect_shortfall)}"
 

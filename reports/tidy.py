@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from reports.entries import Column, Entry, Missing
 from reports.records import Arm
-from reports.statistics import Effect, Summary
+from reports.statistics import Effect, Summary, claim
 from reports.tables import Table
 
 NOT_GIVEN = "NA"
@@ -111,6 +111,8 @@ def _effect_fields(table: Table, arm: Arm, entry: Entry) -> dict[str, str]:
         "effect_n": str(effect.summary.n if effect else 0),
         "p": _significant(effect.p if effect else None),
         "p_holm": _significant(effect.p_holm if effect else None),
+        "p_equivalent_holm": _significant(effect.p_equivalent_holm if effect else None),
+        "claim": claim(effect) if effect else NOT_GIVEN,
         "categories_up": str(effect.up) if effect else NOT_GIVEN,
         "categories_down": str(effect.down) if effect else NOT_GIVEN,
         "categories_equal": str(effect.tied) if effect else NOT_GIVEN,

@@ -123,7 +123,7 @@ def test_a_study_survives_the_death_of_a_driver_with_its(target, number, new_stu
     rng = random.Random(f"{target} {number}")
     mark = uuid.uuid4().hex
     # A driver looks for its lost GCS for a minute before it ends; here for a shorter time.
-    study = new_study(PROMPTAD_MARK=mark, RAY_gcs_rpc_server_reconnect_timeout_s="10")
+    study = new_study("--address", "local", PROMPTAD_MARK=mark, RAY_gcs_rpc_server_reconnect_timeout_s="10")
     for stop in rng.sample(SIGNALS, 2):
         moment = len(study.rows()) + rng.randint(1, 6)
         process = study.start()
