@@ -156,9 +156,9 @@ def test_a_row_is_told_whole():
     text = row_text(
         make_row(cell=cell, status="failed", scores=None, reason="no memory\nat all", provenance={"host": "h"})
     )
-    assert f"digest     {cell.digest}" in text
-    assert "reason     no memory\n             at all\n" in text
-    assert "host       h" in text
+    assert f"digest       {cell.digest}" in text
+    assert "reason       no memory\n               at all\n" in text
+    assert "host         h" in text
 
 
 def test_durations_read_as_people_write_them():
