@@ -202,6 +202,10 @@ class LeaveOneOut(FactorDesign):
         require_two_levels(self.factors, self.kind)
         yield from _one_at_a_time([2] * len(self.factors))
 
+    def _name(self, combination: Sequence[int]) -> str:
+        left_out = [factor.name for factor, number in zip(self.factors, combination, strict=True) if number]
+        return f"without {', '.join(left_out)}" if left_out else "everything"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cumulative(FactorDesign):

@@ -10,6 +10,8 @@ from reports.tables import Table
 
 PRIMARY = ("image_auroc", "pixel_auroc")
 LISTED = 6
+WITHOUT_SCORES = frozenset({"attention", "embedding", "examples", "prompts"})
+"""Views that show images, features or texts, and no averages."""
 
 
 def primary_columns(table: Table) -> tuple[Column, ...]:
@@ -19,9 +21,13 @@ def primary_columns(table: Table) -> tuple[Column, ...]:
 
 def lead(table: Table) -> str:
     """One or two sentences: how many arms differ from the baseline, on what, and the largest change."""
+    if not table.plan.cells:
+        return "Nothing is computed here; what it shows is below."
     if not table.counts.get("ok"):
         return f"Nothing can be said yet: {cells_text(table)}."
     baseline = next((arm for arm in table.plan.arms if arm.name == table.plan.baseline), None)
+    if WITHOUT_SCORES.issuperset(table.plan.shown_as):
+        return "Shown below, image by image; there is nothing to average."
     if baseline is None or len(table.plan.arms) == 1:
         return "There is no other arm to compare with, so the table gives the scores alone."
     columns = [(column, _effects(table, column)) for column in primary_columns(table)]

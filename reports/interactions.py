@@ -117,7 +117,7 @@ def _forest(table: Table, column: Column, found: Sequence[Contrast]) -> Drawing:
         axes.set_yticks([-place for place in range(len(found))], [wrapped(contrast.label, 26) for contrast in found])
         axes.set_ylim(-len(found) + 0.4, 0.6)
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", MINUS))
-        axes.set_xlabel("percentage points; main effects, then interactions (×)", fontsize=10)
+        axes.set_xlabel("percentage points (main effects, then\ninteractions ×)", fontsize=10)
         clean(axes, "\n".join([column_title(column), *warnings(table)]))
     data = [
         {

@@ -104,6 +104,7 @@ def _plan_view(section: Section) -> dict[str, Any]:
         "complete": table.complete,
         "cells": cells_text(table),
         "heading": heading(table),
+        "tabulated": bool(table.columns),
         "trust": _trust(table),
         "shown": section.shown,
         "arms": [(arm, ", ".join(f"{k} = {v}" for k, v in arm.changes.items()) or "nothing") for arm in plan.arms],
@@ -119,6 +120,8 @@ def _trust(table: Table) -> tuple[tuple[str, str], ...]:
     """Short marks of how far to trust a table, each with a tone: good, warn or plain."""
     plan = table.plan
     total, ok = sum(table.counts.values()), table.counts.get("ok", 0)
+    if not total:
+        return ((plan.dataset_title, "plain"),)
     marks = [(f"{ok} of {total} cells", "good" if table.complete else "warn")]
     marks.append((seeds_text(len(plan.seeds)), "plain" if len(plan.seeds) >= 3 else "warn"))
     marks.append((plan.weights_label, "warn" if plan.random_weights else "plain"))

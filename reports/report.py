@@ -66,10 +66,11 @@ def write_report(
 
 def _section(table: Table, loader: Loader, stage: Staging) -> Section:
     name = table.plan.name
-    stage.add(f"tables/{name}.md", to_markdown(table))
-    stage.add(f"tables/{name}.tex", to_latex(table))
-    stage.add(f"tables/{name}.csv", to_csv(table))
-    stage.add(f"tables/{name}_categories.csv", to_category_csv(table))
+    if table.columns:
+        stage.add(f"tables/{name}.md", to_markdown(table))
+        stage.add(f"tables/{name}.tex", to_latex(table))
+        stage.add(f"tables/{name}.csv", to_csv(table))
+        stage.add(f"tables/{name}_categories.csv", to_category_csv(table))
     stage.add(f"data/{name}.js", cells_script(table))
     shown = []
     for kind, view in views_of(table, loader):

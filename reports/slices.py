@@ -15,6 +15,9 @@ from reports.formats import column_title, mark_text, percent, warnings
 from reports.records import Arm, Factor
 from reports.tables import Table
 
+NAME_WIDTH = 0.06
+"""Share of the axis that the name of a level takes."""
+
 
 def sliced_factor(table: Table) -> Factor | None:
     """The numeric factor with most levels, which becomes the x axis; None if no factor is numeric."""
@@ -23,7 +26,7 @@ def sliced_factor(table: Table) -> Factor | None:
 
 
 def slice_drawings(table: Table) -> tuple[Drawing, ...]:
-    """A figure per column: mean over seeds, 95% band and every seed along the numeric factor; the default is marked."""
+    """A figure per column: mean over seeds, 95% band and every seed along the numeric factor; baseline marked."""
     factor = sliced_factor(table)
     return () if factor is None else tuple(_slice(table, factor, column) for column in table.columns)
 
@@ -49,7 +52,7 @@ def _slice(table: Table, factor: Factor, column: Column) -> Drawing:
         if default is not None:
             axes.axvline(default, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             axes.annotate(
-                "default",
+                "baseline",
                 (default, 1),
                 xycoords=("data", "axes fraction"),
                 ha="left",
@@ -124,8 +127,20 @@ def _scale(axes: Axes, levels: Sequence[float]) -> None:
             axes.set_xscale("log")
         else:
             axes.set_xscale("symlog", linthresh=min(positive), linscale=0.6)
-    axes.set_xticks(list(levels), [f"{level:g}" for level in levels])
+    shown = _apart(axes, levels)
+    axes.set_xticks(list(levels), [f"{level:g}" if level in shown else "" for level in levels])
     axes.minorticks_off()
+
+
+def _apart(axes: Axes, levels: Sequence[float]) -> set[float]:
+    """Levels, from the smallest, whose names do not run into each other under the axis."""
+    scale = axes.xaxis.get_transform().transform
+    places = scale(np.asarray(levels, dtype=float))
+    shown: list[int] = []
+    for number, place in enumerate(places):
+        if not shown or place - places[shown[-1]] > NAME_WIDTH * (places[-1] - places[0]):
+            shown.append(number)
+    return {levels[number] for number in shown}
 
 
 def _default(table: Table, points: Sequence[tuple[float, Arm]]) -> float | None:

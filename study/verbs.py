@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ablations.catalogue import CATALOGUE
 from ablations.loading import listing
 from promptad.cache_folder import default_root
 from study.arguments import UsageError, study_request
@@ -109,6 +110,8 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
         return
     folder = Path(out) if out is not None else Path(str(root)) / "report"
     found, documents, damaged = ledger.everything()
+    place = {name: number for number, name in enumerate(CATALOGUE)}
+    documents.sort(key=lambda document: place.get(document["ablation"], len(place)))
     rows = {digest: json.loads(row.to_json()) for digest, row in found.items()}
     for name, why in damaged.items():
         print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)

@@ -1,14 +1,17 @@
 """The command line as a user meets it, run in this process with the serial executor."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from inspection_set import write_inspection_set
 
+from ablations.catalogue import CATALOGUE
 from study.cli import main
 from study.exits import FAILED, USAGE
 
@@ -133,6 +136,20 @@ def test_a_users_mistake_is_one_line_without_a_traceback(arguments, message, ins
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
+
+
+@pytest.mark.slow
+def test_the_whole_catalogue_runs_and_its_page_leads_nowhere_wrong(asked, tmp_path):
+    everything = [*asked, "--seeds", "1", "--shots", "1", "--set", "epochs=1", "--executor", "serial"]
+    assert main(["run", "all", *everything]) == 0
+    report = tmp_path / "study" / "report"
+    page = (report / "index.html").read_text()
+    sections = [match.partition("-")[0] for match in re.findall(r'<section id="([^"]+)" class="plan"', page)]
+    assert sections == [name for name in CATALOGUE if name in sections]
+    assert {"table1", "table10", "figure1", "figure7", "figure11_12", "protocol_audit"} <= set(sections)
+    links = {unquote(link) for link in re.findall(r'(?:href|src)="([^"#:]+)"', page)}
+    assert links
+    assert [link for link in links if not (report / link).is_file()] == []
 
 
 def test_a_users_suffixes_reach_the_cells(asked, tmp_path, capsys):

@@ -132,7 +132,7 @@ def test_slice_orders_levels_and_draws_mean_and_every_seed():
     assert list(line.get_ydata()) == pytest.approx([50 + 1 / 3, 60 + 1 / 3, 70 + 1 / 3])
     assert sorted(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "o") == [3, 3, 3]
     assert axes.get_xscale() == "symlog"
-    assert "default" in texts(drawing.figure)
+    assert "baseline" in texts(drawing.figure)
     assert len(drawing.data) == 9
     assert drawing.data[2] == {
         "line": "",
