@@ -1,8 +1,9 @@
-# demo: from nothing to a report. test: everything the tests need, and the tests. check: lint and types.
+# demo: from nothing to a report. test: everything the tests need, and the tests. test-faults: the tests in which
+# processes, nodes and disks fail, and a cluster over ssh. check: lint and types.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo install test bench check clean
+.PHONY: demo install test test-faults bench check clean
 
 demo: install
 	@$(BIN)/python study/run.py
@@ -19,7 +20,10 @@ install: .venv/.installed
 	@touch $@
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not faults"
+
+test-faults: install
+	$(BIN)/python -m pytest -m faults
 
 bench: install
 	@$(BIN)/python -m pip install -qq --editable '.[bench]'

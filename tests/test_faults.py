@@ -17,6 +17,7 @@ from processes import await_none, below, marked
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.faults,
     pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
 ]
 

@@ -7,6 +7,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.faults,
     pytest.mark.skipif(sys.platform != "linux", reason="needs the signals of Linux"),
 ]
 

@@ -9,7 +9,7 @@ import pytest
 from promptad import Detector, load_backbone
 from promptad.detector import DetectorError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 
 def pages(paths):

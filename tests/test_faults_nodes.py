@@ -11,6 +11,7 @@ from processes import await_none, marked
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.faults,
     pytest.mark.skipif(sys.platform != "linux", reason="needs the mount namespaces of Linux"),
 ]
 

@@ -18,6 +18,7 @@ def why_not():
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_from_ray_up_to_ray_down(tmp_path):
     if (reason := why_not()) is not None:
         pytest.skip(reason)
