@@ -3,10 +3,14 @@
 import csv
 import functools
 import io
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 
 from reports.cells import cells_script
 from reports.drawing import Drawing, pdf, png, settle, svg
@@ -20,6 +24,9 @@ from reports.render import to_markdown
 from reports.tables import Table, build_table
 from reports.tidy import to_category_csv, to_csv
 from reports.views import views_of
+
+MANY = 16
+"""Figures from which on it pays to start processes that draw."""
 
 # A plan's name becomes part of file names and of the page's anchors.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -58,13 +65,22 @@ def write_report(
     # Tables share cells, and views look at the same arrays.
     loader = functools.lru_cache(maxsize=64)(examples)
     with staging(out) as stage:
-        sections = [_section(table, loader, stage) for table in tables]
+        sections: list[Section] = []
+        drawings: dict[str, Drawing] = {}
+        for table in tables:
+            section, own = _section(table, loader, stage)
+            sections.append(section)
+            drawings |= own
+        for files in _drawn(drawings):
+            for name, content in files.items():
+                stage.add(name, content)
         heatmaps = write_heatmaps(tables, loader, stage)
         stage.add("index.html", render_page(sections, heatmaps=heatmaps, damaged=damaged or {}))
     return out / "index.html"
 
 
-def _section(table: Table, loader: Loader, stage: Staging) -> Section:
+def _section(table: Table, loader: Loader, stage: Staging) -> tuple[Section, dict[str, Drawing]]:
+    """A table's part of the page, and its figures by the stem of their files."""
     name = table.plan.name
     if table.columns:
         stage.add(f"tables/{name}.md", to_markdown(table))
@@ -72,20 +88,38 @@ def _section(table: Table, loader: Loader, stage: Staging) -> Section:
         stage.add(f"tables/{name}.csv", to_csv(table))
         stage.add(f"tables/{name}_categories.csv", to_category_csv(table))
     stage.add(f"data/{name}.js", cells_script(table))
-    shown = []
+    shown: list[Shown] = []
+    drawings: dict[str, Drawing] = {}
     for kind, view in views_of(table, loader):
-        pictures = tuple(_picture(drawing, name, stage) for drawing in view.drawings)
+        stems = {f"figures/{name}_{drawing.stem}": drawing for drawing in view.drawings}
+        pictures = tuple(_picture(stem, drawing) for stem, drawing in stems.items())
         shown.append(Shown(kind=kind, view=view, pictures=pictures))
-    return Section(table=table, provenance=trace(table.plan, table.rows), shown=tuple(shown))
+        drawings |= stems
+    return Section(table=table, provenance=trace(table.plan, table.rows), shown=tuple(shown)), drawings
 
 
-def _picture(drawing: Drawing, name: str, stage: Staging) -> Picture:
-    stem = f"figures/{name}_{drawing.stem}"
+def _drawn(drawings: Mapping[str, Drawing]) -> list[dict[str, bytes | str]]:
+    """The files of every figure; many figures are drawn by as many processes as there are CPUs."""
+    workers = min(os.cpu_count() or 1, 8) if len(drawings) >= MANY else 1
+    drawn: list[dict[str, bytes | str]] = Parallel(n_jobs=workers)(
+        delayed(_files)(stem, drawing) for stem, drawing in drawings.items()
+    )
+    if workers > 1:
+        get_reusable_executor().shutdown()
+    return drawn
+
+
+def _files(stem: str, drawing: Drawing) -> dict[str, bytes | str]:
     settle(drawing.figure)
-    stage.add(f"{stem}.svg", svg(drawing.figure))
-    stage.add(f"{stem}.pdf", pdf(drawing.figure))
-    stage.add(f"{stem}.png", png(drawing.figure))
-    stage.add(f"{stem}.csv", _csv(drawing.data))
+    return {
+        f"{stem}.svg": svg(drawing.figure),
+        f"{stem}.pdf": pdf(drawing.figure),
+        f"{stem}.png": png(drawing.figure),
+        f"{stem}.csv": _csv(drawing.data),
+    }
+
+
+def _picture(stem: str, drawing: Drawing) -> Picture:
     photographs = drawing.stem in ("examples", "attention")
     return Picture(
         stem=stem,

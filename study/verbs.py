@@ -112,7 +112,7 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
     found, documents, damaged = ledger.everything()
     place = {name: number for number, name in enumerate(CATALOGUE)}
     documents.sort(key=lambda document: place.get(document["ablation"], len(place)))
-    rows = {digest: json.loads(row.to_json()) for digest, row in found.items()}
+    rows = {digest: row.plain() for digest, row in found.items()}
     for name, why in damaged.items():
         print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
     page = write_report(plans=documents, rows=rows, examples=ledger.examples, out=folder, damaged=damaged)

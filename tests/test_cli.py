@@ -139,6 +139,17 @@ def test_a_users_mistake_is_one_line_without_a_traceback(arguments, message, ins
 
 
 @pytest.mark.slow
+def test_two_reports_at_once_are_both_whole(asked, tmp_path):
+    assert main(["run", *asked, "--executor", "serial"]) == 0
+    report = tmp_path / "study" / "report"
+    before = {path.relative_to(report): path.read_bytes() for path in report.rglob("*") if path.is_file()}
+    command = [sys.executable, str(RUN), "report", "--study", str(tmp_path / "study")]
+    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=RUN.parent.parent) for _ in range(2)]
+    assert [process.wait(120) for process in both] == [0, 0]
+    assert {path.relative_to(report): path.read_bytes() for path in report.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.slow
 def test_the_whole_catalogue_runs_and_its_page_leads_nowhere_wrong(asked, tmp_path):
     everything = [*asked, "--seeds", "1", "--shots", "1", "--set", "epochs=1", "--executor", "serial"]
     assert main(["run", "all", *everything]) == 0
