@@ -48,5 +48,5 @@ def method_arm(
         factors={"method": method},
         method=method,
         published=f"method={method}" + (f";{published}" if published else ""),
-        not_runnable=f"published numbers only: {method} is not implemented here" if own is None else None,
+        not_runnable=f"{method} is not implemented here" if own is None else None,
     )
