@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: demo install test test-faults bench check clean
 
 demo: install
-	@$(BIN)/python study/run.py
+	@$(BIN)/python study/run.py run core
 
 install: .venv/.installed
 

@@ -11,5 +11,11 @@ from ablations.tables import TABLES
 CATALOGUE: dict[str, Ablation] = {ablation.name: ablation for ablation in (*TABLES, *SUPPLEMENT, *FIGURES, *OWN)}
 """Every ablation by the name that ``run`` takes."""
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "core": ("table3", "table5", "table7", "table10", "figure8"),
+    "all": tuple(CATALOGUE),
+}
+"""Names that stand for several ablations: the paper's own components with their maps, and everything."""
+
 DEFAULT: tuple[str, ...] = ("table3",)
 """What ``run`` runs when no name is given."""

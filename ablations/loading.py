@@ -7,11 +7,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablations.catalogue import CATALOGUE, DEFAULT
+from ablations.catalogue import CATALOGUE, DEFAULT, GROUPS
 from ablations.spec import Ablation, AblationError
-
-ALL = "all"
-"""Stands for every ablation of the catalogue."""
 
 
 class UnknownAblationError(AblationError):
@@ -19,7 +16,7 @@ class UnknownAblationError(AblationError):
 
 
 def named_ablations(names: Sequence[str]) -> tuple[Ablation, ...]:
-    """The ablations that a user names: of the catalogue, ``all`` of it, or all that a ``.py`` file defines.
+    """The ablations that a user names: of the catalogue, a group of it, or all that a ``.py`` file defines.
 
     Raises:
         UnknownAblationError: a name that no ablation has.
@@ -28,8 +25,8 @@ def named_ablations(names: Sequence[str]) -> tuple[Ablation, ...]:
     found: dict[str, Ablation] = {}
     unknown = []
     for name in names or DEFAULT:
-        if name == ALL:
-            found |= CATALOGUE
+        if name in GROUPS:
+            found |= {member: CATALOGUE[member] for member in GROUPS[name]}
         elif name.endswith(".py"):
             for ablation in _defined_in(name):
                 if found.get(ablation.name, ablation) != ablation or ablation.name in CATALOGUE:
@@ -41,8 +38,8 @@ def named_ablations(names: Sequence[str]) -> tuple[Ablation, ...]:
             unknown.append(name)
     if unknown:
         raise UnknownAblationError(
-            f"no ablation is called {', '.join(unknown)}; there are {', '.join(CATALOGUE)}, {ALL}, or a file of your "
-            "own (my_ablation.py); plan --list tells what they are"
+            f"no ablation is called {', '.join(unknown)}; there are {', '.join((*CATALOGUE, *GROUPS))}, or a file of "
+            "your own (my_ablation.py); plan --list tells what they are"
         )
     return tuple(found.values())
 
@@ -51,7 +48,8 @@ def listing() -> str:
     """Every name of the catalogue with its title, one a line."""
     width = max(len(name) for name in CATALOGUE)
     lines = [f"{ablation.name:<{width}}  {ablation.title}" for ablation in CATALOGUE.values()]
-    return "\n".join([*lines, f"{ALL:<{width}}  all of these"])
+    groups = [f"{name:<{width}}  {', '.join(members)}" for name, members in GROUPS.items() if name != "all"]
+    return "\n".join([*lines, *groups, f"{'all':<{width}}  all of these"])
 
 
 def _defined_in(name: str) -> list[Ablation]:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ablations.loading import ALL, UnknownAblationError, named_ablations
+from ablations.catalogue import GROUPS
+from ablations.loading import UnknownAblationError, named_ablations
 from promptad.config import PromptADConfig
 from promptad.protocol import protocol_config
 from study.request import StudyRequest
@@ -36,7 +37,7 @@ def study_request(options: argparse.Namespace) -> StudyRequest:
         raise UsageError(f"{error} ({SPLIT_VALUES})") from None
     return StudyRequest(
         ablations=ablations,
-        whole_catalogue=ALL in options.names,
+        whole_catalogue=not GROUPS.keys().isdisjoint(options.names),
         backbone=backbones[0],
         arm_backbones=tuple(backbones[1:]),
         source=parse_source(options.data),

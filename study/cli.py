@@ -126,7 +126,7 @@ def _add_request(verb: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="ABLATION",
-        help=f"names (plan --list tells them), all, or a Python file of your own (default: {', '.join(DEFAULT)})",
+        help=f"names (plan --list tells them), core, all, or a Python file of your own (default: {', '.join(DEFAULT)})",
     )
     verb.add_argument(
         "--data",

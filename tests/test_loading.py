@@ -21,12 +21,13 @@ def names(asked):
 def test_names_are_of_the_catalogue_once_each_and_table_3_is_the_default():
     assert names([]) == ["table3"]
     assert names(["table5", "table3", "table5"]) == ["table5", "table3"]
+    assert names(["core", "table3"]) == ["table3", "table5", "table7", "table10", "figure8"]
     assert names(["all"]) == list(CATALOGUE)
 
 
 def test_the_listing_has_every_name_with_its_title():
     lines = listing().splitlines()
-    assert [line.split()[0] for line in lines] == [*CATALOGUE, "all"]
+    assert [line.split()[0] for line in lines] == [*CATALOGUE, "core", "all"]
     assert CATALOGUE["figure5"].title in listing()
 
 
