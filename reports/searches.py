@@ -5,11 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from reports.entries import METRICS
-
 STATES = ("complete", "pruned", "failed")
 KINDS = ("float", "int", "choice")
 SCHEMA = 1
+TASKS = {"mean_auroc": ("image", "pixel"), "image_auroc": ("image",), "pixel_auroc": ("pixel",)}
+"""Tasks whose AUROC a metric averages."""
+TITLES = {
+    "mean_auroc": "Mean AUROC",
+    "image_auroc": "Image AUROC",
+    "pixel_auroc": "Pixel AUROC",
+    "seconds": "Seconds of a cell",
+}
+INDEPENDENT = ("random", "sobol", "grid")
+"""Samplers that do not look at earlier trials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +35,7 @@ class SearchFiles:
 class Parameter:
     """A searched hyperparameter: numeric between `low` and `high`, or one of `values`.
 
-    `when` names the values of other parameters with which it is active; None if it always is. `default` is the paper's
+    `when` are its parent and the values of it with which it is active; None if it always is. `default` is the paper's
     value, None if it has none.
     """
 
@@ -39,7 +47,7 @@ class Parameter:
     log: bool
     step: float | None
     values: tuple[Any, ...]
-    when: Mapping[str, tuple[Any, ...]] | None
+    when: tuple[str, tuple[Any, ...]] | None
     default: Any
 
     @property
@@ -56,16 +64,21 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """One number that a search optimised. `metric` is what its cells measure, None for one that they do not."""
+    """One number that a search optimised: a mean of AUROCs over cells, or something else that cells have."""
 
     label: str
-    metric: str | None
+    metric: str
     maximize: bool
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks whose AUROC it averages; none if it is no AUROC."""
+        return TASKS.get(self.metric, ())
 
     @property
     def fraction(self) -> bool:
         """True if it is printed in percent."""
-        return self.metric is not None
+        return bool(self.tasks)
 
     def best_first(self, value: float) -> float:
         """A key that sorts the best value first."""
@@ -74,7 +87,7 @@ class Objective:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One evaluated cell of a trial."""
+    """One evaluated cell of a trial: the AUROC of its task."""
 
     category: str
     seed: int
@@ -106,6 +119,17 @@ class Fresh:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """The winner and the base config on categories that the search did not see, with the value of each."""
+
+    categories: tuple[str, ...]
+    winner: tuple[Step, ...]
+    base: tuple[Step, ...]
+    winner_value: float
+    base_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     """A search with its trials by number; `damaged` are files that cannot be used, each with the reason."""
 
@@ -114,9 +138,9 @@ class Search:
     parameters: tuple[Parameter, ...]
     objective: str
     tuned_on: str
+    on_test: bool
     objectives: tuple[Objective, ...]
     sampler: str
-    adaptive: bool
     asked: int
     backbone: str
     weights: str
@@ -126,6 +150,7 @@ class Search:
     seeds: tuple[int, ...]
     trials: tuple[Trial, ...]
     fresh: Fresh | None
+    held_out: HeldOut | None
     damaged: Mapping[str, str]
     sensitivity: Mapping[str, Any]
 
@@ -135,10 +160,9 @@ class Search:
         return tuple(trial for trial in self.trials if trial.state == "complete")
 
     @property
-    def oracle(self) -> bool:
-        """True if it was tuned on the test set that it reports."""
-        words = self.tuned_on.lower()
-        return words == "test" or ("tuned on test" in words and "not tuned on test" not in words)
+    def adaptive(self) -> bool:
+        """True if the sampler looks at earlier trials, so that good places were tried more often."""
+        return self.sampler not in INDEPENDENT
 
     @property
     def default_trial(self) -> Trial | None:
@@ -162,18 +186,18 @@ def read_search(files: SearchFiles) -> Search:
             f"search schema must be {SCHEMA}, but {files.name} has {raw.get('schema')!r}: it is another version's"
         )
     try:
-        space, objective = raw["space"], raw["objective"]
-        parameters = tuple(_parameter(item) for item in space["parameters"])
+        objective = raw["objective"]
+        parameters = tuple(_parameter(item) for item in raw["space"])
         objectives = _objectives(objective)
         search = Search(
             name=files.name,
-            title=str(space.get("title") or raw.get("name") or files.name),
+            title=str(raw["name"]),
             parameters=parameters,
-            objective=str(objective.get("label") or objective["name"]),
-            tuned_on=str(objective.get("tuned_on") or "not recorded"),
+            objective=str(objective["label"]),
+            tuned_on=str(objective["tuned_on"]),
+            on_test=bool(objective["on_test"]),
             objectives=objectives,
             sampler=str(raw["sampler"]),
-            adaptive=bool(raw["adaptive"]),
             asked=int(raw["trials"]),
             backbone=str(raw["backbone"]),
             weights=str(raw["weights"]),
@@ -183,6 +207,7 @@ def read_search(files: SearchFiles) -> Search:
             seeds=tuple(map(int, raw["seeds"])),
             trials=(),
             fresh=_fresh(raw.get("fresh")),
+            held_out=_held_out(raw.get("report")),
             damaged={},
             sensitivity=files.sensitivity or {},
         )
@@ -219,8 +244,8 @@ def _parameter(raw: Mapping[str, Any]) -> Parameter:
         log=numeric and bool(raw.get("log")),
         step=float(raw["step"]) if numeric and raw.get("step") else None,
         values=tuple(_frozen(value) for value in raw.get("values") or ()),
-        when=None if not when else {str(name): tuple(_frozen(v) for v in values) for name, values in when.items()},
-        default=_frozen(raw.get("default")),
+        when=None if not when else (str(when["parent"]), tuple(_frozen(value) for value in when["values"])),
+        default=_frozen(raw.get("paper")),
     )
 
 
@@ -229,22 +254,15 @@ def _frozen(value: Any) -> Any:
 
 
 def _objectives(raw: Mapping[str, Any]) -> tuple[Objective, ...]:
-    """One objective per direction, with the metric that belongs to it if there are as many."""
+    """One objective per direction; a single one has the name of the whole."""
     metrics, directions = [str(name) for name in raw["metrics"]], list(raw["directions"])
     if not directions or any(direction not in ("maximize", "minimize") for direction in directions):
         raise ValueError(f"directions must be maximize or minimize, but are {directions}")
-    label = str(raw.get("label") or raw["name"])
-    if len(directions) == 1:
-        metric = metrics[0] if metrics and all(name in METRICS for name in metrics) else None
-        return (Objective(label=label, metric=metric, maximize=directions[0] == "maximize"),)
     if len(metrics) != len(directions):
         raise ValueError(f"{len(directions)} directions need as many metrics, but there are {len(metrics)}")
+    single = str(raw["label"]) if len(metrics) == 1 else None
     return tuple(
-        Objective(
-            label=METRICS[name][0] if name in METRICS else name,
-            metric=name if name in METRICS else None,
-            maximize=direction == "maximize",
-        )
+        Objective(label=single or TITLES.get(name, name), metric=name, maximize=direction == "maximize")
         for name, direction in zip(metrics, directions, strict=True)
     )
 
@@ -263,8 +281,21 @@ def _trial(raw: Mapping[str, Any], parameters: tuple[Parameter, ...], objectives
         raise ValueError(
             f"a complete trial must have a value for each of {objectives} objectives, but has {len(values)}"
         )
+    return Trial(
+        number=int(raw["number"]),
+        params={str(name): _frozen(value) for name, value in raw["params"].items()},
+        state=state,
+        values=tuple(map(float, values)),
+        steps=_steps(raw.get("steps")),
+        cells=tuple(map(str, raw.get("cells") or ())),
+        reason=str(raw.get("reason") or ""),
+        seconds=float(raw.get("seconds") or 0.0),
+    )
+
+
+def _steps(raw: Any) -> tuple[Step, ...]:
     steps = []
-    for step in raw.get("steps") or ():
+    for step in raw or ():
         if not _finite(step["value"]):
             raise ValueError(f"a step's value must be a finite number, but is {step['value']!r}")
         steps.append(
@@ -275,15 +306,22 @@ def _trial(raw: Mapping[str, Any], parameters: tuple[Parameter, ...], objectives
                 value=float(step["value"]),
             )
         )
-    return Trial(
-        number=int(raw["number"]),
-        params={str(name): _frozen(value) for name, value in raw["params"].items()},
-        state=state,
-        values=tuple(map(float, values)),
-        steps=tuple(steps),
-        cells=tuple(map(str, raw.get("cells") or ())),
-        reason=str(raw.get("reason") or ""),
-        seconds=float(raw.get("seconds") or 0.0),
+    return tuple(steps)
+
+
+def _held_out(raw: Mapping[str, Any] | None) -> HeldOut | None:
+    if not raw:
+        return None
+    values = [raw[name]["value"] for name in ("winner", "base")]
+    if not all(map(_finite, values)):
+        # One of them failed: its trial says so.
+        return None
+    return HeldOut(
+        categories=tuple(map(str, raw["held_out"])),
+        winner=_steps(raw["winner"]["steps"]),
+        base=_steps(raw["base"]["steps"]),
+        winner_value=float(values[0]),
+        base_value=float(values[1]),
     )
 
 

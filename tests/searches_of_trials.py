@@ -7,17 +7,17 @@ import numpy as np
 
 from reports.searches import SearchFiles
 
-LR = {"name": "lr", "label": "learning rate", "kind": "float", "low": 1e-4, "high": 1e-1, "log": True, "default": 0.002}
-TOKENS = {"name": "tokens", "label": "learnable tokens", "kind": "int", "low": 1, "high": 8, "default": 4}
-LOSS = {"name": "loss", "label": "alignment loss", "kind": "choice", "values": ["on", "off"], "default": "on"}
+LR = {"name": "lr", "label": "learning rate", "kind": "float", "low": 1e-4, "high": 1e-1, "log": True, "paper": 0.002}
+TOKENS = {"name": "tokens", "label": "learnable tokens", "kind": "int", "low": 1, "high": 8, "paper": 4}
+LOSS = {"name": "loss", "label": "alignment loss", "kind": "choice", "values": ["on", "off"], "paper": "on"}
 WEIGHT = {
     "name": "weight",
     "label": "weight of the loss",
     "kind": "float",
     "low": 0.0,
     "high": 1.0,
-    "when": {"loss": ["on"]},
-    "default": 0.5,
+    "when": {"parent": "loss", "values": ["on"]},
+    "paper": 0.5,
 }
 SPACE = (LR, TOKENS, LOSS, WEIGHT)
 SEEDS = (0, 1, 2)
@@ -26,34 +26,41 @@ CATEGORIES = ("bolt", "gear")
 
 def parameter(**keys):
     """A parameter with every key of the format."""
-    base = {"low": None, "high": None, "log": False, "step": None, "values": None, "when": None, "default": None}
+    base = dict.fromkeys(("low", "high", "log", "step", "values", "when", "paper", "fields"))
     return base | keys
 
 
-def document(name="quick", *, space=SPACE, metrics=("image_auroc",), directions=("maximize",), **changes):
+def document(name="quick", *, space=SPACE, metrics=("mean_auroc",), directions=("maximize",), **changes):
     """A valid search document; `changes` overwrite its keys."""
     made = {
         "schema": 1,
         "name": name,
-        "space": {"name": "training", "title": "Training", "parameters": [parameter(**keys) for keys in space]},
+        "id": name,
+        "space": [parameter(**keys) for keys in space],
         "objective": {
             "name": "mean",
             "label": "Mean image AUROC",
             "metrics": list(metrics),
             "directions": list(directions),
-            "tuned_on": "tuned on test",
+            "tuned_on": "the test set that it reports",
+            "on_test": True,
+            "tune_categories": list(CATEGORIES),
+            "held_out": [],
         },
         "sampler": "random",
-        "adaptive": False,
+        "prune": None,
         "seed": 0,
         "trials": 40,
         "base": {},
         "backbone": "tiny",
-        "weights": "embedded tiny CLIP",
+        "weights": "0123456789abcdef",
+        "method": "promptad",
         "dataset": "synthetic",
         "categories": list(CATEGORIES),
         "shots": 1,
         "seeds": list(SEEDS),
+        "tasks": ["image"],
+        "report": None,
     }
     return made | changes
 
