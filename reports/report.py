@@ -14,12 +14,16 @@ from reports.examples import Loader
 from reports.files import Staging, staging
 from reports.heatmaps import write_heatmaps
 from reports.latex import to_latex
-from reports.page import Picture, Section, Shown, render_page
+from reports.page import Picture, SearchSection, Section, Shown, render_page
 from reports.provenance import trace
 from reports.render import to_markdown
+from reports.search_files import SearchFiles, read_search
+from reports.search_section import search_views
+from reports.search_tables import best_csv, trials_csv
+from reports.searches import Search
 from reports.tables import Table, build_table
 from reports.tidy import to_category_csv, to_csv
-from reports.views import views_of
+from reports.views import View, views_of
 
 # A plan's name becomes part of file names and of the page's anchors.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -32,19 +36,21 @@ def write_report(
     examples: Loader,
     out: Path,
     damaged: Mapping[str, str] | None = None,
+    searches: Sequence[SearchFiles] = (),
 ) -> Path:
     """Write out/index.html with tables/, figures/, data/ and images/ beside it; return the page.
 
-    `damaged` are files of rows that could not be read, each with the reason: the page names them. Nothing depends on
-    the clock, the machine or the order of `rows`: the same plans and rows give the same bytes. Files appear whole,
-    the page last.
+    `damaged` are files of rows that could not be read, each with the reason: the page names them. Each of `searches`
+    gets a part of the page. Nothing depends on the clock, the machine or the order of `rows`: the same plans and rows
+    give the same bytes. Files appear whole, the page last.
 
     Raises:
-        ValueError: if there is no plan, two plans share a name, a name is no file name, or a plan is invalid.
+        ValueError: if there is neither plan nor search, two share a name, a name is no file name, or a plan is invalid.
     """
     names = [str(plan.get("name", "")) for plan in plans]
-    if not names:
+    if not names and not searches:
         raise ValueError("a report needs at least 1 plan, but got 0: run an ablation first")
+    names += [_search_id(files.name) for files in searches]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"plans must have different names, but these repeat: {', '.join(repeated)}")
@@ -60,8 +66,46 @@ def write_report(
     with staging(out) as stage:
         sections = [_section(table, loader, stage) for table in tables]
         heatmaps = write_heatmaps(tables, loader, stage)
-        stage.add("index.html", render_page(sections, heatmaps=heatmaps, damaged=damaged or {}))
+        found, faults = _read_searches(searches)
+        stage.add(
+            "index.html",
+            render_page(
+                sections,
+                heatmaps=heatmaps,
+                damaged={**(damaged or {}), **faults},
+                searches=[_search_section(search, rows, stage) for search in found],
+            ),
+        )
     return out / "index.html"
+
+
+def _search_id(name: str) -> str:
+    """The name of a search among the page's anchors and files."""
+    return f"search-{name}"
+
+
+def _read_searches(searches: Sequence[SearchFiles]) -> tuple[list[Search], dict[str, str]]:
+    """The searches that can be read, and the damaged files of all with the reasons."""
+    found: list[Search] = []
+    faults: dict[str, str] = {}
+    for files in searches:
+        try:
+            search = read_search(files)
+        except ValueError as error:
+            faults |= {**files.damaged, f"searches/{files.name}.json": str(error)}
+            continue
+        faults |= search.damaged
+        found.append(search)
+    return found, faults
+
+
+def _search_section(search: Search, rows: Mapping[str, Mapping[str, Any]], stage: Staging) -> SearchSection:
+    name = _search_id(search.name)
+    if search.complete:
+        stage.add(f"tables/{name}_best.csv", best_csv(search, rows))
+    stage.add(f"tables/{name}_trials.csv", trials_csv(search))
+    shown = tuple(_shown(kind, view, name, stage) for kind, view in search_views(search, rows))
+    return SearchSection(id=name, search=search, rows=rows, shown=shown)
 
 
 def _section(table: Table, loader: Loader, stage: Staging) -> Section:
@@ -71,11 +115,12 @@ def _section(table: Table, loader: Loader, stage: Staging) -> Section:
     stage.add(f"tables/{name}.csv", to_csv(table))
     stage.add(f"tables/{name}_categories.csv", to_category_csv(table))
     stage.add(f"data/{name}.js", cells_script(table))
-    shown = []
-    for kind, view in views_of(table, loader):
-        pictures = tuple(_picture(drawing, name, stage) for drawing in view.drawings)
-        shown.append(Shown(kind=kind, view=view, pictures=pictures))
-    return Section(table=table, provenance=trace(table.plan, table.rows), shown=tuple(shown))
+    shown = tuple(_shown(kind, view, name, stage) for kind, view in views_of(table, loader))
+    return Section(table=table, provenance=trace(table.plan, table.rows), shown=shown)
+
+
+def _shown(kind: str, view: View, name: str, stage: Staging) -> Shown:
+    return Shown(kind=kind, view=view, pictures=tuple(_picture(drawing, name, stage) for drawing in view.drawings))
 
 
 def _picture(drawing: Drawing, name: str, stage: Staging) -> Picture:

@@ -1,22 +1,15 @@
 """Figures of how a search went: history, distribution, every configuration, Pareto front, ranks by seed."""
 
+import itertools
 from collections.abc import Sequence
 
-import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from reports.axes import Axis, axis_of, value_text
-from reports.drawing import BAND, FAINT, INK, RULE, SERIES, Drawing, clean, house_style, six, wrapped
+from reports.drawing import BAND, FAINT, INK, Drawing, clean, house_style, six
 from reports.searches import Search, Trial
-from reports.sensitivity import best_so_far, best_trials, pareto_front, ranked_parameters
-from reports.sensitivity_figures import BEST, DOTS, MANY, plain, shown_value, spread, stem, unit
-from reports.winners import Standing, standings
+from reports.sensitivity import best_so_far, pareto_front
+from reports.sensitivity_figures import BEST, DOTS, MANY, plain, shown_value, stem, unit
 
 ABSENT = -0.12
 """Where a parameter that was not active is drawn, below its axis."""
@@ -124,218 +117,72 @@ def edf_drawing(search: Search, place: int) -> Drawing | None:
     )
 
 
-def parallel_drawing(search: Search, place: int) -> Drawing | None:
-    """A line per complete trial through all parameters to its value; the best tenth thick, the default dashed."""
-    trials = best_trials(search, place)
-    parameters = [p for p in ranked_parameters(search, place) if any(p.name in trial.params for trial in trials)]
-    if len(trials) < 2 or not parameters:
-        return None
-    axes_of = [axis_of(search, parameter) for parameter in parameters]
-    objective = search.objectives[place]
-    values = [shown_value(objective, trial.values[place]) for trial in trials]
-    low, high = min(values), max(values)
-    scale = Normalize(low, high if high > low else low + 1)
-    colours = colormaps["cividis" if objective.maximize else "cividis_r"]
-    top = max(1, len(trials) // 10)
-    with house_style():
-        figure = Figure(figsize=(2.2 + 1.35 * (len(axes_of) + 1), 4.5), layout="constrained")
-        axes = figure.add_subplot()
-        for order, (trial, value) in enumerate(reversed(list(zip(trials, values, strict=True)))):
-            lead = len(trials) - order <= top
-            ys = [_along(axis, trial) for axis in axes_of] + [float(scale(value))]
-            axes.plot(
-                range(len(ys)),
-                ys,
-                color=colours(scale(value)),
-                linewidth=2.2 if lead else 0.9,
-                alpha=0.95 if lead else 0.45,
-                zorder=3 if lead else 2,
-                rasterized=len(trials) > MANY,
-            )
-        defaults = [None if axis.parameter.default is None else axis.place(axis.parameter.default) for axis in axes_of]
-        marked = [(x, y) for x, y in enumerate(defaults) if y is not None]
-        axes.plot(
-            [x for x, _ in marked],
-            [y for _, y in marked],
-            "X",
-            color=INK,
-            markersize=9,
-            markeredgecolor="white",
-            zorder=6,
-            label="paper's default",
-        )
-        best = [_along(axis, trials[0]) for axis in axes_of] + [float(scale(values[0]))]
-        axes.plot(range(len(best)), best, color=BEST, linewidth=2.2, zorder=5, label="best trial")
-        for x, axis in enumerate(axes_of):
-            axes.plot([x, x], [0, 1], color=RULE, linewidth=1, zorder=1)
-            for y, text in axis.ticks:
-                axes.text(
-                    x - 0.04,
-                    y,
-                    wrapped(text, 12),
-                    fontsize=8,
-                    color=INK,
-                    ha="right",
-                    va="center",
-                    zorder=7,
-                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.6},
-                )
-        if any(axis.parameter.name not in trial.params for axis in axes_of for trial in trials):
-            axes.text(len(axes_of) - 0.9, ABSENT, "not active", fontsize=8.5, style="italic", color=FAINT, va="center")
-        axes.set_xticks(range(len(axes_of)), [wrapped(axis.parameter.label, 13) for axis in axes_of], fontsize=9)
-        axes.set_xlim(-0.55, len(axes_of))
-        axes.set_ylim(ABSENT - 0.06, 1.04)
-        axes.set_yticks([])
-        axes.spines["bottom"].set_visible(False)
-        clean(axes, "Every configuration")
-        bar = figure.colorbar(ScalarMappable(scale, colours), ax=axes, pad=0.0, fraction=0.03)
-        bar.outline.set_visible(False)
-        bar.set_label(unit(objective))
-        figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9.5)
-    return Drawing(
-        stem=stem("parallel", search, place),
-        alt=f"Every configuration as a line through its hyperparameters, coloured by {objective.label}.",
-        figure=figure,
-        data=tuple(
-            {
-                "trial": str(trial.number),
-                **{p.name: value_text(trial.params[p.name]) if p.name in trial.params else "NA" for p in parameters},
-                "objective": six(trial.values[place]),
-            }
-            for trial in trials
-        ),
-        wide=True,
-    )
-
-
-def _along(axis: Axis, trial: Trial) -> float:
-    return spread(axis, trial) if axis.parameter.name in trial.params else ABSENT
-
-
 def pareto_drawing(search: Search) -> Drawing | None:
-    """The first two objectives of every complete trial, with the Pareto front over all objectives."""
+    """Every pair of the first three objectives, a dot per complete trial, with the Pareto front over all of them."""
     if len(search.objectives) < 2 or not search.complete:
         return None
-    first, second = search.objectives[:2]
     front = pareto_front(search)
+    pairs = list(itertools.combinations(range(min(3, len(search.objectives))), 2))
     with house_style():
-        figure = Figure(figsize=(5.8, 4.4), layout="constrained")
-        axes = figure.add_subplot()
-        points = [
-            (shown_value(first, trial.values[0]), shown_value(second, trial.values[1])) for trial in search.complete
-        ]
-        xs, ys = zip(*points, strict=True)
-        axes.scatter(xs, ys, s=16, color=DOTS, alpha=0.45, linewidth=0, label="trial", rasterized=len(xs) > MANY)
-        line = [(shown_value(first, trial.values[0]), shown_value(second, trial.values[1])) for trial in front]
-        linked = len(search.objectives) == 2
-        axes.plot(
-            [x for x, _ in line],
-            [y for _, y in line],
-            "o-" if linked else "o",
-            color=BEST,
-            markersize=6,
-            markeredgecolor="white",
-            linewidth=1.2,
-            label=f"Pareto front ({len(front)})",
-        )
-        default = search.default_trial
-        if default is not None:
-            axes.plot(
-                shown_value(first, default.values[0]),
-                shown_value(second, default.values[1]),
-                "X",
-                color=INK,
-                markersize=10,
-                markeredgecolor="white",
-                label="paper's default",
-            )
-        axes.set_xlabel(unit(first))
-        axes.set_ylabel(unit(second))
-        _quiet(axes, "Pareto front")
-        figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=9.5)
+        figure = Figure(figsize=(1.2 + 4.3 * len(pairs), 4.4), layout="constrained")
+        panels = figure.subplots(1, len(pairs), squeeze=False)[0]
+        for axes, (first, second) in zip(panels, pairs, strict=True):
+            _pair(axes, search, front, first, second)
+        panels[0].set_title("Pareto front", loc="left", fontsize=12, fontweight="bold")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=9.5)
     members = {trial.number for trial in front}
     return Drawing(
         stem="pareto",
-        alt=f"{first.label} against {second.label} with the Pareto front.",
+        alt=f"Pareto front of {', '.join(one.label for one in search.objectives)}.",
         figure=figure,
         data=tuple(
             {
                 "trial": str(trial.number),
-                **{
-                    f"objective_{i + 1} {one.label}": six(value)
-                    for i, (one, value) in enumerate(zip(search.objectives, trial.values, strict=True))
-                },
+                **{one.metric: six(value) for one, value in zip(search.objectives, trial.values, strict=True)},
                 "front": "yes" if trial.number in members else "no",
             }
             for trial in search.complete
         ),
+        wide=len(pairs) > 1,
     )
 
 
-def stability_drawing(search: Search, place: int) -> Drawing | None:
-    """Ranks by seed of the ten best configurations (a dot each), and how often each wins when seeds are drawn again."""
-    found = standings(search, place)
-    if len(found) < 2 or len(search.seeds) < 2:
-        return None
-    with house_style():
-        figure = Figure(figsize=(8.2, 1.5 + 0.36 * len(found)), layout="constrained")
-        ranks, wins = figure.subplots(1, 2, sharey=True, width_ratios=(2.2, 1))
-        _ranks(ranks, found)
-        shares = {"seeds": [one.by_seeds for one in found], "categories": [one.by_categories for one in found]}
-        drawn = {
-            name: [share for share in values if share is not None]
-            for name, values in shares.items()
-            if values[0] is not None
-        }
-        for order, (name, values) in enumerate(drawn.items()):
-            ys = np.arange(len(found)) + (order - (len(drawn) - 1) / 2) * 0.36
-            wins.barh(
-                ys,
-                [100 * value for value in values],
-                height=0.34,
-                color=SERIES[order],
-                alpha=0.7,
-                label=f"{name} drawn",
-            )
-        wins.set_xlim(0, 100)
-        wins.set_xlabel("percent of resamples won")
-        wins.grid(axis="x", color=BAND, linewidth=0.8)
-        wins.set_axisbelow(True)
-        clean(wins, "How often it wins")
-        figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=9.5)
-    return Drawing(
-        stem=stem("stability", search, place),
-        alt="Rank of the ten best configurations at each seed, and how often each wins a resample.",
-        figure=figure,
-        data=tuple(
-            {
-                "trial": str(one.trial.number),
-                "seed": str(seed),
-                "rank": str(rank),
-                "wins_by_seeds": six(one.by_seeds),
-                "wins_by_categories": six(one.by_categories),
-            }
-            for one in found
-            for seed, rank in one.ranks
-        ),
-        wide=True,
+def _pair(axes: Axes, search: Search, front: Sequence[Trial], first: int, second: int) -> None:
+    def places(trials: Sequence[Trial]) -> tuple[list[float], list[float]]:
+        found = [
+            [shown_value(search.objectives[one], trial.values[one]) for trial in trials] for one in (first, second)
+        ]
+        return found[0], found[1]
+
+    axes.scatter(
+        *places(search.complete),
+        s=16,
+        color=DOTS,
+        alpha=0.45,
+        linewidth=0,
+        label="trial",
+        rasterized=len(search.complete) > MANY,
     )
-
-
-def _ranks(axes: Axes, found: Sequence[Standing]) -> None:
-    segments = []
-    for y, one in enumerate(found):
-        places = [rank for _, rank in one.ranks]
-        segments.append([(min(places), y), (max(places), y)])
-        offsets = np.linspace(-0.14, 0.14, len(places)) if len(places) > 1 else [0.0]
-        axes.scatter(places, y + np.asarray(offsets), s=26, color=DOTS, alpha=0.8, linewidth=0, zorder=3)
-    axes.add_collection(LineCollection(segments, colors=RULE, linewidths=2.5, zorder=2))
-    axes.set_yticks(range(len(found)), [f"trial {one.trial.number}" for one in found])
-    axes.set_ylim(len(found) - 0.4, -0.6)
-    highest = max(rank for one in found for _, rank in one.ranks)
-    axes.set_xlim(0, highest + 1)
-    axes.set_xlabel("rank at a seed among all trials (1 is best)")
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axes.grid(axis="x", color=BAND, linewidth=0.8)
-    axes.set_axisbelow(True)
-    clean(axes, "Rank by seed")
+    axes.plot(
+        *places(front),
+        # With more objectives the front is a surface, not a line.
+        "o-" if len(search.objectives) == 2 else "o",
+        color=BEST,
+        markersize=6,
+        markeredgecolor="white",
+        linewidth=1.2,
+        label=f"Pareto front ({len(front)})",
+    )
+    if search.default_trial is not None:
+        axes.plot(
+            *places([search.default_trial]),
+            "X",
+            color=INK,
+            markersize=10,
+            markeredgecolor="white",
+            label="paper's default",
+        )
+    axes.set_xlabel(unit(search.objectives[first]))
+    axes.set_ylabel(unit(search.objectives[second]))
+    _quiet(axes, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from reports.searches import SearchFiles
+from reports.search_files import SearchFiles
 from study.folder import StudyFolder
 
 SENSITIVITY = ".sensitivity"

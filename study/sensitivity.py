@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from reports.searches import Objective, Parameter, Search, SearchFiles, read_search
-from study.folder import StudyFolder
+from reports.search_files import SearchFiles, read_search
+from reports.searches import Objective, Parameter, Search
+from study.folder import LedgerError, StudyFolder
 from study.search_files import read_search_files, sensitivity_name
 
 VERSION = 1
@@ -38,22 +41,55 @@ def write_sensitivity(folder: StudyFolder, search: str) -> bool:
         LedgerError: if the folder cannot be read or written.
     """
     files = read_search_files(folder, search)
-    read = read_search(files)
-    made_from = _digest(files)
-    if read.sensitivity.get("made_from") == made_from:
+    if _made(files):
         return False
-    document = {
+    _write(folder, search, sensitivity(files))
+    return True
+
+
+def with_sensitivity(folder: StudyFolder, search: str) -> SearchFiles:
+    """The files of a search with importances of its trials, written beside it if they are new and it can be.
+
+    A search that cannot be used comes as it is.
+    """
+    files = read_search_files(folder, search)
+    if _made(files):
+        return files
+    try:
+        made = sensitivity(files)
+    except ValueError:
+        return files
+    # Whoever may only read a study gets its report all the same.
+    with contextlib.suppress(LedgerError):
+        _write(folder, search, made)
+    return replace(files, sensitivity=made)
+
+
+def sensitivity(files: SearchFiles) -> dict[str, Any]:
+    """The document of importances of a search's trials.
+
+    Raises:
+        ValueError: if the search's document cannot be used.
+    """
+    read = read_search(files)
+    return {
         "schema": 1,
-        "search": search,
-        "made_from": made_from,
+        "search": files.name,
+        "made_from": _digest(files),
         "resamples": RESAMPLES,
         "objectives": [
             {"label": objective.label, "methods": [_ped_anova(read, place), _fanova(read, place)]}
             for place, objective in enumerate(read.objectives)
         ],
     }
+
+
+def _made(files: SearchFiles) -> bool:
+    return files.sensitivity is not None and files.sensitivity.get("made_from") == _digest(files)
+
+
+def _write(folder: StudyFolder, search: str, document: dict[str, Any]) -> None:
     folder.write(sensitivity_name(search), (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
-    return True
 
 
 def rebuilt(search: Search, place: int = 0) -> Any:

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from reports.searches import SearchFiles
+from reports.search_files import SearchFiles
 
 LR = {"name": "lr", "label": "learning rate", "kind": "float", "low": 1e-4, "high": 1e-1, "log": True, "paper": 0.002}
 TOKENS = {"name": "tokens", "label": "learnable tokens", "kind": "int", "low": 1, "high": 8, "paper": 4}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from searches_of_trials import LR, TOKENS, document, files, many_trials, score_of, trial, write_search
 
-from reports.searches import read_search
+from reports.search_files import read_search
 from study.folder import StudyFolder
 from study.sensitivity import rebuilt, write_sensitivity
 
