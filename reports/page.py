@@ -20,6 +20,7 @@ from reports.search_words import (
     search_lead,
     search_title,
     search_trust,
+    search_warnings,
 )
 from reports.searches import Search
 from reports.statistics import Effect, Summary, claim
@@ -154,9 +155,9 @@ def _search_view(section: SearchSection) -> dict[str, Any]:
         "lead": _unbroken(search_lead(search, section.rows)),
         "details": [_unbroken(sentence) for sentence in search_details(search)],
         "cautions": search_cautions(search),
-        "warnings": ("TUNED ON TEST",) if search.on_test else (),
+        "warnings": search_warnings(search),
         "complete": len(search.trials) >= search.asked,
-        "trials": f"{len(search.complete)} of {search.asked} trials complete",
+        "trials": f"{len(search.complete)} of {max(search.asked, len(search.trials))} trials complete",
         "trust": search_trust(search),
         "shown": section.shown,
         "facts": search_facts(search),

@@ -33,22 +33,23 @@ def search_views(search: Search, rows: Mapping[str, Mapping[str, Any]]) -> tuple
     )
     views["contour"] = _view(
         "Two together, and every configuration",
-        "Between trials the contour is a straight guess. In the right figure a line is a configuration: the best tenth "
-        "is thick, and the best one orange.",
+        "Between trials the contour is a straight guess. Below it a line is a configuration: the best tenth is thick, "
+        "the best one orange; the last axis is the objective.",
         [draw(search, place) for place in places for draw in (contour_drawing, parallel_drawing)],
         "Fewer than two trials are complete.",
     )
     views["history"] = _view(
         "How the search went",
-        "Left: every trial and the best so far. Right: the share of trials at or below a value; where it crosses the "
-        "dashed line is the share that the paper's defaults beat or equal.",
+        "History: every trial and the best so far. Distribution: the share of trials at or below a value; where it "
+        "crosses the dashed line, the share that does no better than the paper's defaults"
+        + ("." if all(one.maximize for one in search.objectives) else " (where higher is better)."),
         [draw(search, place) for place in places for draw in (history_drawing, edf_drawing)],
         NONE,
     )
     views["stability"] = _view(
         "How stable the lead is",
-        "Left: the ten best, a dot for the rank at each seed. Right: how often each has the highest mean of the ten "
-        "when seeds, or categories, are drawn again with replacement; with few seeds that is a coarse measure.",
+        "The ten best: a dot for the rank at each seed, and how often each has the best mean of the ten when "
+        "seeds, or categories, are drawn again with replacement; with few seeds that is a coarse measure.",
         [stability_drawing(search, place) for place in places],
         "That needs at least two complete configurations with an AUROC at each of at least two seeds.",
     )

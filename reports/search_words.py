@@ -9,6 +9,7 @@ from reports.searches import Search
 from reports.sensitivity import best_trials, importances, pareto_front, ranked_parameters, work
 from reports.winners import Candidate, candidates, held_out_effect, standings
 
+TUNED_ON_TEST = "TUNED ON TEST"
 Rows = Mapping[str, Mapping[str, Any]]
 
 
@@ -78,13 +79,19 @@ def _important(search: Search) -> str:
         return ""
     first = ranked_parameters(search, 0)[0]
     shares = [
-        f"{100 * bar.share:.0f}% by {one.method}, {100 * bar.low:.0f} to {100 * bar.high:.0f} over resamples"
+        f"{one.method} {100 * bar.share:.0f}% [{100 * bar.low:.0f}, {100 * bar.high:.0f}]"
         for one in found
         for bar in one.bars
         if bar.parameter == first
     ]
     of = "" if len(search.objectives) == 1 else f" for {search.objectives[0].label}"
-    return f"What matters most{of}: {first.label} ({'; '.join(shares)})."
+    return f"What matters most{of}: {first.label} ({', '.join(shares)})."
+
+
+def search_warnings(search: Search) -> tuple[str, ...]:
+    """Marks that stand beside every heading."""
+    marks = (TUNED_ON_TEST,) if search.on_test else ()
+    return (*marks, "RANDOM WEIGHTS") if "random" in search.backbone.lower() else marks
 
 
 def search_cautions(search: Search) -> tuple[str, ...]:
@@ -138,16 +145,18 @@ def search_details(search: Search) -> tuple[str, ...]:
 def search_trust(search: Search) -> tuple[tuple[str, str], ...]:
     """Short marks of how far to trust a search, each with a tone: good, warn or plain."""
     complete, tried = len(search.complete), len(search.trials)
-    marks = [(f"{complete} of {search.asked} trials complete", "good" if tried >= search.asked else "warn")]
+    planned = max(tried, search.asked)
+    marks = [(f"{complete} of {planned} trials complete", "good" if tried == planned else "warn")]
     marks += [
         (f"{count} {state}", tone)
         for state, tone in (("pruned", "plain"), ("failed", "warn"))
         if (count := sum(trial.state == state for trial in search.trials))
     ]
-    marks.append(("TUNED ON TEST", "warn") if search.on_test else ("not tuned on its test labels", "plain"))
+    marks.append((TUNED_ON_TEST, "warn") if search.on_test else ("not tuned on its test labels", "plain"))
     marks.append((f"{search.sampler} (adaptive)", "warn") if search.adaptive else (search.sampler, "plain"))
     marks.append((seeds_text(len(search.seeds)), "plain" if len(search.seeds) >= 3 else "warn"))
     marks += [(search.backbone, "plain"), (search.dataset, "plain")]
+    marks += [(mark, "warn") for mark in search_warnings(search) if mark != TUNED_ON_TEST]
     if search.fresh is None and search.held_out is None:
         marks.append(("winner not re-evaluated", "warn"))
     return tuple(marks)

@@ -10,10 +10,17 @@ import pytest
 from searches_of_trials import LR, TOKENS, document, files, many_trials, score_of, trial, write_search
 
 from reports.search_files import read_search
-from study.folder import StudyFolder
-from study.sensitivity import rebuilt, write_sensitivity
+from study import sensitivity
+from study.cli import main
+from study.folder import LedgerError, StudyFolder
+from study.sensitivity import rebuilt, with_sensitivity, write_sensitivity
 
 FILE = "searches/quick.sensitivity.json"
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr(sensitivity, "RESAMPLES", 8)
 
 
 @pytest.fixture
@@ -133,3 +140,31 @@ def test_looking_whether_there_is_a_search_loads_neither_optuna_nor_torch():
     root = Path(__file__).parent.parent
     ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert ran.stdout.strip() == "[]", ran.stderr
+
+
+def test_report_tells_of_searches_without_any_plan(folder, tmp_path, capsys):
+    write_search(folder, document(), many_trials(12))
+    write_search(folder, document("broken", schema=9), [])
+    assert main(["report", "--study", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert "Search of “quick”: Mean image AUROC\ntuned on the test set that it reports\nBest of 12" in told.out
+    assert "left out: searches/broken.json (search schema must be 1, but broken has 9" in told.out
+    made = folder.read(FILE)
+    assert made is not None
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "What matters most: " in page
+    assert main(["report", "--study", str(tmp_path)]) == 0
+    assert folder.read(FILE) == made
+    assert (tmp_path / "report" / "index.html").read_text() == page
+
+
+def test_whoever_may_only_read_gets_importances_all_the_same(folder, monkeypatch):
+    write_search(folder, document(), many_trials(12))
+
+    def refuse(*_):
+        raise LedgerError("read only")
+
+    monkeypatch.setattr(folder, "write", refuse)
+    assert with_sensitivity(folder, "quick").sensitivity["objectives"]
+    with pytest.raises(LedgerError, match="read only"):
+        write_sensitivity(folder, "quick")
