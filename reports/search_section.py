@@ -27,7 +27,8 @@ def search_views(search: Search, rows: Mapping[str, Mapping[str, Any]]) -> tuple
     views["slices"] = _view(
         "Along each hyperparameter",
         "Each trial as a dot, most important first; means by level or range, with 95% t-intervals over trials where "
-        "two or more are there. The other hyperparameters vary along: a mean is over what was tried with it.",
+        "two or more are there, cut at the frame. "
+        "The other hyperparameters vary along: a mean is over what was tried with it.",
         [slice_drawing(search, place) for place in places],
         NONE,
     )

@@ -44,7 +44,8 @@ def best_grid(search: Search, rows: Rows) -> Grid:
         if not objective.tasks:
             continue
         head.append(("Against the defaults", "in the search, points"))
-        columns.append(tuple(_difference(one, one.effect, "the defaults were not tried") for one in found))
+        why_not = "the defaults were not tried" if search.default_trial is None else "no seed has both"
+        columns.append(tuple(_difference(one, one.effect, why_not) for one in found))
         head.append(("Test AUROC", "on fresh seeds"))
         columns.append(tuple(_fresh(objective, one.fresh) for one in found))
         if search.fresh is not None:

@@ -65,6 +65,8 @@ def importance_drawing(search: Search, place: int) -> Drawing | None:
             _bars(axes, importance, order)
         panels[0].set_yticks(range(len(order)), [wrapped(p.label, 26) for p in order])
         panels[0].set_ylim(len(order) - 0.4, -0.6)
+        if len(search.objectives) > 1:
+            figure.suptitle(f"for {search.objectives[place].label}", x=0.01, ha="left", fontsize=11, color=FAINT)
         figure.supxlabel("share of the importance, percent; line: 5-95% of resampled trials", fontsize=10)
     data = tuple(
         {
@@ -119,6 +121,10 @@ def slice_drawing(search: Search, place: int) -> Drawing | None:
             _slice(axes, search, place, one, best)
         for axes in panels[len(found) :]:
             axes.set_visible(False)
+        # An interval over two trials may be wider than all that was measured: the frame cuts it.
+        values = [shown_value(objective, trial.values[place]) for trial in search.complete]
+        margin = 0.08 * (max(values) - min(values)) or 0.5
+        panels[0].set_ylim(min(values) - margin, max(values) + margin)
         figure.supylabel(unit(objective), fontsize=10.5)
         handles: list[Artist] = [
             Line2D([], [], color=DOTS, marker="o", linestyle="", alpha=0.6, markersize=5, label="a trial"),
