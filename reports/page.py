@@ -18,6 +18,7 @@ from reports.search_words import (
     search_details,
     search_facts,
     search_lead,
+    search_question,
     search_title,
     search_trust,
     search_warnings,
@@ -151,7 +152,7 @@ def _search_view(section: SearchSection) -> dict[str, Any]:
     return {
         "id": section.id,
         "title": search_title(search),
-        "question": f"Tuned on {search.tuned_on}" if not search.on_test else search.tuned_on,
+        "question": search_question(search),
         "lead": _unbroken(search_lead(search, section.rows)),
         "details": [_unbroken(sentence) for sentence in search_details(search)],
         "cautions": search_cautions(search),

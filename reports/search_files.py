@@ -46,7 +46,8 @@ def read_search(files: SearchFiles) -> Search:
         objectives = _objectives(objective)
         search = Search(
             name=files.name,
-            title=str(raw["name"]),
+            space=str(raw["name"]),
+            title=str(raw.get("title") or ""),
             parameters=parameters,
             objective=str(objective["label"]),
             tuned_on=str(objective["tuned_on"]),
@@ -167,16 +168,13 @@ def _steps(raw: Any) -> tuple[Step, ...]:
 def _held_out(raw: Mapping[str, Any] | None) -> HeldOut | None:
     if not raw:
         return None
-    values = [raw[name]["value"] for name in ("winner", "base")]
-    if not all(map(_finite, values)):
-        # One of them failed: its trial says so.
-        return None
+    values = [float(raw[who]["value"]) if _finite(raw[who]["value"]) else None for who in ("winner", "base")]
     return HeldOut(
         categories=tuple(map(str, raw["held_out"])),
-        winner=_steps(raw["winner"]["steps"]),
-        base=_steps(raw["base"]["steps"]),
-        winner_value=float(values[0]),
-        base_value=float(values[1]),
+        winner=tuple(map(str, raw["winner"]["cells"])),
+        base=tuple(map(str, raw["base"]["cells"])),
+        winner_value=values[0],
+        base_value=values[1],
     )
 
 

@@ -15,7 +15,13 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 def search_title(search: Search) -> str:
     """The heading of a search."""
-    return f"Search of “{search.title}”: {search.objective}"
+    return f"Search of “{search.space}”: {search.objective}"
+
+
+def search_question(search: Search) -> str:
+    """What was searched, and whose labels that looked at."""
+    words = search.tuned_on if search.tuned_on.lower().startswith("tuned on") else f"Tuned on {search.tuned_on}"
+    return f"{search.title}. {words}." if search.title else f"{words}."
 
 
 def search_lead(search: Search, rows: Rows) -> str:
@@ -29,7 +35,7 @@ def search_lead(search: Search, rows: Rows) -> str:
         )
     else:
         best = _winner(search, candidates(search, 0, rows)[0])
-    return " ".join(part for part in (best, _held_out(search), _important(search)) if part)
+    return " ".join(part for part in (best, _held_out(search, rows), _important(search)) if part)
 
 
 def _winner(search: Search, winner: Candidate) -> str:
@@ -61,11 +67,15 @@ def _fresh(winner: Candidate) -> str:
     return text + (f"; the search was {points(winner.optimism)} points off." if winner.optimism is not None else ".")
 
 
-def _held_out(search: Search) -> str:
+def _held_out(search: Search, rows: Rows) -> str:
     found, objective = search.held_out, search.objectives[0]
     if found is None:
         return ""
-    effect = held_out_effect(search)
+    if found.winner_value is None or found.base_value is None:
+        return (
+            f"On the categories held out ({listing(found.categories)}) a cell of the winner or the base config failed."
+        )
+    effect = held_out_effect(search, rows)
     text = (
         f"On the categories held out ({listing(found.categories)}) the winner reaches "
         f"{number_text(objective, found.winner_value)}, the base config {number_text(objective, found.base_value)}"

@@ -100,13 +100,16 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """The winner and the base config on categories that the search did not see, with the value of each."""
+    """The winner and the base config on categories that the search did not see: digests of cells, and their values.
+
+    A value is None if a cell failed.
+    """
 
     categories: tuple[str, ...]
-    winner: tuple[Step, ...]
-    base: tuple[Step, ...]
-    winner_value: float
-    base_value: float
+    winner: tuple[str, ...]
+    base: tuple[str, ...]
+    winner_value: float | None
+    base_value: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,7 @@ class Search:
     """A search with its trials by number; `damaged` are files that cannot be used, each with the reason."""
 
     name: str
+    space: str
     title: str
     parameters: tuple[Parameter, ...]
     objective: str

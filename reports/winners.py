@@ -15,6 +15,8 @@ from reports.statistics import Effect, SeedScores, Summary, complete_seeds, pair
 SHOWN = 10
 RESAMPLES = 2000
 
+Rows = Mapping[str, Mapping[str, Any]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshScore:
@@ -57,7 +59,7 @@ class Standing:
     by_categories: float | None
 
 
-def candidates(search: Search, place: int, rows: Mapping[str, Mapping[str, Any]]) -> tuple[Candidate, ...]:
+def candidates(search: Search, place: int, rows: Rows) -> tuple[Candidate, ...]:
     """The ten best trials (of several objectives: of the Pareto front), then the defaults if not among them."""
     best = best_trials(search, place) if len(search.objectives) == 1 else pareto_front(search)
     chosen = list(best[:SHOWN])
@@ -85,12 +87,12 @@ def measured(search: Search, steps: Sequence[Step], place: int) -> dict[tuple[in
     return {(step.seed, f"{step.category} {step.task}"): step.value for step in steps if step.task in tasks}
 
 
-def held_out_effect(search: Search) -> Effect | None:
+def held_out_effect(search: Search, rows: Rows) -> Effect | None:
     """The winner against the base config on categories that the search did not see; None without both."""
     found = search.held_out
     if found is None:
         return None
-    return _paired(measured(search, found.winner, 0), measured(search, found.base, 0), search.seeds)
+    return _paired(_row_scores(search, 0, found.winner, rows), _row_scores(search, 0, found.base, rows), search.seeds)
 
 
 def _paired(mine: SeedScores, base: SeedScores, seeds: Sequence[int]) -> Effect | None:
@@ -101,9 +103,7 @@ def _places(*scores: SeedScores) -> tuple[str, ...]:
     return tuple(sorted({place for found in scores for _, place in found}))
 
 
-def _fresh(
-    search: Search, place: int, trial: Trial, rows: Mapping[str, Mapping[str, Any]], *, is_default: bool
-) -> FreshScore | None:
+def _fresh(search: Search, place: int, trial: Trial, rows: Rows, *, is_default: bool) -> FreshScore | None:
     """The trial on fresh seeds; None if it was not planned there."""
     if search.fresh is None:
         return None
@@ -122,15 +122,13 @@ def _fresh(
     )
 
 
-def _planned(search: Search, place: int, digests: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> int:
+def _planned(search: Search, place: int, digests: Sequence[str], rows: Rows) -> int:
     """How many of the cells measure the objective; a cell without a row counts, for nobody knows."""
     tasks = search.objectives[place].tasks
     return sum(digest not in rows or (rows[digest].get("cell") or {}).get("task") in tasks for digest in digests)
 
 
-def _row_scores(
-    search: Search, place: int, digests: Sequence[str], rows: Mapping[str, Mapping[str, Any]]
-) -> dict[tuple[int, str], float]:
+def _row_scores(search: Search, place: int, digests: Sequence[str], rows: Rows) -> dict[tuple[int, str], float]:
     found = {}
     for digest in digests:
         try:

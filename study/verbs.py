@@ -144,10 +144,10 @@ def _searches(ledger: Ledger) -> list[SearchFiles]:
 def _search_text(files: SearchFiles, rows: Mapping[str, Any]) -> str:
     """A search as a person reads it on a terminal."""
     from reports.search_files import read_search
-    from reports.search_words import search_lead, search_title
+    from reports.search_words import search_lead, search_question, search_title
 
     try:
         search = read_search(files)
     except ValueError as error:
         return f"left out: searches/{files.name}.json ({error})"
-    return f"{search_title(search)}\ntuned on {search.tuned_on}\n{search_lead(search, rows)}"
+    return f"{search_title(search)}\n{search_question(search)}\n{search_lead(search, rows)}"

@@ -6,6 +6,7 @@ import pytest
 from searches_of_trials import CATEGORIES, LOSS, SEEDS, TOKENS, document, files, many_trials, trial
 
 from reports.search_files import read_search
+from reports.search_words import search_lead
 from reports.sensitivity import best_so_far, best_trials, importances, pareto_front, ranked_parameters, slices, work
 from reports.winners import candidates, held_out_effect, standings
 
@@ -177,15 +178,22 @@ def test_fresh_cells_that_are_missing_or_failed_give_no_mean():
 
 
 def test_the_winner_on_held_out_categories_is_paired_with_the_base():
-    def run(*values):
-        cells = [{"cell": "x", "category": "ring", "seed": s, "task": "image", "value": values[s]} for s in SEEDS]
-        return {"value": math.fsum(values) / 3, "cells": [], "steps": cells}
-
-    report = {"held_out": ["ring"], "winner": run(0.8, 0.9, 0.7), "base": run(0.7, 0.8, 0.6)}
-    search = read([trial(0, DEFAULT, value=0.7)], report=report)
-    assert search.held_out.winner_value == pytest.approx(0.8)
-    assert held_out_effect(search).differences == pytest.approx((0.1, 0.1, 0.1))
-    assert held_out_effect(read([trial(0, DEFAULT, value=0.7)])) is None
+    scores = {"w": (0.8, 0.9, 0.7), "b": (0.7, 0.8, 0.6)}
+    rows = {f"{who}{s}": row(f"{who}{s}", "ring", s, of[s]) for who, of in scores.items() for s in SEEDS}
+    held_out = {
+        "held_out": ["ring"],
+        "winner": {"value": 0.8, "cells": ["w0", "w1", "w2"], "trial": 0},
+        "base": {"value": 0.7, "cells": ["b0", "b1", "b2"]},
+    }
+    search = read([trial(0, DEFAULT, value=0.7)], report=held_out)
+    assert held_out_effect(search, rows).differences == pytest.approx((0.1, 0.1, 0.1))
+    assert "On the categories held out (ring) the winner reaches 80.0, the base config 70.0: +10.0" in search_lead(
+        search, rows
+    )
+    assert held_out_effect(search, {}) is None
+    assert held_out_effect(read([trial(0, DEFAULT, value=0.7)]), rows) is None
+    failed = read([trial(0, DEFAULT, value=0.7)], report=held_out | {"base": {"value": None, "cells": ["b0"]}})
+    assert "a cell of the winner or of the base config failed" in search_lead(failed, rows)
 
 
 def test_ranks_and_won_resamples_by_hand():

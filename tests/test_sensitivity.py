@@ -84,12 +84,12 @@ def test_a_minimised_objective_is_the_negative_of_a_maximised_one(folder, tmp_pa
 
 
 def test_a_logarithmic_range_is_weighed_as_it_was_searched(folder):
-    # By the logarithm, the score changes over two decades of three; by the number, over a tenth of the range.
+    # By the logarithm, the step parts a third of the range from the rest; by the number, a hundredth.
     space = (LR, TOKENS)
     trials = [one | {"params": {k: one["params"][k] for k in ("lr", "tokens")}} for one in many_trials(80)]
     for one in trials:
         lr, tokens = one["params"]["lr"], one["params"]["tokens"]
-        one["values"] = [0.5 + 0.05 * (math.log10(lr) > -2) + 0.004 * tokens]
+        one["values"] = [0.5 + 0.05 * (math.log10(lr) > -3) + 0.004 * tokens]
     (methods,) = written(folder, trials, space=space)
     assert methods["fANOVA"]["parameters"]["lr"]["all_trials"] > 0.6
 
@@ -147,7 +147,7 @@ def test_report_tells_of_searches_without_any_plan(folder, tmp_path, capsys):
     write_search(folder, document("broken", schema=9), [])
     assert main(["report", "--study", str(tmp_path)]) == 0
     told = capsys.readouterr()
-    assert "Search of “quick”: Mean image AUROC\ntuned on the test set that it reports\nBest of 12" in told.out
+    assert "Search of “quick”: Mean image AUROC\nTuned on the test set that it reports.\nBest of 12" in told.out
     assert "left out: searches/broken.json (search schema must be 1, but broken has 9" in told.out
     made = folder.read(FILE)
     assert made is not None
