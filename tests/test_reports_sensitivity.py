@@ -193,7 +193,7 @@ def test_the_winner_on_held_out_categories_is_paired_with_the_base():
     assert held_out_effect(search, {}) is None
     assert held_out_effect(read([trial(0, DEFAULT, value=0.7)]), rows) is None
     failed = read([trial(0, DEFAULT, value=0.7)], report=held_out | {"base": {"value": None, "cells": ["b0"]}})
-    assert "a cell of the winner or of the base config failed" in search_lead(failed, rows)
+    assert "a cell of the winner or the base config failed" in search_lead(failed, rows)
 
 
 def test_ranks_and_won_resamples_by_hand():
