@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from reports.drawing import BAND, FAINT, INK, Drawing, clean, house_style, six
 from reports.searches import Search, Trial
@@ -52,6 +53,7 @@ def history_drawing(search: Search, place: int) -> Drawing | None:
         axes.set_xlabel("trial")
         axes.set_ylabel(unit(objective))
         _quiet(axes, "History")
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=9.5)
     best = dict(running)
     return Drawing(

@@ -35,7 +35,12 @@ def address(tmp_path_factory):
     trials = [trial(n, {"tokens": 1 + n, "loss": ("on", TROUBLE)[n % 2]}, value=0.5 + n / 50) for n in range(8)]
     search = files(document(space=space, backbone=TROUBLE, name="quick") | {"name": TROUBLE}, trials, name="quick")
     page = write_report(
-        plans=[plan], rows=rows, examples=loader, out=out, damaged={TROUBLE: TROUBLE}, searches=[search]
+        plans=[plan],
+        rows=rows,
+        examples=loader,
+        out=out,
+        damaged={TROUBLE: TROUBLE, f"rows/{'0' * 40}.json": ""},
+        searches=[search],
     )
     return page.as_uri()
 
