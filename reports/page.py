@@ -13,6 +13,17 @@ from reports.entries import Missing
 from reports.findings import cautions, details, lead
 from reports.formats import cells_text, comparability, heading, seeds_text, warnings
 from reports.provenance import Provenance
+from reports.search_words import (
+    search_cautions,
+    search_details,
+    search_facts,
+    search_lead,
+    search_question,
+    search_title,
+    search_trust,
+    search_warnings,
+)
+from reports.searches import Search
 from reports.statistics import Effect, Summary, claim
 from reports.tables import Table
 from reports.views import View
@@ -48,6 +59,16 @@ class Section:
     shown: Sequence[Shown]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSection:
+    """Everything that the page shows of one search; `rows` hold its cells on fresh seeds."""
+
+    id: str
+    search: Search
+    rows: Mapping[str, Mapping[str, Any]]
+    shown: Sequence[Shown]
+
+
 @functools.cache
 def _template() -> Template:
     environment = Environment(
@@ -66,10 +87,17 @@ def _asset(name: str) -> Markup:
     return Markup(files("reports").joinpath("templates", name).read_text())
 
 
-def render_page(sections: Sequence[Section], *, heatmaps: Mapping[str, Any], damaged: Mapping[str, str]) -> str:
+def render_page(
+    sections: Sequence[Section],
+    *,
+    heatmaps: Mapping[str, Any],
+    damaged: Mapping[str, str],
+    searches: Sequence[SearchSection] = (),
+) -> str:
     """The page as HTML; equal sections give equal text."""
     return _template().render(
         plans=[_plan_view(section) for section in sections],
+        searches=[_search_view(section) for section in searches],
         totals=_totals(sections),
         heatmaps=heatmaps,
         damaged=sorted(damaged.items()),
@@ -113,6 +141,30 @@ def _plan_view(section: Section) -> dict[str, Any]:
         "support": section.provenance.support,
         "support_differs": section.provenance.support_differs,
         "left_out": plan.left_out,
+    }
+
+
+def _search_view(section: SearchSection) -> dict[str, Any]:
+    search = section.search
+    reasons: dict[str, list[int]] = {}
+    for trial in search.trials:
+        if trial.state == "failed":
+            reasons.setdefault(trial.reason or "no reason recorded", []).append(trial.number)
+    return {
+        "id": section.id,
+        "title": search_title(search),
+        "question": search_question(search),
+        "lead": _unbroken(search_lead(search, section.rows)),
+        "details": [_unbroken(sentence) for sentence in search_details(search)],
+        "cautions": search_cautions(search),
+        "warnings": search_warnings(search),
+        "complete": len(search.trials) >= search.asked,
+        "trials": f"{len(search.complete)} of {max(search.asked, len(search.trials))} trials complete",
+        "trust": search_trust(search),
+        "shown": section.shown,
+        "facts": search_facts(search),
+        "failed": sorted(reasons.items()),
+        "any_complete": bool(search.complete),
     }
 
 

@@ -18,12 +18,16 @@ from reports.examples import Loader
 from reports.files import Staging, staging
 from reports.heatmaps import write_heatmaps
 from reports.latex import to_latex
-from reports.page import Picture, Section, Shown, render_page
+from reports.page import Picture, SearchSection, Section, Shown, render_page
 from reports.provenance import trace
 from reports.render import to_markdown
+from reports.search_files import SearchFiles, read_search
+from reports.search_section import search_views
+from reports.search_tables import best_csv, trials_csv
+from reports.searches import Search
 from reports.tables import Table, build_table
 from reports.tidy import to_category_csv, to_csv
-from reports.views import views_of
+from reports.views import View, views_of
 
 MANY = 16
 """Figures from which on it pays to start processes that draw."""
@@ -39,19 +43,21 @@ def write_report(
     examples: Loader,
     out: Path,
     damaged: Mapping[str, str] | None = None,
+    searches: Sequence[SearchFiles] = (),
 ) -> Path:
     """Write out/index.html with tables/, figures/, data/ and images/ beside it; return the page.
 
-    `damaged` are files of rows that could not be read, each with the reason: the page names them. Nothing depends on
-    the clock, the machine or the order of `rows`: the same plans and rows give the same bytes. Files appear whole,
-    the page last.
+    `damaged` are files of rows that could not be read, each with the reason: the page names them. Each of `searches`
+    gets a part of the page. Nothing depends on the clock, the machine or the order of `rows`: the same plans and rows
+    give the same bytes. Files appear whole, the page last.
 
     Raises:
-        ValueError: if there is no plan, two plans share a name, a name is no file name, or a plan is invalid.
+        ValueError: if there is neither plan nor search, two share a name, a name is no file name, or a plan is invalid.
     """
     names = [str(plan.get("name", "")) for plan in plans]
-    if not names:
+    if not names and not searches:
         raise ValueError("a report needs at least 1 plan, but got 0: run an ablation first")
+    names += [_search_id(files.name) for files in searches]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"plans must have different names, but these repeat: {', '.join(repeated)}")
@@ -65,22 +71,59 @@ def write_report(
     # Tables share cells, and views look at the same arrays.
     loader = functools.lru_cache(maxsize=64)(examples)
     with staging(out) as stage:
-        sections: list[Section] = []
         drawings: dict[str, Drawing] = {}
-        for table in tables:
-            section, own = _section(table, loader, stage)
-            sections.append(section)
-            drawings |= own
+        sections = [_section(table, loader, stage, drawings) for table in tables]
+        found, faults = _read_searches(searches)
+        search_sections = [_search_section(search, rows, stage, drawings) for search in found]
         for files in _drawn(drawings):
             for name, content in files.items():
                 stage.add(name, content)
         heatmaps = write_heatmaps(tables, loader, stage)
-        stage.add("index.html", render_page(sections, heatmaps=heatmaps, damaged=damaged or {}))
+        stage.add(
+            "index.html",
+            render_page(
+                sections,
+                heatmaps=heatmaps,
+                damaged={**(damaged or {}), **faults},
+                searches=search_sections,
+            ),
+        )
     return out / "index.html"
 
 
-def _section(table: Table, loader: Loader, stage: Staging) -> tuple[Section, dict[str, Drawing]]:
-    """A table's part of the page, and its figures by the stem of their files."""
+def _search_id(name: str) -> str:
+    """The name of a search among the page's anchors and files."""
+    return f"search-{name}"
+
+
+def _read_searches(searches: Sequence[SearchFiles]) -> tuple[list[Search], dict[str, str]]:
+    """The searches that can be read, and the damaged files of all with the reasons."""
+    found: list[Search] = []
+    faults: dict[str, str] = {}
+    for files in searches:
+        try:
+            search = read_search(files)
+        except ValueError as error:
+            faults |= {**files.damaged, f"searches/{files.name}.json": str(error)}
+            continue
+        faults |= search.damaged
+        found.append(search)
+    return found, faults
+
+
+def _search_section(
+    search: Search, rows: Mapping[str, Mapping[str, Any]], stage: Staging, drawings: dict[str, Drawing]
+) -> SearchSection:
+    name = _search_id(search.name)
+    if search.complete:
+        stage.add(f"tables/{name}_best.csv", best_csv(search, rows))
+    stage.add(f"tables/{name}_trials.csv", trials_csv(search))
+    shown = tuple(_shown(kind, view, name, drawings) for kind, view in search_views(search, rows))
+    return SearchSection(id=name, search=search, rows=rows, shown=shown)
+
+
+def _section(table: Table, loader: Loader, stage: Staging, drawings: dict[str, Drawing]) -> Section:
+    """A table's part of the page; its figures join ``drawings`` by the stem of their files."""
     name = table.plan.name
     if table.columns:
         stage.add(f"tables/{name}.md", to_markdown(table))
@@ -88,14 +131,14 @@ def _section(table: Table, loader: Loader, stage: Staging) -> tuple[Section, dic
         stage.add(f"tables/{name}.csv", to_csv(table))
         stage.add(f"tables/{name}_categories.csv", to_category_csv(table))
     stage.add(f"data/{name}.js", cells_script(table))
-    shown: list[Shown] = []
-    drawings: dict[str, Drawing] = {}
-    for kind, view in views_of(table, loader):
-        stems = {f"figures/{name}_{drawing.stem}": drawing for drawing in view.drawings}
-        pictures = tuple(_picture(stem, drawing) for stem, drawing in stems.items())
-        shown.append(Shown(kind=kind, view=view, pictures=pictures))
-        drawings |= stems
-    return Section(table=table, provenance=trace(table.plan, table.rows), shown=tuple(shown)), drawings
+    shown = tuple(_shown(kind, view, name, drawings) for kind, view in views_of(table, loader))
+    return Section(table=table, provenance=trace(table.plan, table.rows), shown=shown)
+
+
+def _shown(kind: str, view: View, name: str, drawings: dict[str, Drawing]) -> Shown:
+    stems = {f"figures/{name}_{drawing.stem}": drawing for drawing in view.drawings}
+    drawings |= stems
+    return Shown(kind=kind, view=view, pictures=tuple(_picture(stem, drawing) for stem, drawing in stems.items()))
 
 
 def _drawn(drawings: Mapping[str, Drawing]) -> list[dict[str, bytes | str]]:

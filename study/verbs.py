@@ -7,8 +7,9 @@ import contextlib
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ablations.catalogue import CATALOGUE
 from ablations.loading import listing
@@ -16,10 +17,12 @@ from promptad.cache_folder import default_root
 from study.arguments import UsageError, study_request
 from study.ledger import Ledger
 from study.row_text import row_text
+from study.search_files import search_names
 from study.status import study_status
 from study.status_text import describe, watch
 
 if TYPE_CHECKING:
+    from reports.search_files import SearchFiles
     from study.plan import StudyPlan
 
 
@@ -39,8 +42,8 @@ def plan(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace) -> int:
     """Write tables, figures and the page from the rows."""
     ledger = Ledger(options.study)
-    if not ledger.plans():
-        raise UsageError(f"study folder {options.study} holds no plan: run an ablation first")
+    if not ledger.plans() and not search_names(ledger.folder):
+        raise UsageError(f"study folder {options.study} holds neither plan nor search: run an ablation first")
     write_report_of(ledger, options.out)
     return 0
 
@@ -96,7 +99,7 @@ def planned(options: argparse.Namespace) -> StudyPlan:
 
 
 def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None = None) -> None:
-    """Write the report and print the tables of the plans in ``names`` (None: of all)."""
+    """Write the report and print the tables of the plans in ``names`` (None: of all) and the results of searches."""
     from reports.report import write_report
     from reports.tables import build_table
     from reports.terminal import to_text
@@ -115,11 +118,39 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
     rows = {digest: row.plain() for digest, row in found.items()}
     for name, why in damaged.items():
         print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
-    page = write_report(plans=documents, rows=rows, examples=ledger.examples, out=folder, damaged=damaged)
+    searches = _searches(ledger)
+    page = write_report(
+        plans=documents, rows=rows, examples=ledger.examples, out=folder, damaged=damaged, searches=searches
+    )
     shown = [document for document in documents if names is None or document["name"] in names]
     for document in shown:
         print(f"\n{to_text(build_table(document, rows))}")
-    print("(percent; ci: half width of the 95% interval over seeds)")
+    if shown:
+        print("(percent; ci: half width of the 95% interval over seeds)")
     if len(shown) < len(documents):
         print(f"({len(documents) - len(shown)} earlier tables of this study are in the report too)")
+    for files in searches:
+        print(f"\n{_search_text(files, rows)}")
     print(f"\nreport: {page.resolve()}")
+
+
+def _searches(ledger: Ledger) -> list[SearchFiles]:
+    """The searches of a study with their importances; Optuna is loaded only where they must be computed."""
+    names = search_names(ledger.folder)
+    if not names:
+        return []
+    from study.sensitivity import with_sensitivity
+
+    return [with_sensitivity(ledger.folder, name) for name in names]
+
+
+def _search_text(files: SearchFiles, rows: Mapping[str, Any]) -> str:
+    """A search as a person reads it on a terminal."""
+    from reports.search_files import read_search
+    from reports.search_words import search_lead, search_question, search_title
+
+    try:
+        search = read_search(files)
+    except ValueError as error:
+        return f"left out: searches/{files.name}.json ({error})"
+    return f"{search_title(search)}\n{search_question(search)}\n{search_lead(search, rows)}"

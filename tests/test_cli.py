@@ -127,7 +127,7 @@ def test_unreadable_images_are_errors_or_left_out_as_asked(tmp_path, capsys):
         (["run", "--set", "map_size=100000"], "map_size must be between 16 and 2048"),
         (["--set", "lambda=1"], "config has no field lambda"),
         (["table33"], "no ablation is called table33"),
-        (["report"], "holds no plan"),
+        (["report"], "holds neither plan nor search"),
     ],
 )
 def test_a_users_mistake_is_one_line_without_a_traceback(arguments, message, inspection_root, tmp_path, capsys):

@@ -70,7 +70,8 @@ RAY_ROOMS = {f"study/{name}.py" for name in ("cluster", "ray_executor", "trial",
 
 
 @pytest.mark.parametrize(
-    ("library", "homes"), [("ray", RAY_ROOMS), ("optuna", {"study/ray_executor.py", "study/search.py"})]
+    ("library", "homes"),
+    [("ray", RAY_ROOMS), ("optuna", {"study/ray_executor.py", "study/search.py", "study/sensitivity.py"})],
 )
 def test_ray_and_optuna_have_their_rooms(library, homes):
     found = {offence.split()[0] for package in PACKAGES for offence in offences(imports_of(package), (library,))}

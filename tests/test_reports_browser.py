@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from searches_of_trials import LOSS, TOKENS, document, files, trial
 from study_of_rows import study_of
 
 from reports import write_report
@@ -30,7 +31,18 @@ TROUBLE = "<img src=x onerror=alert(1)>\"'</script>"
 def address(tmp_path_factory):
     plan, rows, loader = study_of(3, 2, 3, maps=True, title=TROUBLE)
     out = tmp_path_factory.mktemp("page")
-    return write_report(plans=[plan], rows=rows, examples=loader, out=out, damaged={TROUBLE: TROUBLE}).as_uri()
+    space = (TOKENS | {"label": TROUBLE}, LOSS | {"values": ["on", TROUBLE]})
+    trials = [trial(n, {"tokens": 1 + n, "loss": ("on", TROUBLE)[n % 2]}, value=0.5 + n / 50) for n in range(8)]
+    search = files(document(space=space, backbone=TROUBLE, name="quick") | {"name": TROUBLE}, trials, name="quick")
+    page = write_report(
+        plans=[plan],
+        rows=rows,
+        examples=loader,
+        out=out,
+        damaged={TROUBLE: TROUBLE, f"rows/{'0' * 40}.json": ""},
+        searches=[search],
+    )
+    return page.as_uri()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,192 @@
+"""Searches as the study keeps them, read into typed values; what cannot be used is named."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from reports.searches import Fresh, HeldOut, Objective, Parameter, Search, Step, Trial
+
+STATES = ("complete", "pruned", "failed")
+KINDS = ("float", "int", "choice")
+SCHEMA = 1
+TITLES = {
+    "mean_auroc": "Mean AUROC",
+    "image_auroc": "Image AUROC",
+    "pixel_auroc": "Pixel AUROC",
+    "seconds": "Seconds of a cell",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchFiles:
+    """The JSON of one search: its document, trials and `damaged` files by file name, and its importances if made."""
+
+    name: str
+    document: Mapping[str, Any]
+    trials: Mapping[str, Mapping[str, Any]]
+    sensitivity: Mapping[str, Any] | None = None
+    damaged: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_search(files: SearchFiles) -> Search:
+    """The JSON of a search as typed values; a trial that cannot be used is named in `damaged`.
+
+    Raises:
+        ValueError: if the document lacks a key, is of another schema, or contradicts itself.
+    """
+    raw = files.document
+    if raw.get("schema") != SCHEMA:
+        raise ValueError(
+            f"search schema must be {SCHEMA}, but {files.name} has {raw.get('schema')!r}: it is another version's"
+        )
+    try:
+        objective = raw["objective"]
+        parameters = tuple(_parameter(item) for item in raw["space"])
+        objectives = _objectives(objective)
+        search = Search(
+            name=files.name,
+            space=str(raw["name"]),
+            title=str(raw.get("title") or ""),
+            parameters=parameters,
+            objective=str(objective["label"]),
+            tuned_on=str(objective["tuned_on"]),
+            on_test=bool(objective["on_test"]),
+            objectives=objectives,
+            sampler=str(raw["sampler"]),
+            asked=int(raw["trials"]),
+            backbone=str(raw["backbone"]),
+            weights=str(raw["weights"]),
+            dataset=str(raw["dataset"]),
+            categories=tuple(map(str, raw["categories"])),
+            shots=", ".join(map(str, raw["shots"])) if isinstance(raw["shots"], list) else str(raw["shots"]),
+            seeds=tuple(map(int, raw["seeds"])),
+            trials=(),
+            fresh=_fresh(raw.get("fresh")),
+            held_out=_held_out(raw.get("report")),
+            damaged={},
+            sensitivity=files.sensitivity or {},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"search {files.name} must have every key of schema {SCHEMA}, but: {error!r}") from error
+    trials: dict[int, Trial] = {}
+    damaged = dict(files.damaged)
+    for file, item in sorted(files.trials.items()):
+        try:
+            trial = _trial(item, parameters, len(objectives))
+            if trial.number in trials:
+                raise ValueError(f"trial {trial.number} is there twice")
+            trials[trial.number] = trial
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            damaged[file] = str(error) if isinstance(error, ValueError) else f"not a trial: {error!r}"
+    return replace(search, trials=tuple(trial for _, trial in sorted(trials.items())), damaged=damaged)
+
+
+def _parameter(raw: Mapping[str, Any]) -> Parameter:
+    kind = str(raw["kind"])
+    if kind not in KINDS:
+        raise ValueError(f"a parameter's kind must be one of {', '.join(KINDS)}, but {raw['name']} has {kind!r}")
+    numeric = kind != "choice"
+    low, high = (float(raw["low"]), float(raw["high"])) if numeric else (0.0, 1.0)
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high) or (raw.get("log") and low <= 0):
+        raise ValueError(f"the range of {raw['name']} must be finite and ordered, but is {low} to {high}")
+    when = raw.get("when")
+    return Parameter(
+        name=str(raw["name"]),
+        label=str(raw.get("label") or raw["name"]),
+        kind=kind,
+        low=low,
+        high=high,
+        log=numeric and bool(raw.get("log")),
+        step=float(raw["step"]) if numeric and raw.get("step") else None,
+        values=tuple(_frozen(value) for value in raw.get("values") or ()),
+        when=None if not when else (str(when["parent"]), tuple(_frozen(value) for value in when["values"])),
+        default=_frozen(raw.get("paper")),
+    )
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _objectives(raw: Mapping[str, Any]) -> tuple[Objective, ...]:
+    """One objective per direction; a single one has the name of the whole."""
+    metrics, directions = [str(name) for name in raw["metrics"]], list(raw["directions"])
+    if not directions or any(direction not in ("maximize", "minimize") for direction in directions):
+        raise ValueError(f"directions must be maximize or minimize, but are {directions}")
+    if len(metrics) != len(directions):
+        raise ValueError(f"{len(directions)} directions need as many metrics, but there are {len(metrics)}")
+    single = str(raw["label"]) if len(metrics) == 1 else None
+    return tuple(
+        Objective(label=single or TITLES.get(name, name), metric=name, maximize=direction == "maximize")
+        for name, direction in zip(metrics, directions, strict=True)
+    )
+
+
+def _trial(raw: Mapping[str, Any], parameters: tuple[Parameter, ...], objectives: int) -> Trial:
+    state = raw["state"]
+    if state not in STATES:
+        raise ValueError(f"a trial's state must be one of {', '.join(STATES)}, but is {state!r}")
+    unknown = sorted(set(raw["params"]) - {parameter.name for parameter in parameters})
+    if unknown:
+        raise ValueError(f"parameters of a trial must be in its search's space, but {', '.join(unknown)} are not")
+    values = raw.get("values") if state == "complete" else ()
+    if not isinstance(values, list | tuple) or not all(map(_finite, values)):
+        raise ValueError(f"values of a complete trial must be finite numbers, but are {values!r}")
+    if state == "complete" and len(values) != objectives:
+        raise ValueError(
+            f"a complete trial must have a value for each of {objectives} objectives, but has {len(values)}"
+        )
+    return Trial(
+        number=int(raw["number"]),
+        params={str(name): _frozen(value) for name, value in raw["params"].items()},
+        state=state,
+        values=tuple(map(float, values)),
+        steps=_steps(raw.get("steps")),
+        cells=tuple(map(str, raw.get("cells") or ())),
+        reason=str(raw.get("reason") or ""),
+        seconds=float(raw.get("seconds") or 0.0),
+    )
+
+
+def _steps(raw: Any) -> tuple[Step, ...]:
+    steps = []
+    for step in raw or ():
+        if not _finite(step["value"]):
+            raise ValueError(f"a step's value must be a finite number, but is {step['value']!r}")
+        steps.append(
+            Step(
+                category=str(step["category"]),
+                seed=int(step["seed"]),
+                task=str(step["task"]),
+                value=float(step["value"]),
+            )
+        )
+    return tuple(steps)
+
+
+def _held_out(raw: Mapping[str, Any] | None) -> HeldOut | None:
+    if not raw:
+        return None
+    values = [float(raw[who]["value"]) if _finite(raw[who]["value"]) else None for who in ("winner", "base")]
+    return HeldOut(
+        categories=tuple(map(str, raw["held_out"])),
+        winner=tuple(map(str, raw["winner"]["cells"])),
+        base=tuple(map(str, raw["base"]["cells"])),
+        winner_value=values[0],
+        base_value=values[1],
+    )
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _fresh(raw: Mapping[str, Any] | None) -> Fresh | None:
+    if not raw:
+        return None
+    return Fresh(
+        seeds=tuple(map(int, raw["seeds"])),
+        trials={int(number): tuple(map(str, digests)) for number, digests in raw["trials"].items()},
+        default=tuple(map(str, raw.get("default") or ())),
+    )
