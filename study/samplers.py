@@ -124,7 +124,8 @@ class SobolSampler(BaseSampler):  # type: ignore[misc]
 def sobol_point(dimensions: int, seed: int, number: int) -> tuple[float, ...]:
     """Point ``number`` of a scrambled Sobol sequence in [0, 1)."""
     engine = qmc.Sobol(dimensions, scramble=True, rng=seed)
-    engine.fast_forward(number)
+    if number:
+        engine.fast_forward(number)
     return tuple(float(value) for value in engine.random(1)[0])
 
 
