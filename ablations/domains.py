@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,13 @@ class FloatRange:
     def values(self) -> tuple[Any, ...] | None:
         """None: it has no end of values."""
         return None
+
+    def at(self, unit: float) -> float:
+        """The value at a place in [0, 1)."""
+        if not self.log:
+            return self.low + unit * (self.high - self.low)
+        low, high = math.log(self.low), math.log(self.high)
+        return min(self.high, max(self.low, math.exp(low + unit * (high - low))))
 
     @property
     def ends(self) -> tuple[Any, Any]:
@@ -54,6 +62,13 @@ class IntRange:
     def values(self) -> tuple[Any, ...] | None:
         """Every value in order."""
         return tuple(range(self.low, self.high + 1, self.step))
+
+    def at(self, unit: float) -> int:
+        """The value at a place in [0, 1), all equally likely, or evenly over orders of magnitude."""
+        if not self.log:
+            return self.low + self.step * int(unit * ((self.high - self.low) // self.step + 1))
+        low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
+        return min(self.high, max(self.low, round(math.exp(low + unit * (high - low)))))
 
     @property
     def ends(self) -> tuple[Any, Any]:
@@ -86,6 +101,10 @@ class Choice:
     def values(self) -> tuple[Any, ...] | None:
         """Every value in order."""
         return tuple(level.value for level in self.levels)
+
+    def at(self, unit: float) -> Any:
+        """The value at a place in [0, 1), all equally likely."""
+        return self.levels[int(unit * len(self.levels))].value
 
     @property
     def ends(self) -> tuple[Any, Any]:

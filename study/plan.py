@@ -19,7 +19,7 @@ from promptad.backbones import (
     parse_backbone,
 )
 from promptad.config import PromptADConfig, Task, canonical
-from promptad.datasets import Category, DatasetError, named_support
+from promptad.datasets import Category, DatasetError, data_digest, named_support
 from promptad.prompt_learning import prompts_for
 from promptad.prompts import PromptError
 from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones
@@ -90,19 +90,20 @@ def plan_study(request: StudyRequest) -> StudyPlan:
                 raise
             left_out[ablation.name] = str(error)
             continue
-        listed = []
+        listed: dict[str, list[dict[str, Any]]] = {"test": [], "synthetic": []}
         for place, cell in _cells(planned, request, opened):
             digest = cell.digest
             cells[digest] = cell
-            listed.append({"digest": digest, **place})
-        document = plan_document(planned, request, {name: opened[name] for name in planned.categories}, listed)
+            listed[cell.query].append({"digest": digest, **place})
+        chosen = {name: opened[name] for name in planned.categories}
+        document = plan_document(planned, request, chosen, listed["test"], listed["synthetic"])
         documents[document["name"]] = document
     return StudyPlan(
         cells=cells,
         unavailable={
             digest: f"{cell.category} has no ground-truth masks"
             for digest, cell in cells.items()
-            if cell.task == "pixel" and not opened[cell.category][0].has_masks
+            if cell.task == "pixel" and cell.query == "test" and not opened[cell.category][0].has_masks
         },
         categories={name: data for name, (data, _) in opened.items()},
         documents=documents,
@@ -140,12 +141,17 @@ def _cells(
     planned: PlannedAblation, request: StudyRequest, opened: Mapping[str, tuple[Category, str]]
 ) -> Iterator[tuple[dict[str, Any], Cell]]:
     """Each cell with its place in the ablation."""
+    data = {name: {"test": digest} for name, (_, digest) in opened.items()}
+    if "synthetic" in planned.ablation.queries:
+        for name in planned.categories:
+            normal = dataclasses.replace(opened[name][0], test=(), has_masks=False)
+            data[name]["synthetic"] = data_digest(normal)
     for (arm, changed), category, task in itertools.product(
         planned.configs.items(), planned.categories, planned.ablation.tasks
     ):
         backbone = planned.backbones[arm]
         config = resolved(with_suffixes(changed, category, request), task, backbone.name)
-        for shots, seed in itertools.product(planned.shots, range(planned.seeds)):
+        for shots, seed, query in itertools.product(planned.shots, range(planned.seeds), planned.ablation.queries):
             cell = Cell(
                 method="promptad",
                 config=config,
@@ -154,12 +160,13 @@ def _cells(
                 weights=backbone.weights,
                 dataset=request.source.name,
                 category=category,
-                data=opened[category][1],
+                data=data[category][query],
                 shots=shots,
                 seed=seed,
                 task=task,
                 support=(request.support or {}).get(category),
                 artefacts=planned.ablation.artefacts,
+                query=query,
             )
             yield {"arm": arm, "category": category, "shots": shots, "seed": seed, "task": task}, cell
 

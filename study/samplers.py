@@ -5,8 +5,6 @@ A sampler of Optuna carries its generator from trial to trial, so that a search 
 
 from __future__ import annotations
 
-import functools
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,9 +14,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from scipy.stats import qmc
 
 from ablations.domains import Choice, FloatRange, IntRange
+from ablations.sobol import sobol_point
 from ablations.spaces import Parameter, Space
 from promptad.randomness import seed_of
 
@@ -101,8 +99,8 @@ class SobolSampler(BaseSampler):  # type: ignore[misc]
     """
 
     def __init__(self, space: Space, seed: int) -> None:
+        self._space, self._seed = space, seed
         self._names = [parameter.name for parameter in space.parameters]
-        self._seed = seed
 
     def infer_relative_search_space(self, *_: Any) -> dict[str, BaseDistribution]:
         """Nothing is sampled together."""
@@ -112,37 +110,10 @@ class SobolSampler(BaseSampler):  # type: ignore[misc]
         """Nothing is sampled together."""
         return {}
 
-    def sample_independent(
-        self, _: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
+    def sample_independent(self, _: Study, trial: FrozenTrial, param_name: str, __: BaseDistribution) -> Any:
         """The point's coordinate in the parameter's domain."""
         point = sobol_point(len(self._names), self._seed, trial.number)
-        return scaled(point[self._names.index(param_name)], param_distribution)
-
-
-@functools.lru_cache(maxsize=64)
-def sobol_point(dimensions: int, seed: int, number: int) -> tuple[float, ...]:
-    """Point ``number`` of a scrambled Sobol sequence in [0, 1)."""
-    engine = qmc.Sobol(dimensions, scramble=True, rng=seed)
-    if number:
-        engine.fast_forward(number)
-    return tuple(float(value) for value in engine.random(1)[0])
-
-
-def scaled(unit: float, domain: BaseDistribution) -> Any:
-    """A number in [0, 1) as a value of a distribution; whole numbers and choices are equally likely."""
-    if isinstance(domain, CategoricalDistribution):
-        return domain.choices[int(unit * len(domain.choices))]
-    if isinstance(domain, IntDistribution):
-        if domain.log:
-            low, high = math.log(domain.low - 0.5), math.log(domain.high + 0.5)
-            return min(domain.high, max(domain.low, round(math.exp(low + unit * (high - low)))))
-        return domain.low + domain.step * int(unit * ((domain.high - domain.low) // domain.step + 1))
-    assert isinstance(domain, FloatDistribution)
-    if domain.log:
-        low, high = math.log(domain.low), math.log(domain.high)
-        return min(domain.high, max(domain.low, math.exp(low + unit * (high - low))))
-    return domain.low + unit * (domain.high - domain.low)
+        return self._space.parameter(param_name).domain.at(point[self._names.index(param_name)])
 
 
 def _tpe(_: Space, seed: int) -> BaseSampler:

@@ -27,11 +27,11 @@ def test_what_is_no_method_is_an_error(tmp_path):
     with pytest.raises(MethodError, match="has no method other; it has none"):
         read_method("other", study)
     write_method(METHOD, "mine", StudyFolder(study))
-    with pytest.raises(MethodError, match="has no method other; it has mine; a path must end with .json"):
+    with pytest.raises(MethodError, match=r"has no method other; it has mine; a path must end with \.json"):
         read_method("other", study)
     with pytest.raises(MethodError, match="a method's name must be letters"):
         read_method("../mine", study)
-    with pytest.raises(MethodError, match="method file /no/such.json cannot be read"):
+    with pytest.raises(MethodError, match=r"method file /no/such\.json cannot be read"):
         read_method("/no/such.json", study)
     path = tmp_path / "methods" / "mine.json"
     text = path.read_text()

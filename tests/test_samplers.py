@@ -1,9 +1,9 @@
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from ablations.ready_spaces import FULL, PAPER
-from study.samplers import SAMPLERS, SamplerError, check_sampler, sampler, scaled, sobol_point, suggest
+from ablations.sobol import setting, sobol_point
+from study.samplers import SAMPLERS, SamplerError, check_sampler, sampler, suggest
 
 
 def drawn(name, count, *, seed=0, space=PAPER, ends=None):
@@ -40,31 +40,18 @@ def test_a_sobol_set_is_even():
     assert len({params["lambda"] for params in points}) == 16
 
 
+def test_the_sampler_draws_the_settings_of_the_design():
+    from promptad.randomness import seed_of
+
+    assert drawn("sobol", 8, space=FULL) == [setting(FULL, seed_of(0, "sobol") % 2**32, number) for number in range(8)]
+
+
 def test_a_point_is_that_of_the_whole_sequence():
     from scipy.stats import qmc
 
     engine = qmc.Sobol(3, scramble=True, rng=5)
     whole = [*engine.random(1), *engine.random(1), *engine.random(2)]
     assert [sobol_point(3, 5, number) for number in range(4)] == [tuple(point) for point in whole]
-
-
-@pytest.mark.parametrize(
-    ("unit", "domain", "value"),
-    [
-        (0.0, FloatDistribution(2.0, 4.0), 2.0),
-        (0.25, FloatDistribution(2.0, 4.0), 2.5),
-        (0.5, FloatDistribution(1e-4, 1.0, log=True), 1e-2),
-        (0.0, IntDistribution(1, 4), 1),
-        (0.26, IntDistribution(1, 4), 2),
-        (0.999, IntDistribution(1, 4), 4),
-        (0.999, IntDistribution(10, 50, step=10), 50),
-        (0.0, IntDistribution(1, 100, log=True), 1),
-        (0.999, IntDistribution(1, 100, log=True), 100),
-        (0.6, CategoricalDistribution(["a", "b"]), "b"),
-    ],
-)
-def test_a_coordinate_becomes_a_value_of_its_domain(unit, domain, value):
-    assert scaled(unit, domain) == pytest.approx(value) if not isinstance(value, str) else value
 
 
 def test_samplers_by_name():

@@ -145,3 +145,39 @@ def test_spaces_by_name(tmp_path):
         named_space(str(path))
     with pytest.raises(SpaceError, match="there is no such file"):
         named_space("other.py")
+
+
+@pytest.mark.parametrize(
+    ("unit", "domain", "value"),
+    [
+        (0.0, FloatRange(low=2.0, high=4.0), 2.0),
+        (0.25, FloatRange(low=2.0, high=4.0), 2.5),
+        (0.5, FloatRange(low=1e-4, high=1.0, log=True), 1e-2),
+        (0.0, IntRange(low=1, high=4), 1),
+        (0.26, IntRange(low=1, high=4), 2),
+        (0.999, IntRange(low=1, high=4), 4),
+        (0.999, IntRange(low=10, high=50, step=10), 50),
+        (0.0, IntRange(low=1, high=100, log=True), 1),
+        (0.999, IntRange(low=1, high=100, log=True), 100),
+        (0.6, Choice.of("transformation", "a", "b"), "b"),
+    ],
+)
+def test_a_coordinate_becomes_a_value_of_its_domain(unit, domain, value):
+    found = domain.at(unit)
+    assert found == (value if isinstance(value, str) else pytest.approx(value))
+
+
+def test_a_sobol_design_has_the_base_and_a_power_of_two_of_settings():
+    from ablations.sobol import SobolSet
+
+    arms = SobolSet(space=PAPER, runs=8).arms
+    assert [arm.name for arm in arms] == ["paper", *(f"setting {number}" for number in range(8))]
+    assert arms[0].changes == {}
+    assert set(arms[1].changes) == {
+        "align_weight",
+        "n_normal_prompts_image",
+        "n_normal_prompts_pixel",
+        "n_anomaly_suffixes",
+    }
+    with pytest.raises(ValueError, match="a power of 2 settings, but runs is 6"):
+        SobolSet(space=PAPER, runs=6)
