@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -148,9 +149,10 @@ def _judged(ledger: Ledger, plan: SearchPlan, cells: Sequence[Cell]) -> dict[str
     rows = ledger.rows([cell.digest for cell in cells])
     digests = [cell.digest for cell in cells]
     if any(digest not in rows or rows[digest].status != "ok" for digest in digests):
-        return {"value": None, "cells": digests}
+        return {"value": None, "cells": digests, "steps": []}
     steps = [step_of(rows[digest]) for digest in digests]
-    return {"value": plan.objective.values(steps, rows)[0], "cells": digests}
+    told = [dataclasses.asdict(step) for step in steps]
+    return {"value": plan.objective.values(steps, rows)[0], "cells": digests, "steps": told}
 
 
 def _promote(where: str, ledger: Ledger, plan: SearchPlan, best: TrialRecord, trials: int) -> None:

@@ -76,6 +76,11 @@ def test_held_out_categories_are_reported_and_never_tuned_on(asked, tmp_path, ca
     assert document["report"]["held_out"] == ["disc"]
     assert 0 <= document["report"]["winner"]["value"] <= 1
     assert len(document["report"]["base"]["cells"]) == 2
+    for who in ("winner", "base"):
+        assert [(step["category"], step["task"]) for step in document["report"][who]["steps"]] == [
+            ("disc", "image"),
+            ("disc", "pixel"),
+        ]
 
 
 def test_the_same_command_again_does_nothing_and_with_more_trials_goes_on(asked, tmp_path, capsys):
