@@ -36,7 +36,7 @@ from study.ray_executor import (
 from study.readiness import Needs, needs_of
 from study.search import Search
 from study.search_trial import SearchTrial
-from study.trial import GroupTrial
+from study.trial import GroupTrial, TrialResources
 from study.trial_dispatch import TrialDispatcher
 
 
@@ -78,6 +78,13 @@ def search_on_ray(
     )
     resources, muster = execution.resources, execution.muster
     check_resources(resources, muster.usable())
+
+    def slots() -> int:
+        return max(1, _slots(resources, muster))
+
+    # Tune starts one worker after the other for a searcher. One that starts more slowly than a trial runs would never
+    # come: the trial that it is meant for goes to a process that is there.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots())
     beside_driver = NodeAffinitySchedulingStrategy(nodes.own_node(), soft=False)
     dispatcher = (
         ray.remote(TrialDispatcher)
@@ -105,7 +112,7 @@ def search_on_ray(
                     tune.PlacementGroupFactory(bundles, **where),
                 ),
                 tune_config=tune.TuneConfig(
-                    search_alg=LedgerSearch(search, dispatcher),
+                    search_alg=LedgerSearch(search, dispatcher, slots),
                     num_samples=-1,
                     reuse_actors=True,
                     time_budget_s=timeout,
@@ -130,7 +137,7 @@ class LedgerSearch(OptunaSearch):  # type: ignore[misc]
     It asks while one trial more than fits waits for a worker, so that no worker is idle and processes are used again.
     """
 
-    def __init__(self, search: Search, dispatcher: Any) -> None:
+    def __init__(self, search: Search, dispatcher: Any, slots: Callable[[], int]) -> None:
         metrics, modes = list(search.plan.objective.metrics), ["max", "min"]
         directions = [modes[direction == "minimize"] for direction in search.plan.objective.directions]
         super().__init__(
@@ -141,7 +148,7 @@ class LedgerSearch(OptunaSearch):  # type: ignore[misc]
             study_name=search.plan.id,
             storage=search.storage,
         )
-        self._search, self._dispatcher = search, dispatcher
+        self._search, self._dispatcher, self._slots = search, dispatcher, slots
         self._numbers: dict[str, int] = {}
 
     def __reduce__(self) -> tuple[type[OptunaSearch], tuple[()]]:
@@ -152,7 +159,9 @@ class LedgerSearch(OptunaSearch):  # type: ignore[misc]
         """Nothing: what matters is in the ledger."""
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial that has a cell to run."""
+        """The next trial that has a cell to run; None while as many as fit run, and one more waits."""
+        if not self._search.full and len(self._search.running) > self._slots():
+            return None
         while not self._search.full:
             if (earlier := self._search.take_open()) is not None:
                 self._ot_trials[trial_id] = earlier
@@ -213,6 +222,15 @@ class _SearchOverseer(Overseer):
     def on_trial_error(self, *_: Any, trial: Any, **__: Any) -> None:
         """A trial's worker died for the last time."""
         self._dispatcher.lost.remote(trial.config["number"])
+
+
+def _slots(resources: TrialResources, muster: Muster) -> int:
+    """How many trials fit the nodes that may work now."""
+    return sum(
+        int(min([node.cpus / resources.cpus, *([node.gpus / resources.gpus] if resources.gpus else [])]))
+        for node in nodes.known_nodes()
+        if node.alive and node.identity not in muster.unfit
+    )
 
 
 def _needs(search: Search) -> Needs:
