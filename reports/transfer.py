@@ -118,6 +118,20 @@ def over_categories(
     }
 
 
+def transfer_text(table: Table) -> str:
+    """The outcome over categories as lines for a terminal; "" where no category has all its cells."""
+    lines = []
+    for (metric, shots, objective), (correlation, regret, blind) in over_categories(transfers(table)).items():
+        interval = None if correlation is None else correlation.interval
+        rank = "none (ties)" if correlation is None else f"{correlation.mean:.2f}"
+        reach = "" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]"
+        lines.append(
+            f"{shots}-shot {METRICS[metric][0]}, {OBJECTIVES[objective]}: rank correlation {rank}{reach}, regret "
+            f"{points(regret.mean)} points (blind choice {points(blind.mean)}), n = {regret.n} categories"
+        )
+    return "\n".join(lines)
+
+
 def transfer_grids(table: Table) -> tuple[Grid, ...]:
     """A grid per metric and shots: rows are categories, columns each objective's correlation and regret."""
     found = transfers(table)

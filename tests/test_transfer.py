@@ -13,6 +13,7 @@ from reports.transfer import (
     regret_of,
     transfer_drawings,
     transfer_grids,
+    transfer_text,
     transfers,
 )
 from reports.views import VIEWS
@@ -111,6 +112,9 @@ def test_each_objective_is_compared_with_the_test_set_of_every_category(planned)
     assert [row[0].main for row in grids[0].rows] == ["disc", "plate", "mean over categories"]
     assert [spot.main for spot in grids[0].rows[1][1:5]] == ["1.00", "0.0", "-1.00", "+15.0"]
     assert len(transfer_drawings(table)) == 2
+    first = transfer_text(table).splitlines()[0]
+    assert first.startswith("2-shot Image AUROC, pseudo-anomalies: rank correlation 0.00 [")
+    assert first.endswith("regret +7.5 points (blind choice +7.5), n = 2 categories")
 
 
 def test_settings_that_all_tie_have_no_correlation_and_missing_cells_no_transfer(planned):
