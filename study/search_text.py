@@ -53,8 +53,7 @@ def ended(search: Search) -> str:
     if not best:
         return "\n".join([*lines, "no trial is complete: there is no best config"])
     pairs = len(pair_values(best[0].steps))
-    mark = " TUNED ON TEST" if objective["on_test"] else ""
-    lines.append(f"{'Pareto front' if not plan.objective.single else 'best trials'} by {objective['label']}{mark}:")
+    lines.append(f"{'Pareto front' if not plan.objective.single else 'best trials'} by {objective['label']}:")
     lines.append(f"  trial  {'  '.join(objective['metrics'])}  n")
     for record in best:
         values = "  ".join(f"{value:.4f}" for value in record.values or ())
