@@ -11,21 +11,30 @@ from ablations.designs import (
     OneFactorAtATime,
     PaperTable,
 )
+from ablations.domains import Choice, FloatRange, IntRange
 from ablations.fractions import FractionalFactorial
+from ablations.spaces import Parameter, Space, SpaceError, When
 from ablations.spec import Ablation, AblationError
 
 __all__ = [
     "Ablation",
     "AblationError",
     "Arm",
+    "Choice",
     "Cumulative",
     "Depths",
     "DesignError",
     "Factor",
     "Factorial",
+    "FloatRange",
     "FractionalFactorial",
+    "IntRange",
     "LeaveOneOut",
     "Level",
     "OneFactorAtATime",
     "PaperTable",
+    "Parameter",
+    "Space",
+    "SpaceError",
+    "When",
 ]

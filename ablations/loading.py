@@ -1,4 +1,4 @@
-"""Ablations by name: of the catalogue, or a user's own from a Python file."""
+"""Ablations and search spaces by name: of the project, or a user's own from a Python file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import runpy
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ablations.catalogue import CATALOGUE, DEFAULT, GROUPS
+from ablations.ready_spaces import SPACES
+from ablations.spaces import Space, SpaceError
 from ablations.spec import Ablation, AblationError
+
+T = TypeVar("T")
 
 
 class UnknownAblationError(AblationError):
@@ -52,17 +57,45 @@ def listing() -> str:
     return "\n".join([*lines, *groups, f"{'all':<{width}}  all of these"])
 
 
+def named_space(name: str) -> Space:
+    """The search space that a user names: a ready one, or the one that a ``.py`` file defines.
+
+    Raises:
+        SpaceError: a name that no space has, or a file that cannot be run or does not define exactly one.
+    """
+    if name.endswith(".py"):
+        spaces = list({space.name: space for space in _values(name, Space, "search spaces", SpaceError)}.values())
+        if len(spaces) != 1 or spaces[0].name in SPACES:
+            names = ", ".join(space.name for space in spaces) or "none"
+            raise SpaceError(
+                f"{name} must define one search space (a variable that is a Space, docs/search.md) with a name other "
+                f"than {', '.join(SPACES)}, but defines {names}"
+            )
+        return spaces[0]
+    if name not in SPACES:
+        raise SpaceError(
+            f"no search space is called {name}; there are {', '.join(SPACES)}, or a file of your own (my_space.py)"
+        )
+    return SPACES[name]
+
+
 def _defined_in(name: str) -> list[Ablation]:
+    found = _values(name, Ablation, "ablations", AblationError)
+    if not found:
+        raise AblationError(f"{name} must define ablations: a variable that is an Ablation (docs/ablations.md)")
+    return list({ablation.name: ablation for ablation in found}.values())
+
+
+def _values(name: str, kind: type[T], what: str, problem: type[ValueError]) -> list[T]:
+    """The variables of a Python file that are of one kind."""
     path = Path(name)
     if not path.is_file():
-        raise AblationError(f"{name} must be a Python file that defines ablations, but there is no such file")
+        raise problem(f"{name} must be a Python file that defines {what}, but there is no such file")
+    variables: dict[str, Any]
     try:
         variables = runpy.run_path(str(path))
     except Exception as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         line = getattr(error, "lineno", None) or (lines[-1] if lines else "?")
-        raise AblationError(f"{name}, line {line}: {type(error).__name__}: {error}") from error
-    found = [value for value in variables.values() if isinstance(value, Ablation)]
-    if not found:
-        raise AblationError(f"{name} must define ablations: a variable that is an Ablation (docs/ablations.md)")
-    return list({ablation.name: ablation for ablation in found}.values())
+        raise problem(f"{name}, line {line}: {type(error).__name__}: {error}") from error
+    return [value for value in variables.values() if isinstance(value, kind)]

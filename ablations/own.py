@@ -5,6 +5,8 @@ from __future__ import annotations
 from ablations.arms import Arm
 from ablations.designs import Cumulative, Factor, Factorial, LeaveOneOut, Level, PaperTable
 from ablations.fractions import FractionalFactorial
+from ablations.ready_spaces import PAPER
+from ablations.sobol import SobolSet
 from ablations.spec import Ablation
 from promptad.protocol import DEVIATIONS, PROTOCOLS
 
@@ -175,4 +177,19 @@ SCREENING = Ablation(
     shown_as=("main_effects", "arms"),
 )
 
-OWN = (PROTOCOL_AUDIT, SUPPORT_SETS, INTERACTIONS, STEPS, LEAVE_ONE_OUT, SCREENING)
+TRANSFER = Ablation(
+    name="transfer",
+    title="Do objectives without test labels rank hyperparameters as the test set does?",
+    question="If λ, N and L are chosen without test labels of the category, how good is the choice on its test set?",
+    design=SobolSet(space=PAPER),
+    note=(
+        "Sixteen settings of the paper's λ, N and L, an even (Sobol) set. Each is judged three ways: on "
+        "pseudo-anomalies on the category's support images, on the test sets of the other categories, and on its own "
+        "test set."
+    ),
+    shots=(2,),
+    queries=("test", "synthetic"),
+    shown_as=("transfer", "arms"),
+)
+
+OWN = (PROTOCOL_AUDIT, SUPPORT_SETS, INTERACTIONS, STEPS, LEAVE_ONE_OUT, SCREENING, TRANSFER)

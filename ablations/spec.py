@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -24,10 +24,14 @@ View = Literal[
     "prompts",
     "embedding",
     "attention",
+    "transfer",
 ]
 """How reports show an ablation; ``docs/ablations.md`` says what each one is."""
 Artefact = Literal["embedding", "attention"]
 """Arrays that a cell keeps beside its examples when a figure needs them (``promptad/inside.py``)."""
+
+Query = Literal["test", "synthetic"]
+"""What cells are asked about: test images, or pseudo-anomalies on normal ones."""
 
 _TASKS: Mapping[str, Task] = {
     "image_auroc": "image",
@@ -68,7 +72,7 @@ class Design(Protocol):
         """The arms in order."""
         ...
 
-    def idle(self, base: PromptADConfig) -> list[str]:
+    def idle(self, base: PromptADConfig, /) -> Sequence[str]:
         """Problems: changes that change nothing in ``base``."""
         ...
 
@@ -80,7 +84,8 @@ class Ablation:
     ``shown_as`` are the views of the report in order, ``data_sets`` the data sets that the paper shows it for,
     ``published`` the table's name in ``published.csv``, ``note`` what a reader must know. A figure that shows the
     inside of a model names ``artefacts``; one that shows single images may ask for ``most_seeds``, and for
-    ``preferred`` categories alone (where the data has none of them: its first).
+    ``preferred`` categories alone (where the data has none of them: its first). With ``queries`` synthetic besides
+    test, each cell has a twin that is asked about pseudo-anomalies.
     """
 
     name: str
@@ -96,6 +101,7 @@ class Ablation:
     artefacts: tuple[Artefact, ...] = ()
     most_seeds: int | None = None
     preferred: tuple[str, ...] = ()
+    queries: tuple[Query, ...] = ("test",)
 
     def __post_init__(self) -> None:
         """Check what the type checker cannot see in a user's file."""
@@ -105,10 +111,12 @@ class Ablation:
                 ("metrics", self.metrics, Metric),
                 ("shown_as", self.shown_as, View),
                 ("artefacts", self.artefacts, Artefact),
+                ("queries", self.queries, Query),
             )
             for value in values
             if value not in get_args(known)
         ]
+        problems += [] if "test" in self.queries else ["queries must have test among them"]
         problems += [] if self.shots else ["shots must name at least one number of images"]
         if problems:
             raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")

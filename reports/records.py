@@ -1,6 +1,6 @@
 """Plan documents as the study writes them, read into typed values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ OPTIONAL = (
     "factors",
     "shown_as",
     "prompts",
+    "proxies",
 )
 """Keys that a document of the first form lacks."""
 FIRST_FORM = ("arms", "effects", "delta_map", "examples")
@@ -89,7 +90,10 @@ class PublishedNumber:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One ablation as planned; field for field the plan JSON of schema 1. `name` is unique in its study."""
+    """One ablation as planned; field for field the plan JSON of schema 1. `name` is unique in its study.
+
+    `proxies` are cells that are asked about pseudo-anomalies in place of test images; no table holds them.
+    """
 
     name: str
     ablation: str
@@ -119,6 +123,7 @@ class Plan:
     factors: tuple[Factor, ...]
     shown_as: tuple[str, ...]
     prompts: Mapping[str, tuple[str, ...]]
+    proxies: tuple[PlannedCell, ...] = ()
 
     @property
     def runnable(self) -> tuple[Arm, ...]:
@@ -191,9 +196,8 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
             )
             for number in raw["published"]
         ),
-        cells=tuple(
-            PlannedCell(**{key: cell[key] for key in PlannedCell.__dataclass_fields__}) for cell in raw["cells"]
-        ),
+        cells=_planned_cells(raw["cells"]),
+        proxies=_planned_cells(raw.get("proxies") or ()),
         left_out=tuple((item["image"], item["reason"]) for item in raw.get("left_out") or ()),
         metrics=tuple(METRIC_NAMES if raw.get("metrics") is None else raw["metrics"]),
         design=str(raw.get("design") or ""),
@@ -208,6 +212,10 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
     if faults:
         raise ValueError(f"plan {plan.name} must be consistent, but: {'; '.join(faults)}")
     return plan
+
+
+def _planned_cells(raw: Iterable[Mapping[str, Any]]) -> tuple[PlannedCell, ...]:
+    return tuple(PlannedCell(**{key: cell[key] for key in PlannedCell.__dataclass_fields__}) for cell in raw)
 
 
 def _not_runnable(arm: Mapping[str, Any]) -> str | None:

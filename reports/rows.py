@@ -88,7 +88,7 @@ def planned_rows(plan: Plan, rows: Mapping[str, Mapping[str, Any]]) -> PlannedRo
     """The rows of a plan's cells that exist; one that is damaged, of another schema or of another cell is a fault."""
     found: dict[str, Row] = {}
     faults: dict[str, str] = {}
-    for cell in plan.cells:
+    for cell in (*plan.cells, *plan.proxies):
         if cell.digest not in rows or cell.digest in faults:
             continue
         try:

@@ -13,6 +13,7 @@ from reports.inside import attention_drawings, embedding_drawings
 from reports.interactions import contrast_drawings
 from reports.slices import grid_drawings, slice_drawings, sliced_factor
 from reports.tables import Table
+from reports.transfer import transfer_drawings, transfer_grids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +157,21 @@ def _attention(table: Table, loader: Loader) -> View:
     return _made(view, "No cell kept its attention yet.")
 
 
+def _transfer(table: Table, _: Loader) -> View:
+    caption = (
+        "Over a fixed set of settings: the rank correlation of what each objective says with the category's own test "
+        "AUROC, and how much test AUROC the setting that it would choose leaves on the table. Other categories: mean "
+        "test AUROC of all but this one. A mean over categories treats them as a sample of categories."
+    )
+    view = View(
+        title="From objectives to the test set",
+        caption=caption,
+        grids=transfer_grids(table),
+        drawings=transfer_drawings(table),
+    )
+    return _made(view, "No category has all its cells yet.")
+
+
 VIEWS: Mapping[str, Builder] = {
     "arms": _arms,
     "effects": _effects,
@@ -170,6 +186,7 @@ VIEWS: Mapping[str, Builder] = {
     "prompts": _prompts,
     "embedding": _embedding,
     "attention": _attention,
+    "transfer": _transfer,
 }
 
 

@@ -7,14 +7,19 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablations.catalogue import GROUPS
-from ablations.loading import UnknownAblationError, named_ablations
+from ablations.loading import UnknownAblationError, named_ablations, named_space
+from ablations.spec import Ablation
 from promptad.config import PromptADConfig
 from promptad.protocol import protocol_config
+from study.methods import read_method
 from study.request import StudyRequest
 from study.sources import parse_source
+
+if TYPE_CHECKING:
+    from study.search_document import SearchRequest
 
 SPLIT_VALUES = "a value with a space in it arrives in pieces where 'ray submit' carries it: values must have none"
 """Appended where an argument that nobody asked for may be such a piece."""
@@ -30,18 +35,31 @@ def study_request(options: argparse.Namespace) -> StudyRequest:
     Raises:
         UsageError, AblationError, ConfigError, SourceError: an option that does not have the form it must have.
     """
-    backbones = options.backbone or ["tiny"]
     try:
         ablations = named_ablations(options.names)
     except UnknownAblationError as error:
         raise UsageError(f"{error} ({SPLIT_VALUES})") from None
+    return data_request(options, ablations=ablations, whole_catalogue=not GROUPS.keys().isdisjoint(options.names))
+
+
+def data_request(
+    options: argparse.Namespace, *, ablations: tuple[Ablation, ...] = (), whole_catalogue: bool = False
+) -> StudyRequest:
+    """Data, backbones and base config that the options name, for these ablations or for a search.
+
+    Raises:
+        UsageError, ConfigError, SourceError, MethodError: an option that does not have the form it must have.
+    """
+    backbones = options.backbone or ["tiny"]
+    method = None if options.method is None else read_method(options.method, options.study)
     return StudyRequest(
         ablations=ablations,
-        whole_catalogue=not GROUPS.keys().isdisjoint(options.names),
+        whole_catalogue=whole_catalogue,
+        method=None if method is None else method.provenance,
         backbone=backbones[0],
         arm_backbones=tuple(backbones[1:]),
         source=parse_source(options.data),
-        base=base_config(options.protocol, options.overrides),
+        base=base_config(options.protocol, options.overrides, None if method is None else method.config),
         seeds=options.seeds,
         categories=None if options.categories is None else tuple(options.categories.split(",")),
         shots=None if options.shots is None else whole_numbers("--shots", options.shots),
@@ -51,8 +69,8 @@ def study_request(options: argparse.Namespace) -> StudyRequest:
     )
 
 
-def base_config(protocol: str, overrides: Sequence[str]) -> PromptADConfig:
-    """A protocol's config with ``FIELD=VALUE`` overrides.
+def base_config(protocol: str, overrides: Sequence[str], config: PromptADConfig | None = None) -> PromptADConfig:
+    """A protocol's config, or another one in its place, with ``FIELD=VALUE`` overrides.
 
     Raises:
         UsageError: an override of another form.
@@ -64,7 +82,34 @@ def base_config(protocol: str, overrides: Sequence[str]) -> PromptADConfig:
         if not separator:
             raise UsageError(f"--set must be FIELD=VALUE, but got {override!r}")
         changes[name] = _value(name, text)
-    return protocol_config(protocol).with_changes(changes)
+    return (config or protocol_config(protocol)).with_changes(changes)
+
+
+def search_request(options: argparse.Namespace) -> SearchRequest:
+    """What the options of ``search`` ask for.
+
+    Raises:
+        UsageError, SpaceError, ObjectiveError: and those of ``data_request``.
+    """
+    # Loads torch, which looking at a study must not.
+    from study.objectives import named_objective
+    from study.search_document import SearchRequest
+
+    tasks = tuple(options.tasks.split(","))
+    if not set(tasks) <= {"image", "pixel"} or len(set(tasks)) < len(tasks):
+        raise UsageError(f"--tasks must be image, pixel or image,pixel, but got {options.tasks!r}")
+    return SearchRequest(
+        space=named_space(options.space),
+        objective=named_objective(options.objective).name,
+        sampler=options.sampler,
+        trials=options.trials,
+        study=data_request(options),
+        seed=options.seed,
+        prune=(options.prune or None) if named_objective(options.objective).single else None,
+        folds=options.folds,
+        fold=options.fold,
+        tasks=tasks,
+    )
 
 
 def whole_numbers(option: str, text: str) -> tuple[int, ...]:

@@ -8,9 +8,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from promptad.config import PromptADConfig, Task
+
+Query = Literal["test", "synthetic"]
+"""What a cell is asked about: the category's test images, or pseudo-anomalies on held-out support images."""
 
 NUMERICS = 1
 """Version of the code that turns images into scores; raised by hand when its results change."""
@@ -26,6 +29,7 @@ class Cell:
     ``config`` is in canonical form for ``task`` with its memory layers spelled out. ``weights`` and ``data`` are
     digests of the backbone's weights and of the category's images, labels and masks. ``support`` is a user's list
     of support images; None: drawn by ``seed``. ``artefacts`` are arrays to keep for figures of a model's inside.
+    With ``query`` synthetic no test image is read, and ``data`` is the digest of the normal images alone.
     """
 
     method: str
@@ -42,6 +46,7 @@ class Cell:
     support: tuple[str, ...] | None = None
     numerics: int = NUMERICS
     artefacts: tuple[str, ...] = ()
+    query: Query = "test"
 
     @property
     def digest(self) -> str:
@@ -52,6 +57,8 @@ class Cell:
         config = self.config.as_dict()
         if not self.artefacts:
             del identity["artefacts"]
+        if self.query == "test":
+            del identity["query"]
         identity["config"] = {name: value for name, value in config.items() if value != defaults[name]}
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -79,7 +86,8 @@ class Cell:
 
     def __str__(self) -> str:
         """How messages name the cell."""
-        return f"{self.category} {self.task} {self.shots}-shot seed {self.seed} ({self.digest[:8]})"
+        query = "" if self.query == "test" else f" {self.query}"
+        return f"{self.category} {self.task}{query} {self.shots}-shot seed {self.seed} ({self.digest[:8]})"
 
 
 @functools.cache

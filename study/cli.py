@@ -12,13 +12,13 @@ from ablations.catalogue import DEFAULT
 from promptad.cache_folder import DEFAULT_CAP
 from promptad.config import field_names
 from promptad.protocol import PROTOCOLS
-from study import running, verbs
+from study import running, searching, verbs
 from study.arguments import SPLIT_VALUES, seconds
 from study.codebase import code_digest
 from study.exits import INTERRUPTED, USAGE, tells_what_to_do
 from study.sources import SYNTHETIC
 
-VERBS = ("plan", "run", "report", "status", "show", "cache", "digest")
+VERBS = ("plan", "run", "search", "report", "status", "show", "cache", "digest")
 
 EPILOG = """\
 examples:
@@ -28,6 +28,7 @@ examples:
   run.py run table3 --data mvtec:/data/mvtec --backbone ViT-B-16-plus-240:laion400m_e32 --seeds 5
   run.py run table3 --protocol reference   the released code's protocol (selects on the test set; marked as such)
   run.py run table3 --set align_weight=0.01
+  run.py search --space paper --trials 40  find hyperparameters from normal images alone
   run.py status --watch                    how far a study is, from any terminal
   run.py report                            write the report again from the rows
 """
@@ -85,10 +86,16 @@ def build_parser() -> argparse.ArgumentParser:
     plan = parsers.add_parser("plan", help="print the cells of each ablation, and how many are done")
     plan.add_argument("--list", action="store_true", help="print the ablations there are, and nothing else")
     run = parsers.add_parser("run", help="run every missing cell, then write the report")
-    for verb, handler in ((plan, verbs.plan), (run, running.run)):
+    search = parsers.add_parser("search", help="find good hyperparameters, by an objective that does not leak")
+    _add_search(search)
+    for verb, handler in ((plan, verbs.plan), (run, running.run), (search, searching.search)):
+        if verb is not search:
+            _add_names(verb)
         _add_request(verb)
         verb.set_defaults(handler=handler)
-    _add_execution(run)
+    search.set_defaults(seeds=2)
+    for verb in (run, search):
+        _add_execution(verb)
     report = parsers.add_parser("report", help="write tables, figures and the page from the rows")
     report.set_defaults(handler=verbs.report)
     status = parsers.add_parser("status", help="cells done, failed and missing, throughput, work left")
@@ -108,7 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("digest", help="the cell's digest, or how it begins")
     show.add_argument("--json", action="store_true", help="print the row as it is stored")
     show.set_defaults(handler=verbs.show)
-    for verb in (plan, run, report, status, show):
+    for verb in (plan, run, search, report, status, show):
         verb.add_argument(
             "--study", default="results", metavar="FOLDER", help="study folder, a path or fsspec URL (default: results)"
         )
@@ -121,13 +128,53 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_request(verb: argparse.ArgumentParser) -> None:
+def _add_names(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "names",
         nargs="*",
         metavar="ABLATION",
         help=f"names (plan --list tells them), core, all, or a Python file of your own (default: {', '.join(DEFAULT)})",
     )
+
+
+def _add_search(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--space", default="paper", metavar="NAME", help="paper (default), prompt, full, or a Python file of your own"
+    )
+    verb.add_argument(
+        "--objective",
+        default="synthetic",
+        metavar="NAME",
+        help="synthetic (default; pseudo-anomalies on normal images), held_out_categories, pareto, or oracle (test "
+        "labels: for sensitivity studies only)",
+    )
+    verb.add_argument("--trials", type=int, default=100, metavar="N", help="trials all together (default: 100)")
+    verb.add_argument(
+        "--sampler", default="tpe", metavar="NAME", help="tpe (default), gp, cmaes, random, sobol or nsga2"
+    )
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler (default: 0)")
+    verb.add_argument(
+        "--timeout", type=seconds, default=None, metavar="SECONDS", help="stop then; the same command goes on"
+    )
+    verb.add_argument(
+        "--prune",
+        type=float,
+        default=0.1,
+        metavar="P",
+        help="stop a trial that is worse than the best on the same categories and seeds with this p (default: 0.1; 0: "
+        "never)",
+    )
+    verb.add_argument("--tasks", default="image,pixel", metavar="A,B", help="whose AUROC counts (default: both)")
+    verb.add_argument(
+        "--folds", type=int, default=4, metavar="K", help="held_out_categories: how many folds (default: 4)"
+    )
+    verb.add_argument("--fold", type=int, default=1, metavar="N", help="which fold is held out (default: 1)")
+    verb.add_argument(
+        "--promote", default=None, metavar="NAME", help="store the best config as methods/NAME.json, or NAME.json"
+    )
+
+
+def _add_request(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--data",
         default=SYNTHETIC,
@@ -149,6 +196,12 @@ def _add_request(verb: argparse.ArgumentParser) -> None:
         choices=tuple(PROTOCOLS),
         default="paper",
         help="paper (default, leak-free), or reference: the released code's deviations",
+    )
+    verb.add_argument(
+        "--method",
+        default=None,
+        metavar="NAME",
+        help="base config that a search promoted: its name in the study, or a .json file (in place of --protocol)",
     )
     verb.add_argument(
         "--set",

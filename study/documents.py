@@ -64,9 +64,16 @@ def document_name(planned: PlannedAblation, request: StudyRequest, opened: Opene
 
 
 def plan_document(
-    planned: PlannedAblation, request: StudyRequest, opened: Opened, listed: list[dict[str, Any]]
+    planned: PlannedAblation,
+    request: StudyRequest,
+    opened: Opened,
+    listed: list[dict[str, Any]],
+    proxies: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """What a report needs to know of a planned ablation, as JSON-compatible data; ``listed`` are its cells."""
+    """What a report needs to know of a planned ablation, as JSON-compatible data.
+
+    ``listed`` are its cells, ``proxies`` those that are asked about pseudo-anomalies.
+    """
     ablation = planned.ablation
     comparable, reason = _comparability(request, opened)
     source = request.source.name
@@ -114,6 +121,8 @@ def plan_document(
         ],
         "prompts": _suffixes(request, opened) if "prompts" in ablation.shown_as else None,
         "cells": listed,
+        "proxies": proxies,
+        "method": request.method,
         "left_out": [
             {"image": f"{category}/{image}", "reason": why}
             for category, (data, _) in opened.items()
@@ -150,8 +159,16 @@ def _described(arm: Arm, planned: PlannedAblation) -> dict[str, Any]:
 
 
 def _user_notes(request: StudyRequest) -> list[str]:
-    """What the user set by category, in sentences for the report."""
+    """What the user set by category, and where the base config comes from, in sentences for the report."""
     notes = []
+    if request.method is not None:
+        method = request.method
+        notes.append(
+            f"The base is method {method['name']}, trial {method['trial']} of search {method['search']} "
+            f"({method['label']}; tuned on {method['tuned_on'].removeprefix('TUNED ON TEST: ')})."
+        )
+        if method["on_test"]:
+            notes.append("TUNED ON TEST: the base was chosen by test labels of these categories, so numbers flatter.")
     if request.suffixes:
         notes.append(f"The user's own anomaly suffixes are used for {', '.join(sorted(request.suffixes))}.")
     if request.support:

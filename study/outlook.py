@@ -11,6 +11,7 @@ from study.cell import Cell
 from study.duration import duration
 from study.plan import StudyPlan
 from study.row import Row
+from study.status import asked_cells
 
 DETAILED = 2
 """Up to so many ablations are described arm by arm; more get a line each."""
@@ -130,7 +131,7 @@ def _details(document: Mapping[str, Any], outlook: Outlook) -> list[str]:
         if not arm["runnable"]:
             lines.append(f"  arm {arm['name']}: cannot run: {arm['not_runnable_reason']}")
             continue
-        digests = {cell["digest"] for cell in document["cells"] if cell["arm"] == arm["name"]}
+        digests = {cell["digest"] for cell in asked_cells(document) if cell["arm"] == arm["name"]}
         parts = [f"{field}={value}" for field, value in arm["changes"].items()]
         parts += [f"backbone {arm['backbone']}"] if arm["backbone"] != document["backbone"] else []
         lines.append(f"  arm {arm['name']}: {len(digests)} cells ({', '.join(parts) or 'the base config'})")
@@ -146,7 +147,7 @@ def _estimate(seconds: float | None) -> str:
 
 
 def _digests(document: Mapping[str, Any]) -> set[str]:
-    return {cell["digest"] for cell in document["cells"]}
+    return {cell["digest"] for cell in asked_cells(document)}
 
 
 def _keys(cell: Cell) -> list[tuple[Any, ...]]:

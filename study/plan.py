@@ -19,7 +19,7 @@ from promptad.backbones import (
     parse_backbone,
 )
 from promptad.config import PromptADConfig, Task, canonical
-from promptad.datasets import Category, DatasetError, named_support
+from promptad.datasets import Category, DatasetError, data_digest, named_support
 from promptad.prompt_learning import prompts_for
 from promptad.prompts import PromptError
 from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones
@@ -78,7 +78,7 @@ def plan_study(request: StudyRequest) -> StudyPlan:
         raise PlanError(f"--seeds must be at least 1, but got {request.seeds}")
     named = planned_backbones((request.backbone, *request.arm_backbones))
     study = named[parse_backbone(request.backbone).architecture]
-    opened = _open(request)
+    opened = open_categories(request)
     cells: dict[str, Cell] = {}
     documents: dict[str, dict[str, Any]] = {}
     left_out: dict[str, str] = {}
@@ -90,19 +90,20 @@ def plan_study(request: StudyRequest) -> StudyPlan:
                 raise
             left_out[ablation.name] = str(error)
             continue
-        listed = []
+        listed: dict[str, list[dict[str, Any]]] = {"test": [], "synthetic": []}
         for place, cell in _cells(planned, request, opened):
             digest = cell.digest
             cells[digest] = cell
-            listed.append({"digest": digest, **place})
-        document = plan_document(planned, request, {name: opened[name] for name in planned.categories}, listed)
+            listed[cell.query].append({"digest": digest, **place})
+        chosen = {name: opened[name] for name in planned.categories}
+        document = plan_document(planned, request, chosen, listed["test"], listed["synthetic"])
         documents[document["name"]] = document
     return StudyPlan(
         cells=cells,
         unavailable={
             digest: f"{cell.category} has no ground-truth masks"
             for digest, cell in cells.items()
-            if cell.task == "pixel" and not opened[cell.category][0].has_masks
+            if cell.task == "pixel" and cell.query == "test" and not opened[cell.category][0].has_masks
         },
         categories={name: data for name, (data, _) in opened.items()},
         documents=documents,
@@ -131,7 +132,7 @@ def _planned(
     )
     _check_layers(planned)
     chosen = {name: opened[name] for name in planned.categories}
-    _check_shots(chosen, planned.shots, request)
+    check_shots(chosen, planned.shots, request)
     _check_prompts(chosen, planned, request)
     return planned
 
@@ -140,12 +141,17 @@ def _cells(
     planned: PlannedAblation, request: StudyRequest, opened: Mapping[str, tuple[Category, str]]
 ) -> Iterator[tuple[dict[str, Any], Cell]]:
     """Each cell with its place in the ablation."""
+    data = {name: {"test": digest} for name, (_, digest) in opened.items()}
+    if "synthetic" in planned.ablation.queries:
+        for name in planned.categories:
+            normal = dataclasses.replace(opened[name][0], test=(), has_masks=False)
+            data[name]["synthetic"] = data_digest(normal)
     for (arm, changed), category, task in itertools.product(
         planned.configs.items(), planned.categories, planned.ablation.tasks
     ):
         backbone = planned.backbones[arm]
-        config = resolved(_with_suffixes(changed, category, request), task, backbone.name)
-        for shots, seed in itertools.product(planned.shots, range(planned.seeds)):
+        config = resolved(with_suffixes(changed, category, request), task, backbone.name)
+        for shots, seed, query in itertools.product(planned.shots, range(planned.seeds), planned.ablation.queries):
             cell = Cell(
                 method="promptad",
                 config=config,
@@ -154,12 +160,13 @@ def _cells(
                 weights=backbone.weights,
                 dataset=request.source.name,
                 category=category,
-                data=opened[category][1],
+                data=data[category][query],
                 shots=shots,
                 seed=seed,
                 task=task,
                 support=(request.support or {}).get(category),
                 artefacts=planned.ablation.artefacts,
+                query=query,
             )
             yield {"arm": arm, "category": category, "shots": shots, "seed": seed, "task": task}, cell
 
@@ -172,17 +179,23 @@ def resolved(config: PromptADConfig, task: Task, backbone: BackboneName) -> Prom
     return dataclasses.replace(reduced, memory_layers=default_memory_layers(backbone))
 
 
-def _with_suffixes(config: PromptADConfig, category: str, request: StudyRequest) -> PromptADConfig:
+def with_suffixes(config: PromptADConfig, category: str, request: StudyRequest) -> PromptADConfig:
+    """``config`` with the user's suffixes of the category, if there are any."""
     own = (request.suffixes or {}).get(category)
     return config if own is None else config.with_changes({"own_suffixes": own})
 
 
-def _open(request: StudyRequest) -> dict[str, tuple[Category, str]]:
+def open_categories(request: StudyRequest, *, normal_only: bool = False) -> dict[str, tuple[Category, str]]:
+    """The request's categories with their data digests; ``normal_only``: without their test images.
+
+    Raises:
+        PlanError: with every problem of the data, and of lists that name other categories or images.
+    """
     opened: dict[str, tuple[Category, str]] = {}
     problems = []
     for name in chosen_categories(request.source, request.categories):
         try:
-            opened[name] = request.source.checked(name, skip_bad=request.skip_bad)
+            opened[name] = request.source.checked(name, skip_bad=request.skip_bad, normal_only=normal_only)
         except DatasetError as error:
             problems.append(str(error))
     problems += [
@@ -203,7 +216,8 @@ def _open(request: StudyRequest) -> dict[str, tuple[Category, str]]:
     return opened
 
 
-def _check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, ...], request: StudyRequest) -> None:
+def check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, ...], request: StudyRequest) -> None:
+    """Raise ``PlanError`` where a category cannot give as many support images."""
     problems = []
     for name, (category, _) in opened.items():
         named = (request.support or {}).get(name)
@@ -224,7 +238,7 @@ def _check_prompts(opened: Mapping[str, tuple[Category, str]], planned: PlannedA
     for (arm, config), task, category in itertools.product(planned.configs.items(), planned.ablation.tasks, opened):
         tokenizer = load_tokenizer(planned.backbones[arm].name)
         try:
-            prompts_for(tokenizer, _with_suffixes(config, category, request), task, category)
+            prompts_for(tokenizer, with_suffixes(config, category, request), task, category)
         except PromptError as error:
             problems[str(error)] = None
     if problems:

@@ -78,39 +78,54 @@ def run_on_ray(
         LedgerError: the study folder cannot be written.
         ClusterError: the cluster lost what takes in the rows.
     """
+    prepare_tune()
+    study = Execution(
+        ledger=ledger,
+        resources=trial_resources(cpus, gpus),
+        cache=(str(cache_root), cache_cap),
+        limit=cell_timeout,
+        trial=trial or GroupTrial,
+        muster=Muster(needs_of(groups), require_data, on_notice or say_nothing),
+        on_finished=on_finished,
+        on_pulse=on_pulse,
+    )
+    check_resources(study.resources, study.muster.usable())
+    rounds = Rounds(groups)
+    try:
+        while (current := rounds.next()) is not None:
+            study.run(current, rounds)
+    except ray.exceptions.RayActorError as error:
+        raise lost_dispatcher(error) from error
+
+
+def trial_resources(cpus: int, gpus: float | None) -> TrialResources:
+    """What a trial gets; ``gpus`` None: a quarter of a GPU if the cluster has any, else none."""
+    if gpus is None:
+        gpus = GPU_SHARE if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
+    return TrialResources(cpus=cpus, gpus=gpus, threads=cpus)
+
+
+def lost_dispatcher(error: ray.exceptions.RayActorError) -> ClusterError:
+    """What a user must know when the actor that takes in rows is gone."""
+    reason = str(error).splitlines()[0]
+    return ClusterError(
+        "the process beside this one that takes in rows was lost with a part of the cluster: finished cells are "
+        f"safe; see that the cluster is up (ray status), then run the same command again ({reason})"
+    )
+
+
+def prepare_tune() -> None:
+    """Keep Tune from printing, and from taking Ctrl-C for itself."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     # Tune's own handler would swallow Ctrl-C and return as if all were done.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     # It prints a traceback for each worker that died; rows say why their cell failed.
     logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
-    if gpus is None:
-        gpus = GPU_SHARE if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
-    study = _Study(
-        ledger=ledger,
-        resources=TrialResources(cpus=cpus, gpus=gpus, threads=cpus),
-        cache=(str(cache_root), cache_cap),
-        limit=cell_timeout,
-        trial=trial or GroupTrial,
-        muster=Muster(needs_of(groups), require_data, on_notice or _say_nothing),
-        on_finished=on_finished,
-        on_pulse=on_pulse,
-    )
-    _check(study.resources, study.muster.usable())
-    rounds = Rounds(groups)
-    try:
-        while (current := rounds.next()) is not None:
-            study.run(current, rounds)
-    except ray.exceptions.RayActorError as error:
-        reason = str(error).splitlines()[0]
-        raise ClusterError(
-            "the process beside this one that takes in rows was lost with a part of the cluster: finished cells are "
-            f"safe; see that the cluster is up (ray status), then run the same command again ({reason})"
-        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Study:
+class Execution:
     """All that the rounds of a study share."""
 
     ledger: Ledger
@@ -134,7 +149,7 @@ class _Study:
             .options(**options)
             .remote(self.ledger, list(current.groups), earlier=current.earlier, limit=self.limit)
         )
-        overseer = _Overseer(dispatcher, self, resources)
+        overseer = Overseer(dispatcher, self, resources)
         overseer.pulse([])
         trouble = self._fit(current, resources, dispatcher, overseer)
         end = ray.get(dispatcher.end.remote())
@@ -147,7 +162,7 @@ class _Study:
                 Finished(cell=str(row.cell), status=row.status, seconds=0.0, scores=None, reason=row.reason)
             )
 
-    def _fit(self, current: Round, resources: TrialResources, dispatcher: Any, overseer: _Overseer) -> str | None:
+    def _fit(self, current: Round, resources: TrialResources, dispatcher: Any, overseer: Overseer) -> str | None:
         """Let Tune run the groups; returns what a trial said that ended with an error."""
         bundles, where = nodes.placement(
             {"CPU": resources.cpus, "GPU": resources.gpus}, without=self.muster.unfit.keys()
@@ -181,7 +196,7 @@ class _Study:
         return str(errors[-1]).strip().splitlines()[-1] if errors else None
 
 
-def _say_nothing(_: str) -> None:
+def say_nothing(_: str) -> None:
     """Say nothing."""
 
 
@@ -192,7 +207,7 @@ def _whole_device(resources: TrialResources, usable: Sequence[Node]) -> TrialRes
     return dataclasses.replace(resources, cpus=max(resources.cpus, int(max(node.cpus for node in usable))))
 
 
-def _check(resources: TrialResources, usable: Sequence[Node]) -> None:
+def check_resources(resources: TrialResources, usable: Sequence[Node]) -> None:
     """Find out now what Tune would wait for forever."""
     largest = {"CPU": max(node.cpus for node in usable), "GPU": max(node.gpus for node in usable)}
     for kind, option, wanted in (("CPU", "cpus", resources.cpus), ("GPU", "gpus", resources.gpus)):
@@ -203,10 +218,10 @@ def _check(resources: TrialResources, usable: Sequence[Node]) -> None:
             )
 
 
-class _Overseer(tune.Callback):  # type: ignore[misc]
+class Overseer(tune.Callback):  # type: ignore[misc]
     """Beside Tune's loop: passes finished cells on, ends workers that hang, tells of the work, stops what is broken."""
 
-    def __init__(self, dispatcher: Any, study: _Study, resources: TrialResources) -> None:
+    def __init__(self, dispatcher: Any, study: Execution, resources: TrialResources) -> None:
         self._dispatcher, self._study, self._resources = dispatcher, study, resources
         self._broken: Exception | None = None
         self._last = time.monotonic()
@@ -226,6 +241,10 @@ class _Overseer(tune.Callback):  # type: ignore[misc]
             self._broken = error
         if "broken" in result:
             self._broken = LedgerError(result["broken"])
+
+    def stop_with(self, error: Exception) -> None:
+        """Raise an error at the next step, where Tune does not hold it to be a trial's."""
+        self._broken = error
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         """Raise what stops the study; every few seconds look after the workers."""

@@ -45,7 +45,7 @@ def needs_of(groups: Sequence[Group]) -> Needs:
         categories={
             group.category.name: _files(group.category, rendered=group.cells[0].dataset == SYNTHETIC)
             for group in groups
-            if group.category.test
+            if group.category.test or group.category.train
         },
         backbones={cell.backbone: cell.weights for group in groups for cell in group.cells},
     )

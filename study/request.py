@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ablations.spec import Ablation
 from promptad.config import PromptADConfig
@@ -16,7 +17,7 @@ class StudyRequest:
 
     ``arm_backbones``: weights for arms with a backbone of their own. ``shots`` None: each ablation's own. ``support``:
     fixed support images by category. ``suffixes``: the user's own manual anomaly suffixes by category, in place of
-    the category's.
+    the category's. ``method``: where the base config comes from, if a search found it.
     """
 
     ablations: tuple[Ablation, ...]
@@ -31,3 +32,4 @@ class StudyRequest:
     skip_bad: bool = False
     arm_backbones: tuple[str, ...] = ()
     whole_catalogue: bool = False
+    method: Mapping[str, Any] | None = None

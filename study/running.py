@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from promptad.cache_folder import default_root
 from study.arguments import UsageError
@@ -21,6 +22,7 @@ from study.sources import SYNTHETIC
 from study.verbs import planned, write_report_of
 
 if TYPE_CHECKING:
+    from study.group import Group
     from study.plan import StudyPlan
 
 
@@ -30,28 +32,40 @@ class TakenOverError(ValueError):
 
 def run(options: argparse.Namespace) -> int:
     """Run every missing cell, then write the report; the exit code says whether cells failed."""
-    _check_execution(options)
+    check_execution(options)
     if options.code is not None:
         check_code(options.code)
     plan = planned(options)
     ledger = Ledger(options.study)
-    driver = Driver(ledger.folder, say=_warn)
+    with sole_driver(ledger) as driver:
+        failed = _run_as(driver, options, ledger, plan)
+        message = f"{failed} cells failed and are named in the report; run again to retry them"
+        driver.end("failed" if failed else "finished", FAILED if failed else 0, message if failed else None)
+    if failed:
+        warn(message)
+        return FAILED
+    return 0
+
+
+@contextlib.contextmanager
+def sole_driver(ledger: Ledger) -> Iterator[Driver]:
+    """This process as the one driver of a study folder.
+
+    Raises:
+        LockedError: another one holds it.
+        TakenOverError: another one took it meanwhile.
+    """
+    driver = Driver(ledger.folder, say=warn)
     try:
         with driver:
-            failed = _run_as(driver, options, ledger, plan)
-            message = f"{failed} cells failed and are named in the report; run again to retry them"
-            driver.end("failed" if failed else "finished", FAILED if failed else 0, message if failed else None)
+            yield driver
     except KeyboardInterrupt:
         if driver.lost:
             raise TakenOverError(
-                f"study folder {options.study} was taken over by another driver while this one did not move; it goes "
+                f"study folder {ledger.location} was taken over by another driver while this one did not move; it goes "
                 "on there, this one ends"
             ) from None
         raise
-    if failed:
-        _warn(message)
-        return FAILED
-    return 0
 
 
 def _run_as(driver: Driver, options: argparse.Namespace, ledger: Ledger, plan: StudyPlan) -> int:
@@ -73,16 +87,19 @@ def _run_as(driver: Driver, options: argparse.Namespace, ledger: Ledger, plan: S
     driver.plan(planned=len(plan.cells), to_run=len(missing))
     print(f"{len(plan.cells)} cells planned, {len(plan.cells) - len(missing)} need no work, {len(missing)} to run")
     if missing:
-        _execute(driver, options, ledger, plan, missing)
+        connect_ray(options)
+        execute(driver, options, ledger, plan.groups(missing))
     write_report_of(ledger, None, names=set(plan.documents))
     return sum(row.status == "failed" for row in ledger.rows(plan.cells).values())
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
+    """Say something that is no result."""
     print(message, file=sys.stderr, flush=True)
 
 
-def _check_execution(options: argparse.Namespace) -> None:
+def check_execution(options: argparse.Namespace) -> None:
+    """Raise ``UsageError`` that names every option of an execution that is out of its domain."""
     problems = []
     if options.cpus_per_trial < 1:
         problems.append(f"--cpus-per-trial must be at least 1, but got {options.cpus_per_trial}")
@@ -102,15 +119,8 @@ def _check_execution(options: argparse.Namespace) -> None:
         raise UsageError("; ".join(problems))
 
 
-def _execute(
-    driver: Driver, options: argparse.Namespace, ledger: Ledger, plan: StudyPlan, missing: Sequence[str]
-) -> None:
-    from promptad.cache import FeatureCache
-    from study.serial_executor import run_serially
-    from study.workbench import Workbench, pick_device
-
-    groups = plan.groups(missing)
-    cap = int(options.cache_gb * 2**30)
+def connect_ray(options: argparse.Namespace) -> None:
+    """Connect to Ray, if that is what runs the cells."""
     if options.executor == "ray":
         from study.cluster import connect
 
@@ -122,18 +132,22 @@ def _execute(
             gpus=options.gpus_per_trial,
             embedded=options.data == SYNTHETIC,
         )
-    with Progress(len(missing)) as progress:
+
+
+def execute(driver: Driver, options: argparse.Namespace, ledger: Ledger, groups: Sequence[Group]) -> None:
+    """Run every cell of the groups on the executor that the user chose."""
+    from promptad.cache import FeatureCache
+    from study.serial_executor import run_serially
+    from study.workbench import Workbench
+
+    with Progress(sum(len(group.cells) for group in groups)) as progress:
 
         def on_finished(finished: Finished) -> None:
             driver.finished(finished.status)
             progress.finished(finished)
 
         if options.executor == "serial":
-            bench = Workbench(
-                cache=FeatureCache(default_root(), cap=cap),
-                device=pick_device(1.0 if options.gpus_per_trial is None else options.gpus_per_trial),
-                threads=options.cpus_per_trial,
-            )
+            bench = Workbench(cache=FeatureCache(default_root(), cap=cache_cap(options)), **serial_resources(options))
             run_serially(bench, ledger, groups, on_finished, on_pulse=driver.pulse)
             return
         from study.ray_executor import run_on_ray
@@ -141,13 +155,33 @@ def _execute(
         run_on_ray(
             ledger,
             groups,
-            cpus=options.cpus_per_trial,
-            gpus=options.gpus_per_trial,
-            cache_root=default_root(),
-            cache_cap=cap,
             on_finished=on_finished,
             on_pulse=driver.pulse,
             on_notice=progress.notice,
-            cell_timeout=options.cell_timeout * 60 or None,
-            require_data=options.require_data,
+            **ray_resources(options),
         )
+
+
+def cache_cap(options: argparse.Namespace) -> int:
+    """The feature cache's cap in bytes."""
+    return int(options.cache_gb * 2**30)
+
+
+def serial_resources(options: argparse.Namespace) -> dict[str, Any]:
+    """Device and threads of a workbench in this process."""
+    from study.workbench import pick_device
+
+    device = pick_device(1.0 if options.gpus_per_trial is None else options.gpus_per_trial)
+    return {"device": device, "threads": options.cpus_per_trial}
+
+
+def ray_resources(options: argparse.Namespace) -> dict[str, Any]:
+    """What trials on Ray get, by the names of the executor's arguments."""
+    return {
+        "cpus": options.cpus_per_trial,
+        "gpus": options.gpus_per_trial,
+        "cache_root": default_root(),
+        "cache_cap": cache_cap(options),
+        "cell_timeout": options.cell_timeout * 60 or None,
+        "require_data": options.require_data,
+    }

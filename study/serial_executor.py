@@ -37,7 +37,7 @@ def run_serially(
     def at_work() -> list[Assignment]:
         return [] if dispatcher is None else dispatcher.at_work()
 
-    with _beating(lambda: _pulse(host, bench, at_work()), on_pulse):
+    with beating(lambda: serial_pulse(host, bench, at_work()), on_pulse):
         while (current := rounds.next()) is not None:
             dispatcher = Dispatcher(ledger, current.groups, earlier=current.earlier)
             for number, group in enumerate(current.groups):
@@ -51,7 +51,8 @@ def run_serially(
             rounds.end(dispatcher.end(), lost_nodes=())
 
 
-def _pulse(host: str, bench: Workbench, at_work: Sequence[Assignment]) -> Pulse:
+def serial_pulse(host: str, bench: Workbench, at_work: Sequence[Assignment]) -> Pulse:
+    """What an executor in this process tells of its work."""
     busy = bool(at_work)
     gpus = 1.0 if bench.device == "cuda" else 0.0
     node = NodeUse(
@@ -66,7 +67,7 @@ def _pulse(host: str, bench: Workbench, at_work: Sequence[Assignment]) -> Pulse:
 
 
 @contextmanager
-def _beating(pulse: Callable[[], Pulse], on_pulse: OnPulse | None) -> Iterator[None]:
+def beating(pulse: Callable[[], Pulse], on_pulse: OnPulse | None) -> Iterator[None]:
     """Tell of the work at once and every few seconds, also while a cell takes long."""
     if on_pulse is None:
         yield

@@ -39,28 +39,30 @@ class DataSource:
         """How reports name the data."""
         return _TITLES[self.name]
 
-    def open(self, category: str, *, skip_bad: bool, check_images: bool = True) -> Category:
+    def open(self, category: str, *, skip_bad: bool, check_images: bool = True, normal_only: bool = False) -> Category:
         """One category; raises ``DatasetError`` with every problem found."""
-        return open_category(self.layout, self.root, category, skip_bad=skip_bad, check_images=check_images)
+        return open_category(
+            self.layout, self.root, category, skip_bad=skip_bad, check_images=check_images, normal_only=normal_only
+        )
 
-    def checked(self, category: str, *, skip_bad: bool) -> tuple[Category, str]:
+    def checked(self, category: str, *, skip_bad: bool, normal_only: bool = False) -> tuple[Category, str]:
         """One category with every image decoded once in its life, and its data digest.
 
-        Data that decoded before, byte for byte, is not decoded again.
+        Data that decoded before, byte for byte, is not decoded again. With ``normal_only`` there are no test images.
         """
         if not skip_bad:
-            unchecked = self.open(category, skip_bad=False, check_images=False)
+            unchecked = self.open(category, skip_bad=False, check_images=False, normal_only=normal_only)
             digest = data_digest(unchecked)
             marker = default_root() / "decoded" / digest
             if marker.exists():
                 return unchecked, digest
-            checked = self.open(category, skip_bad=False)
+            checked = self.open(category, skip_bad=False, normal_only=normal_only)
             # Where the cache cannot be written, the images are decoded again next time.
             with contextlib.suppress(OSError):
                 marker.parent.mkdir(parents=True, exist_ok=True)
                 marker.touch()
             return checked, digest
-        checked = self.open(category, skip_bad=True)
+        checked = self.open(category, skip_bad=True, normal_only=normal_only)
         return checked, data_digest(checked)
 
 

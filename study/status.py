@@ -93,12 +93,12 @@ def study_status(ledger: Ledger) -> StudyStatus:
     alive = record is not None and record.alive
     running = record.running if record is not None and alive else ()
     at_work = {cell.digest for cell in running}
-    plans = tuple(plan_status(document["name"], document["cells"], rows, at_work) for document in documents)
+    plans = tuple(plan_status(document["name"], asked_cells(document), rows, at_work) for document in documents)
     finished = sorted(row.provenance["finished"] for row in rows.values() if "finished" in row.provenance)
     # The rate of the run that goes on now, not of a pause before it.
     recent = [time for time in finished if not (record is not None and alive and time < record.started)]
     per_minute = _throughput(recent[-RECENT:])
-    missing = {cell["digest"] for document in documents for cell in document["cells"]} - rows.keys()
+    missing = {cell["digest"] for document in documents for cell in asked_cells(document)} - rows.keys()
     return StudyStatus(
         plans=plans,
         driver=None if record is None else _driver(record, alive),
@@ -110,6 +110,11 @@ def study_status(ledger: Ledger) -> StudyStatus:
         failures=_failures(rows),
         damaged=damaged,
     )
+
+
+def asked_cells(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """All cells of a plan document: those of its table, and those that are asked about pseudo-anomalies."""
+    return [*document["cells"], *document.get("proxies", ())]
 
 
 def plan_status(

@@ -62,13 +62,10 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         fit: Collection[str],
     ) -> None:
         """Open the workbench, which outlives this group, and prepare the first group."""
-        self._groups, self._source, self._limit = groups, _RemoteSource(dispatcher), limit
+        self._groups, self._source, self._limit = groups, RemoteSource(dispatcher), limit
         self._needs, self._fit = needs, fit
         self._lacks: dict[tuple[str, str], list[str]] = {}
-        host, address = socket.gethostname(), ray.util.get_node_ip_address()
-        self._worker = Worker(
-            node=nodes.own_node(), name=host if host == address else f"{host} ({address})", process=os.getpid()
-        )
+        self._worker = own_worker()
         feature_cache = FeatureCache(Path(cache[0]), cap=cache[1])
         self._bench = self.bench(cache=feature_cache, device=pick_device(resources.gpus), threads=resources.threads)
         self._start(config["group"])
@@ -86,7 +83,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         try:
             if self._broken is not None:
                 raise self._broken
-            with _watched(self._limit):
+            with watched(self._limit):
                 more, finished = run_next(self._bench, self._source, self._group, self._worker)
         except LedgerError as error:
             return {"done": True, "broken": str(error)}
@@ -102,7 +99,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
     def _start(self, number: int) -> None:
         group = self._groups[number]
         self._group, self._news, self._broken = number, [], None
-        with _watched(self._limit):
+        with watched(self._limit):
             self._problem = self._node_problem(group)
             if self._problem is None:
                 try:
@@ -120,8 +117,15 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         return "; ".join(self._lacks[wanted]) or None
 
 
+def own_worker() -> Worker:
+    """This process as the dispatcher knows it."""
+    host, address = socket.gethostname(), ray.util.get_node_ip_address()
+    name = host if host == address else f"{host} ({address})"
+    return Worker(node=nodes.own_node(), name=name, process=os.getpid())
+
+
 @contextmanager
-def _watched(limit: float | None) -> Iterator[None]:
+def watched(limit: float | None) -> Iterator[None]:
     """End this process if the block takes longer than ``limit`` seconds: a timer that also runs when Python hangs."""
     if limit is not None:
         faulthandler.dump_traceback_later(limit, exit=True)
@@ -131,31 +135,37 @@ def _watched(limit: float | None) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-class _RemoteSource:
+class RemoteSource:
     """The dispatcher as seen from a worker."""
 
     def __init__(self, dispatcher: Any) -> None:
         self._dispatcher = dispatcher
 
     def begin(self, group: int, worker: Worker) -> None:
+        """As the dispatcher does."""
         ray.get(self._dispatcher.begin.remote(group, worker))
 
     def next(self, group: int, worker: Worker) -> Cell | None:
+        """As the dispatcher does."""
         cell: Cell | None = ray.get(self._dispatcher.next.remote(group, worker))
         return cell
 
     def accept(self, digest: str, outcome: Outcome) -> Finished:
+        """As the dispatcher does."""
         finished: Finished = ray.get(self._dispatcher.accept.remote(digest, outcome))
         return finished
 
     def fail(self, group: int, digest: str, failure: Failure) -> Finished | None:
+        """As the dispatcher does."""
         finished: Finished | None = ray.get(self._dispatcher.fail.remote(group, digest, failure))
         return finished
 
     def fail_group(self, group: int, failure: Failure) -> list[Finished]:
+        """As the dispatcher does."""
         finished: list[Finished] = ray.get(self._dispatcher.fail_group.remote(group, failure))
         return finished
 
     def park(self, group: int) -> bool:
+        """As the dispatcher does."""
         may_go: bool = ray.get(self._dispatcher.park.remote(group))
         return may_go

@@ -103,6 +103,7 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
     from reports.report import write_report
     from reports.tables import build_table
     from reports.terminal import to_text
+    from reports.transfer import transfer_text
 
     root = ledger.local_root
     if out is None and root is None:
@@ -124,7 +125,10 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
     )
     shown = [document for document in documents if names is None or document["name"] in names]
     for document in shown:
-        print(f"\n{to_text(build_table(document, rows))}")
+        table = build_table(document, rows)
+        print(f"\n{to_text(table)}")
+        if table.plan.proxies:
+            print(transfer_text(table))
     if shown:
         print("(percent; ci: half width of the 95% interval over seeds)")
     if len(shown) < len(documents):

@@ -15,7 +15,7 @@ from promptad.cache import FeatureCache
 from promptad.config import PromptADConfig
 from promptad.datasets import Category, Sample, draw_support, named_support
 from promptad.features import Features, ImageInput, extract_features, file_inputs
-from promptad.images import Preprocessing, load_mask
+from promptad.images import Preprocessing
 from promptad.methods import METHODS, Fitted, Scores
 from promptad.randomness import numpy_generator
 from promptad.support import view_inputs
@@ -24,6 +24,7 @@ from study.cell import Cell
 from study.examples import example_maps
 from study.outcome import Outcome
 from study.provenance import provenance
+from study.queries import Queries, queries_of
 from study.row import Row
 from study.stopwatch import Stopwatch
 from study.truth import MaskedMaps, MaskSet, Truth
@@ -32,17 +33,18 @@ from study.truth import MaskedMaps, MaskSet, Truth
 class Workbench:
     """Runs cells one by one in this process; backbone, features and masks stay for the next cell.
 
-    ``device`` is torch's; ``threads`` the CPU threads a cell may use. Scores do not depend on the order of cells.
+    ``device`` is torch's; ``threads`` the CPU threads a cell may use. ``all_categories``: what is known of a category
+    stays for when it comes again, as in a search. Scores do not depend on the order of cells.
     """
 
-    def __init__(self, *, cache: FeatureCache | None, device: str, threads: int) -> None:
+    def __init__(self, *, cache: FeatureCache | None, device: str, threads: int, all_categories: bool = False) -> None:
         torch.set_num_threads(threads)
         self.device, self.threads = device, threads
-        self._cache = cache
+        self._cache, self._all_categories = cache, all_categories
         self._backbone: Backbone | None = None
         self._category: Category | None = None
-        self._queries: dict[tuple[Preprocessing, frozenset[str]], Features] = {}
-        self._masks: dict[tuple[str, int], MaskSet] = {}
+        self._features: dict[tuple[object, ...], Features] = {}
+        self._masks: dict[tuple[object, ...], MaskSet] = {}
         self._views: dict[Preprocessing, set[str]] = {}
 
     def start_group(self, cells: Sequence[Cell], category: Category) -> None:
@@ -50,8 +52,9 @@ class Workbench:
         self._load(cells[0])
         if category != self._category:
             self._category = category
-            self._queries.clear()
-            self._masks.clear()
+            if not self._all_categories:
+                self._features.clear()
+                self._masks.clear()
         views: dict[Preprocessing, set[str]] = defaultdict(set)
         for cell in cells:
             wanted = METHODS[cell.method].views(cell.config, cell.task, self._bench)
@@ -66,11 +69,11 @@ class Workbench:
         """
         assert self._category is not None
         watch = Stopwatch()
-        support_samples = self._support(cell)
         with watch.timing("features"):
-            support = self._support_features(cell, support_samples)
-            query = self._query_features(cell)
-        truth = Truth(self._category.test, self._truth_masks(cell) if cell.task == "pixel" else None)
+            queries = self._queries(cell)
+            support = self._support_features(cell, queries.support)
+            query = self._query_features(cell, queries)
+        truth = Truth(queries.samples, self._truth_masks(cell, queries) if cell.task == "pixel" else None)
         selection = _Selection(cell, query, truth, watch)
         with watch.timing("fit"):
             fitted: Fitted = METHODS[cell.method].fit(
@@ -93,7 +96,7 @@ class Workbench:
             scores = truth.scores(result, maps)
         with watch.timing("examples"):
             examples = None
-            if maps is not None:
+            if maps is not None and cell.query == "test":
                 preprocessing = self._query_preprocessing(cell.config)
                 examples = example_maps(self._category.test, maps, result, preprocessing)
             if cell.artefacts:
@@ -102,8 +105,8 @@ class Workbench:
                     self._bench,
                     support=support,
                     query=query,
-                    tests=self._category.test,
-                    shown=support_samples[0],
+                    tests=queries.samples,
+                    shown=queries.support[0],
                     preprocessing=self._support_preprocessing(cell.config),
                 )
                 examples = {**(examples or {}), **kept}
@@ -113,20 +116,23 @@ class Workbench:
             status="ok",
             scores=scores,
             curve=selection.curve(),
-            support_images=tuple(sample.name for sample in support_samples),
+            support_images=tuple(sample.name for sample in queries.support),
             test_images={
-                "name": [sample.name for sample in self._category.test],
-                "anomalous": [int(sample.anomalous) for sample in self._category.test],
+                "name": [sample.name for sample in queries.samples],
+                "anomalous": [int(sample.anomalous) for sample in queries.samples],
                 "score": image_scores,
             },
             seconds=watch.seconds(),
-            provenance=provenance(device=self.device, threads=torch.get_num_threads()),
+            provenance={
+                **provenance(device=self.device, threads=torch.get_num_threads()),
+                **({} if queries.note is None else {"queries": queries.note}),
+            },
         )
         return Outcome(row=row, examples=examples)
 
     def release(self) -> None:
         """Give back what memory can be had again: features and masks in memory, and torch's unused GPU blocks."""
-        self._queries.clear()
+        self._features.clear()
         self._masks.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -141,7 +147,7 @@ class Workbench:
         if current is None or str(current.name) != cell.backbone or current.precision != cell.config.precision:
             # The old weights go before the new ones come.
             self._backbone = None
-            self._queries.clear()
+            self._features.clear()
             self._backbone = load_backbone(cell.backbone, device=self.device, precision=cell.config.precision)
         if self._bench.weights != cell.weights:
             raise ValueError(
@@ -165,14 +171,17 @@ class Workbench:
             inputs = file_inputs(paths, preprocessing)
         return self._extract(inputs, preprocessing)
 
-    def _query_features(self, cell: Cell) -> Features:
+    def _queries(self, cell: Cell) -> Queries:
         assert self._category is not None
+        preprocessing, shift = self._query_preprocessing(cell.config), self._bench.patch_size // 2
+        return queries_of(cell, self._category, self._support(cell), preprocessing=preprocessing, shift=shift)
+
+    def _query_features(self, cell: Cell, queries: Queries) -> Features:
         preprocessing = self._query_preprocessing(cell.config)
-        key = (preprocessing, frozenset(self._views[preprocessing]))
-        if key not in self._queries:
-            paths = [sample.path for sample in self._category.test]
-            self._queries[key] = self._extract(file_inputs(paths, preprocessing), preprocessing)
-        return self._queries[key]
+        key = (*queries.key, preprocessing, frozenset(self._views[preprocessing]))
+        if key not in self._features:
+            self._features[key] = self._extract(queries.inputs(), preprocessing)
+        return self._features[key]
 
     def _extract(self, inputs: Sequence[ImageInput], preprocessing: Preprocessing) -> Features:
         return extract_features(
@@ -191,13 +200,11 @@ class Workbench:
             size=backbone.image_size, resize=config.resize, channels=channels, mean=backbone.mean, std=backbone.std
         )
 
-    def _truth_masks(self, cell: Cell) -> MaskSet:
-        assert self._category is not None
-        key = (cell.config.resize, cell.config.map_size)
+    def _truth_masks(self, cell: Cell, queries: Queries) -> MaskSet:
+        key = (*queries.key, cell.config.resize, cell.config.map_size)
         if key not in self._masks:
-            preprocessing = self._query_preprocessing(cell.config)
-            load = functools.partial(load_mask, preprocessing=preprocessing, size=cell.config.map_size)
-            self._masks[key] = MaskSet(self._category.test, load)
+            load = functools.partial(queries.load_mask, size=cell.config.map_size)
+            self._masks[key] = MaskSet(queries.samples, load)
         return self._masks[key]
 
 

@@ -46,7 +46,7 @@ def new_study(fault_environment, inspection_root, tmp_path_factory):
     """Makes studies of 20 counted cells, each with its own folder; it takes more options of the command line."""
     from fault_rounds import StudyUnderFaults
 
-    def make(*options, root=None, faults=None, **environment):
+    def make(*options, root=None, faults=None, command=("run", "table3"), **environment):
         folder = tmp_path_factory.mktemp("faults")
         return StudyUnderFaults(
             root=root or folder / "study",
@@ -55,6 +55,7 @@ def new_study(fault_environment, inspection_root, tmp_path_factory):
             faults=faults or folder,
             environment=fault_environment | environment | {"PROMPTAD_FAULTS": str(faults or folder)},
             options=options,
+            command=command,
         )
 
     return make

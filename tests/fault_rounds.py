@@ -42,6 +42,7 @@ class StudyUnderFaults:
     faults: Path
     environment: dict
     options: tuple = ()
+    command: tuple = ("run", "table3")
     seen: dict = field(default_factory=dict)
     marks: list = field(default_factory=list)
     lost: int = 0
@@ -59,7 +60,7 @@ class StudyUnderFaults:
 
     def start(self, *more):
         """The study's command, always the same, in a session of its own."""
-        arguments = ["run", "table3", "--data", f"mvtec:{self.data}", "--study", str(self.root), "--seeds", "1"]
+        arguments = [*self.command, "--data", f"mvtec:{self.data}", "--study", str(self.root), "--seeds", "1"]
         fast = ["--set", "epochs=3", "--set", "map_size=48"]
         with self.log.open("a") as output:
             return subprocess.Popen(

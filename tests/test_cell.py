@@ -37,6 +37,7 @@ def test_every_field_that_can_change_a_score_changes_the_digest():
         {"support": ("train/good/000.png",)},
         {"numerics": 2},
         {"artefacts": ("attention",)},
+        {"query": "synthetic"},
     ]
     assert {name for change in changes for name in change} == {field.name for field in dataclasses.fields(Cell)} - {
         "backbone",
@@ -64,14 +65,17 @@ def test_fields_at_their_default_are_no_part_of_the_digest():
     assert make_cell(config=PromptADConfig.from_dict(reduced)).digest == cell.digest
 
 
-@pytest.mark.parametrize("changes", [{}, {"support": ("a.png", "b.png")}, {"artefacts": ("embedding",)}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"support": ("a.png", "b.png")}, {"artefacts": ("embedding",)}, {"query": "synthetic"}]
+)
 def test_json_form_round_trips(changes):
     cell = make_cell(**changes)
     assert Cell.from_dict(cell.as_dict()) == cell
     assert Cell.from_dict(cell.as_dict()).digest == cell.digest
 
 
-def test_rows_from_before_there_were_artefacts_are_read():
+@pytest.mark.parametrize("later", ["artefacts", "query"])
+def test_rows_from_before_there_was_a_field_are_read(later):
     values = make_cell().as_dict()
-    del values["artefacts"]
+    del values[later]
     assert Cell.from_dict(values) == make_cell()

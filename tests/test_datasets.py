@@ -1,12 +1,15 @@
 """Opening categories: every layout, and every way a data set can be wrong."""
 
 import ast
+import dataclasses
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from inspection_set import write_inspection_set
 from PIL import Image
 
 import promptad.datasets
@@ -362,3 +365,18 @@ def test_the_package_does_not_import_torch():
             imported = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             imported += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             assert not any(name.split(".")[0] in ("torch", "torchvision", "open_clip") for name in imported), path
+
+
+def test_with_normal_images_alone_nothing_of_the_test_set_is_read_or_asked_for(tmp_path):
+    root = write_inspection_set(tmp_path, ("plate",))
+    whole = open_category("mvtec", root, "plate")
+    (root / "plate" / "test" / "good" / "000.png").write_bytes(b"no image")
+    normal = open_category("mvtec", root, "plate", normal_only=True)
+    assert normal == dataclasses.replace(whole, test=(), has_masks=False)
+    shutil.rmtree(root / "plate" / "test")
+    assert open_category("mvtec", root, "plate", normal_only=True) == normal
+    shutil.rmtree(root / "plate" / "train")
+    (root / "plate" / "test").mkdir()
+    with pytest.raises(DatasetError, match="plate must have at least one normal support image, but has none") as caught:
+        open_category("mvtec", root, "plate", normal_only=True)
+    assert "test image" not in str(caught.value)

@@ -8,13 +8,17 @@ import sys
 import numpy as np
 import pytest
 import torch
+from inspection_set import write_inspection_set
 from test_plan import request
 
 from promptad import features
 from promptad.cache import FeatureCache
 from promptad.config import PromptADConfig
+from promptad.datasets import DatasetError
 from promptad.metrics import auroc, pixel_metrics_of
+from study.group import Group
 from study.plan import plan_study
+from study.sources import DataSource
 from study.workbench import Workbench
 
 FAST = {"epochs": 3, "map_size": 48}
@@ -200,3 +204,68 @@ def test_what_travels_between_processes_is_small_and_holds_no_feature(group, out
         assert written.tell() < 400_000
     with pytest.raises(AssertionError, match="through the object store"):
         NoTensors(io.BytesIO()).dump({"feature": torch.zeros(2)})
+
+
+def synthetic(root, **changes):
+    """A group whose cells are asked about pseudo-anomalies, on a data set whose test images are gone."""
+    for path in (root / "plate" / "test").rglob("*.png"):
+        path.write_bytes(b"no image")
+    source = DataSource(name="mvtec", layout="mvtec", root=str(root))
+    category, digest = source.checked("plate", skip_bad=False, normal_only=True)
+    plan = planned(write_inspection_set(root.parent / "whole"), epochs=2)
+    cells = [
+        dataclasses.replace(cell, query="synthetic", data=digest, **changes)
+        for cell in plan.cells
+        if cell.config.vad and cell.config.pad
+    ]
+    return Group(category=category, cells=tuple(cells))
+
+
+@pytest.mark.parametrize(("shots", "note"), [(1, "augmented views of the one support image"), (2, "1 held-out")])
+def test_a_synthetic_cell_reads_no_test_image(tmp_path, shots, note):
+    group = synthetic(write_inspection_set(tmp_path / "data"), shots=shots)
+    outcomes = run_all(group)
+    for cell in group.cells:
+        row = outcomes[cell.digest].row
+        assert row.cell == cell
+        assert len(row.support_images) == 1
+        assert all(" of train/good/" in name for name in row.test_images["name"])
+        assert sum(row.test_images["anomalous"]) == 24
+        assert note in row.provenance["queries"]
+        assert 0.5 < next(iter(row.scores.values())) <= 1
+        held_out = {name.rpartition(" of ")[2] for name in row.test_images["name"]}
+        assert (held_out == set(row.support_images)) == (shots == 1)
+
+
+def test_a_synthetic_cell_beside_cells_of_the_test_set_reads_no_test_image_either(tmp_path):
+    group = planned(write_inspection_set(tmp_path / "data"), epochs=1)
+    for sample in group.category.test:
+        sample.path.write_bytes(b"no image")
+    bench = Workbench(cache=None, device="cpu", threads=1)
+    bench.start_group(group.cells, group.category)
+    assert bench.run(dataclasses.replace(group.cells[0], query="synthetic")).row.status == "ok"
+    with pytest.raises(DatasetError, match="every image must decode completely"):
+        bench.run(group.cells[0])
+
+
+def test_categories_that_come_again_are_not_read_again(inspection_root, monkeypatch):
+    plan = plan_study(request(inspection_root, base=PromptADConfig().with_changes(FAST | {"epochs": 1}), seeds=1))
+    groups = plan.groups(plan.cells)
+    read = []
+    monkeypatch.setattr(Workbench, "_extract", counting_calls(Workbench._extract, read))
+    for kept, expected in ((True, 2), (False, 4)):
+        read.clear()
+        bench = Workbench(cache=None, device="cpu", threads=1, all_categories=kept)
+        for group in (*groups, *groups):
+            bench.start_group(group.cells, group.category)
+            bench.run(group.cells[0])
+        # Each cell also reads its support image.
+        assert len(read) == 4 + expected
+
+
+def counting_calls(real, calls):
+    def counted(self, *arguments):
+        calls.append(arguments)
+        return real(self, *arguments)
+
+    return counted

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from promptad.datasets.folder import FolderLayout
@@ -36,13 +37,20 @@ def category_names(layout_name: str, root: Path | str) -> tuple[str, ...]:
 
 
 def open_category(
-    layout_name: str, root: Path | str, category: str, *, skip_bad: bool = False, check_images: bool = True
+    layout_name: str,
+    root: Path | str,
+    category: str,
+    *,
+    skip_bad: bool = False,
+    check_images: bool = True,
+    normal_only: bool = False,
 ) -> Category:
     """The category's samples, checked: labels, masks, and that every image and mask decodes.
 
     `skip_bad` drops images that do not decode (or whose mask does not) and lists them in `left_out`; nothing else is
-    forgiven. `check_images=False` opens no file, for data whose `data_digest` is known to be good. A category folder
-    may be a symbolic link to anywhere. Raises one DatasetError that lists all problems.
+    forgiven. `check_images=False` opens no file, for data whose `data_digest` is known to be good. `normal_only`: the
+    category has no test images, whatever lies there; none is opened. A category folder may be a symbolic link to
+    anywhere. Raises one DatasetError that lists all problems.
     """
     layout, root = _layout(layout_name), _existing(root)
     if skip_bad and not check_images:
@@ -53,6 +61,8 @@ def open_category(
     if category not in names:
         raise DatasetError(f"category must be one of those in {root}, but got {category!r}: it has {', '.join(names)}")
     scan = layout.scan(root, category)
+    if normal_only:
+        scan = replace(scan, test=(), missing_masks=())
     findings = Findings(unreadable=(), problems=())
     if check_images:
         findings = verify_images((*scan.train, *scan.test))
@@ -71,7 +81,8 @@ def open_category(
             "with skip_bad (--skip-bad)"
             for name, reason in findings.unreadable
         ]
-    problems += [*findings.problems, *_absences(layout, category, train, test, len(left_out))]
+    absences = _absences(layout, category, train, test, len(left_out))
+    problems += [*findings.problems, *(absences[:1] if normal_only and not train else () if normal_only else absences)]
     if problems:
         raise DatasetError(_listed(f"{layout_name} category {category} in {root}", problems))
     return Category(

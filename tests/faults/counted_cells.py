@@ -12,7 +12,9 @@ from pathlib import Path
 
 import ray
 
+from study.search_trial import SearchTrial
 from study.trial import GroupTrial
+from study.trial_bench import TrialBench
 from study.workbench import Workbench
 
 FOLDER = Path(os.environ["PROMPTAD_FAULTS"])
@@ -22,6 +24,10 @@ class CountedBench(Workbench):
     """The workbench itself, with a log, a pause, and faults on demand."""
 
     def run(self, cell):
+        self._begin(cell)
+        return super().run(cell)
+
+    def _begin(self, cell):
         with (FOLDER / "begun.log").open("a") as log:
             log.write(f"{cell.digest} {os.getpid()}\n")
         begun = [line.split()[0] for line in (FOLDER / "begun.log").read_text().splitlines()].count(cell.digest)
@@ -29,7 +35,6 @@ class CountedBench(Workbench):
         fault, times = json.loads((FOLDER / "faults.json").read_text()).get(cell.digest, ("none", 0))
         if begun <= times:
             befall(fault)
-        return super().run(cell)
 
 
 def befall(fault):
@@ -43,6 +48,22 @@ def befall(fault):
             time.sleep(3600)
         case "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class CountedTrialBench(TrialBench):
+    """A search's workbench, with the same log, pause and faults."""
+
+    def run(self, cell):
+        self._begin(cell)
+        return super().run(cell)
+
+    _begin = CountedBench._begin
+
+
+class CountedSearchTrial(SearchTrial):
+    """A search's own trial over counted cells."""
+
+    bench = CountedTrialBench
 
 
 class CountedTrial(GroupTrial):

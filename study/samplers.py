@@ -1,0 +1,167 @@
+"""Samplers by name, made so that what they draw for a trial depends on the seed, its number and what is known by then.
+
+A sampler of Optuna carries its generator from trial to trial, so that a search that was killed would draw other values.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from ablations.domains import Choice, FloatRange, IntRange
+from ablations.sobol import sobol_point
+from ablations.spaces import Parameter, Space
+from promptad.randomness import seed_of
+
+POPULATION = 20
+"""Trials of a generation of NSGA-II: Optuna's 50 would leave a search of 100 trials two generations."""
+
+
+class SamplerError(ValueError):
+    """A sampler that does not exist, or does not fit the objective."""
+
+
+def distribution(parameter: Parameter) -> BaseDistribution:
+    """A parameter's domain as Optuna's distribution."""
+    domain = parameter.domain
+    if isinstance(domain, FloatRange):
+        return FloatDistribution(domain.low, domain.high, log=domain.log)
+    if isinstance(domain, IntRange):
+        return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+    return CategoricalDistribution([level.value for level in domain.levels])
+
+
+def suggest(trial: Trial, space: Space) -> dict[str, Any]:
+    """Values of the active parameters, each drawn (or fixed) by Optuna in the space's order."""
+    params: dict[str, Any] = {}
+    for parameter in space.parameters:
+        if not parameter.active(params):
+            continue
+        domain, name = parameter.domain, parameter.name
+        if isinstance(domain, FloatRange):
+            params[name] = trial.suggest_float(name, domain.low, domain.high, log=domain.log)
+        elif isinstance(domain, IntRange):
+            params[name] = trial.suggest_int(name, domain.low, domain.high, step=domain.step, log=domain.log)
+        else:
+            assert isinstance(domain, Choice)
+            params[name] = trial.suggest_categorical(name, [level.value for level in domain.levels])
+    return params
+
+
+class SeededSampler(BaseSampler):  # type: ignore[misc]
+    """Makes the sampler of a name anew for each trial, seeded by the search's seed and the trial's number."""
+
+    def __init__(self, name: str, space: Space, seed: int) -> None:
+        self._name, self._space, self._seed = name, space, seed
+        self._current: BaseSampler = RandomSampler(seed)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Make the sampler of this trial."""
+        with warnings.catch_warnings():
+            # Some samplers warn that their interface may change.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._current = SAMPLERS[self._name](self._space, seed_of(self._seed, "trial", str(trial.number)) % 2**32)
+        self._current.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """As the sampler does."""
+        return dict(self._current.infer_relative_search_space(study, trial))
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """As the sampler does."""
+        return dict(self._current.sample_relative(study, trial, search_space))
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """As the sampler does."""
+        return self._current.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """As the sampler does."""
+        self._current.after_trial(study, trial, state, values)
+
+
+class SobolSampler(BaseSampler):  # type: ignore[misc]
+    """A scrambled Sobol sequence over all parameters: trial n is its point n, whatever became of the others.
+
+    A parameter that is not active leaves its coordinate unused. Optuna's own draws conditional parameters at random,
+    and begins again when a study is rebuilt.
+    """
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self._space, self._seed = space, seed
+        self._names = [parameter.name for parameter in space.parameters]
+
+    def infer_relative_search_space(self, *_: Any) -> dict[str, BaseDistribution]:
+        """Nothing is sampled together."""
+        return {}
+
+    def sample_relative(self, *_: Any) -> dict[str, Any]:
+        """Nothing is sampled together."""
+        return {}
+
+    def sample_independent(self, _: Study, trial: FrozenTrial, param_name: str, __: BaseDistribution) -> Any:
+        """The point's coordinate in the parameter's domain."""
+        point = sobol_point(len(self._names), self._seed, trial.number)
+        return self._space.parameter(param_name).domain.at(point[self._names.index(param_name)])
+
+
+def _tpe(_: Space, seed: int) -> BaseSampler:
+    return TPESampler(seed=seed)
+
+
+def _gp(_: Space, seed: int) -> BaseSampler:
+    return GPSampler(seed=seed, independent_sampler=RandomSampler(seed), warn_independent_sampling=False)
+
+
+def _cmaes(_: Space, seed: int) -> BaseSampler:
+    return CmaEsSampler(seed=seed, independent_sampler=RandomSampler(seed), warn_independent_sampling=False)
+
+
+def _random(_: Space, seed: int) -> BaseSampler:
+    return RandomSampler(seed)
+
+
+def _nsga2(_: Space, seed: int) -> BaseSampler:
+    return NSGAIISampler(seed=seed, population_size=POPULATION)
+
+
+SAMPLERS: dict[str, Callable[[Space, int], BaseSampler]] = {
+    "tpe": _tpe,
+    "gp": _gp,
+    "cmaes": _cmaes,
+    "random": _random,
+    "sobol": SobolSampler,
+    "nsga2": _nsga2,
+}
+"""Every sampler by the name that ``search --sampler`` takes."""
+
+STATEFUL = frozenset({"cmaes", "nsga2"})
+"""Samplers that keep what they learned beside Optuna's trials: they are told of earlier trials again, one by one."""
+
+SINGLE_OBJECTIVE = frozenset({"cmaes"})
+"""Samplers that want one value a trial."""
+
+
+def sampler(name: str, space: Space, seed: int) -> BaseSampler:
+    """The sampler of a search; ``sobol`` has one sequence for all trials."""
+    return SobolSampler(space, seed_of(seed, "sobol") % 2**32) if name == "sobol" else SeededSampler(name, space, seed)
+
+
+def check_sampler(name: str, *, single: bool) -> None:
+    """Raise ``SamplerError`` for a name that no sampler has, or one that does not fit the objective."""
+    if name not in SAMPLERS:
+        raise SamplerError(f"no sampler is called {name}; there are {', '.join(SAMPLERS)}")
+    if name in SINGLE_OBJECTIVE and not single:
+        fit = [other for other in SAMPLERS if other not in SINGLE_OBJECTIVE]
+        raise SamplerError(f"sampler {name} wants one value a trial: with this objective use {', '.join(fit)}")

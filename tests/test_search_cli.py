@@ -1,0 +1,150 @@
+"""The verb ``search`` as a user meets it, run in this process with the serial executor."""
+
+import json
+
+import pytest
+from inspection_set import write_inspection_set
+
+from study.cli import main
+from study.exits import USAGE
+
+
+@pytest.fixture
+def asked(inspection_root, tmp_path):
+    """Arguments of a quick search."""
+    return [
+        *("--data", f"mvtec:{inspection_root}", "--study", str(tmp_path / "study"), "--seeds", "1", "--shots", "2"),
+        *("--set", "epochs=1", "--set", "map_size=48"),
+    ]
+
+
+def documents(tmp_path):
+    return [json.loads(path.read_text()) for path in (tmp_path / "study" / "searches").glob("*.json")]
+
+
+def test_a_search_from_normal_images_alone_to_a_method_that_tables_accept(tmp_path, capsys):
+    root = write_inspection_set(tmp_path / "data", ("plate",), good=2, bad=2)
+    hidden = tmp_path / "hidden"
+    (root / "plate" / "test").rename(hidden)
+    common = ["--data", f"mvtec:{root}", "--study", str(tmp_path / "study"), "--seeds", "1", "--executor", "serial"]
+    asked = [*common, "--set", "epochs=1", "--set", "map_size=48"]
+    assert main(["search", "--trials", "2", *asked, "--promote", "tuned"]) == 0
+    said = capsys.readouterr()
+    assert "objective synthetic: AUROC on pseudo-anomalies" in said.out
+    assert "no test image, no test label" in said.out
+    assert "with one support image nothing can be held out" in said.out
+    assert "2 trials (2 complete) of 4 different cells" in said.out
+    assert "promoted trial" in said.out
+    (document,) = documents(tmp_path)
+    assert document["trials"] == 2
+    assert [parameter["paper"] for parameter in document["space"]] == [0.001, 1, 4]
+    assert list((tmp_path / "study" / "searches").glob("*.journal"))
+
+    hidden.rename(root / "plate" / "test")
+    assert main(["run", "table11_13", *common, "--method", "tuned", "--shots", "1"]) == 0
+    (plan,) = [json.loads(path.read_text()) for path in (tmp_path / "study" / "plans").glob("*.json")]
+    method = json.loads((tmp_path / "study" / "methods" / "tuned.json").read_text())
+    assert plan["method"] == {"name": "tuned", **method["provenance"]}
+    assert plan["arms"][0]["config"] == method["config"]
+    assert "The base is method tuned, trial" in plan["method_note"]
+    assert "TUNED ON TEST" not in plan["method_note"]
+
+
+def test_a_config_that_was_tuned_on_the_test_set_is_marked_wherever_it_goes(asked, tmp_path, capsys):
+    oracle = ["search", "--objective", "oracle", "--trials", "2", "--executor", "serial", "--sampler", "random"]
+    assert main([*oracle, *asked, "--promote", str(tmp_path / "cheat.json")]) == 0
+    said = capsys.readouterr().out
+    assert said.count("TUNED ON TEST") >= 4
+    assert documents(tmp_path)[0]["objective"]["on_test"]
+    asked = [*asked, "--method", str(tmp_path / "cheat.json"), "--executor", "serial"]
+    assert main(["run", "table11_13", *asked]) == 0
+    (plan,) = [json.loads(path.read_text()) for path in (tmp_path / "study" / "plans").glob("*.json")]
+    assert "TUNED ON TEST" in plan["method_note"]
+    assert "TUNED ON TEST" in (tmp_path / "study" / "report" / "index.html").read_text()
+
+
+def test_held_out_categories_are_reported_and_never_tuned_on(asked, tmp_path, capsys):
+    held_out = ["search", "--objective", "held_out_categories", "--folds", "2", "--trials", "2", "--executor", "serial"]
+    assert main([*held_out, *asked]) == 0
+    said = capsys.readouterr().out
+    assert "tuned on: test labels of plate; the labels of disc are held out" in said
+    assert "on the held-out categories (disc)" in said
+    (document,) = documents(tmp_path)
+    (study,) = [path for path in (tmp_path / "study" / "searches").iterdir() if path.is_dir()]
+    for path in study.glob("*.json"):
+        assert {step["category"] for step in json.loads(path.read_text())["steps"]} == {"plate"}
+    assert document["report"]["held_out"] == ["disc"]
+    assert 0 <= document["report"]["winner"]["value"] <= 1
+    assert len(document["report"]["base"]["cells"]) == 2
+    for who in ("winner", "base"):
+        assert [(step["category"], step["task"]) for step in document["report"][who]["steps"]] == [
+            ("disc", "image"),
+            ("disc", "pixel"),
+        ]
+
+
+def test_the_same_command_again_does_nothing_and_with_more_trials_goes_on(asked, tmp_path, capsys):
+    search = ["search", "--sampler", "sobol", "--executor", "serial", *asked]
+    assert main([*search, "--trials", "2"]) == 0
+    rows = {path.name: path.read_bytes() for path in (tmp_path / "study" / "rows").iterdir()}
+    assert main([*search, "--trials", "2"]) == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "study" / "rows").iterdir()} == rows
+    assert main([*search, "--trials", "3"]) == 0
+    assert "2 are there already" in capsys.readouterr().out
+    (document,) = documents(tmp_path)
+    assert document["trials"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--space", "papre"], "no search space is called papre; there are paper, prompt, full, or a file"),
+        (["--objective", "orcale"], "no objective is called orcale; there are synthetic, held_out_categories, oracle"),
+        (["--sampler", "tep"], "no sampler is called tep; there are tpe, gp, cmaes, random, sobol, nsga2"),
+        (["--sampler", "cmaes", "--objective", "pareto"], "sampler cmaes wants one value a trial"),
+        (["--trials", "0"], "--trials must be at least 1, but got 0"),
+        (["--prune", "2"], "--prune must be 0 (off) or between 0 and 1, but got 2"),
+        (["--shots", "1,2"], "a search has one number of --shots"),
+        (["--set", "laps=false"], "parameter lambda changes nothing in the base"),
+        (["--set", "lambda=1"], "config has no field lambda"),
+        (["--protocol", "reference"], "selection=best_on_test does: leave it out of the base"),
+        (["--objective", "held_out_categories"], "at least 2 folds and a category for each, but --folds is 4"),
+        (["--objective", "held_out_categories", "--folds", "2", "--fold", "3"], "--fold must be between 1 and the 2"),
+        (["--objective", "pareto", "--tasks", "image"], "objective pareto needs both tasks"),
+        (["--objective", "pareto", "--promote", "x"], "has a front and no single best config to --promote"),
+        (["--promote", "../x"], "a method's name must be letters"),
+        (["--tasks", "image,sound"], "--tasks must be image, pixel or image,pixel"),
+        (["--method", "mine"], "has no method mine; it has none"),
+        (["--categories", "plate,cup"], "category must be one of those in"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_starts(arguments, message, asked, tmp_path, capsys):
+    assert main(["search", *asked, *arguments]) == USAGE
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "trials", "message"),
+    [
+        ("domain=IntRange(low=4, high=2), fields=('n_anomaly_suffixes',)", 2, "its range must not be empty, but is 4"),
+        ("domain=IntRange(low=1, high=3), fields=('n_anomaly_suffixes',)", 4, "holds 3 settings, but 4 trials are"),
+        ("domain=IntRange(low=1, high=3), fields=('suffixes',)", 2, "there is no config field suffixes; there are sc"),
+        (
+            "domain=IntRange(low=1, high=3), fields=('n_anomaly_suffixes',), when=When(parent='laps', values=(True,))",
+            2,
+            "it depends on laps, which is no parameter before it (there is none): add that toggle",
+        ),
+    ],
+)
+def test_a_mistake_in_a_space_of_ones_own_too(parameters, trials, message, asked, tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from ablations import IntRange, Parameter, Space, When\n"
+        f"MINE = Space(name='mine', title='', parameters=(Parameter(name='L', label='', {parameters}),))\n"
+    )
+    assert main(["search", *asked, "--space", str(path), "--trials", str(trials)]) == USAGE
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "study").exists()
