@@ -155,6 +155,8 @@ def under_protocol(method: str, base: PromptADConfig) -> MethodConfig:
     """The default config of a method under the protocol of ``base``, so that all are measured alike."""
     if method == "promptad":
         return base
+    if method not in CONFIGS:
+        raise ConfigError(f"an arm must run one of {', '.join(CONFIGS)}, but got {method!r}")
     shared = {field.name for field in dataclasses.fields(MemoryConfig)} - {"memory_layers", "selection"}
     return CONFIGS[method]().with_changes({name: getattr(base, name) for name in shared})
 

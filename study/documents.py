@@ -13,8 +13,8 @@ from ablations.arms import Arm
 from ablations.published import published
 from ablations.spec import Ablation
 from promptad.backbones import parse_backbone
-from promptad.config import PromptADConfig
 from promptad.datasets import Category
+from promptad.method_configs import MethodConfig
 from promptad.protocol import protocol_name
 from promptad.suffixes import CATEGORY_SUFFIXES, manual_suffixes
 from study.arm_backbones import PlannedBackbone
@@ -29,7 +29,7 @@ class PlannedAblation:
     """
 
     ablation: Ablation
-    configs: Mapping[str, PromptADConfig]
+    configs: Mapping[str, MethodConfig]
     backbones: Mapping[str, PlannedBackbone]
     not_runnable: Mapping[str, str]
     shots: tuple[int, ...]

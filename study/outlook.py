@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from promptad.config import PromptADConfig
 from study.cell import Cell
 from study.duration import duration
 from study.plan import StudyPlan
@@ -151,6 +152,8 @@ def _digests(document: Mapping[str, Any]) -> set[str]:
 
 def _keys(cell: Cell) -> list[tuple[Any, ...]]:
     """What a cell's time depends on, from all of it to nothing."""
-    learns = cell.config.pad and cell.config.prompts == "learned"
-    kind = (cell.task, learns, cell.config.selection, cell.config.precision, cell.config.epochs if learns else 0)
+    config = cell.config
+    learns = isinstance(config, PromptADConfig) and config.pad and config.prompts == "learned"
+    epochs = config.epochs if learns and isinstance(config, PromptADConfig) else 0
+    kind = (cell.task, learns, config.selection, config.precision, epochs)
     return [(*kind, cell.backbone), kind, kind[:4], kind[:3], kind[:1], ()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,8 +17,9 @@ from promptad.backbones import (
     load_tokenizer,
     parse_backbone,
 )
-from promptad.config import PromptADConfig, Task, canonical
+from promptad.config import PromptADConfig, Task
 from promptad.datasets import Category, DatasetError, named_support
+from promptad.method_configs import MethodConfig, canonical_config, method_of
 from promptad.prompt_learning import prompts_for
 from promptad.prompts import PromptError
 from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones
@@ -147,7 +147,7 @@ def _cells(
         config = resolved(_with_suffixes(changed, category, request), task, backbone.name)
         for shots, seed in itertools.product(planned.shots, range(planned.seeds)):
             cell = Cell(
-                method="promptad",
+                method=method_of(config),
                 config=config,
                 backbone=backbone.text,
                 architecture=backbone.name.architecture,
@@ -164,17 +164,23 @@ def _cells(
             yield {"arm": arm, "category": category, "shots": shots, "seed": seed, "task": task}, cell
 
 
-def resolved(config: PromptADConfig, task: Task, backbone: BackboneName) -> PromptADConfig:
+def resolved(config: MethodConfig, task: Task, backbone: BackboneName) -> MethodConfig:
     """The config a cell runs: canonical for its task, the backbone's default memory layers spelled out."""
-    reduced = canonical(config, task)
-    if not reduced.vad or reduced.memory_layers is not None:
+    reduced = canonical_config(config, task)
+    if not _remembers(reduced) or reduced.memory_layers is not None:
         return reduced
-    return dataclasses.replace(reduced, memory_layers=default_memory_layers(backbone))
+    return reduced.with_changes({"memory_layers": default_memory_layers(backbone)})
 
 
-def _with_suffixes(config: PromptADConfig, category: str, request: StudyRequest) -> PromptADConfig:
+def _remembers(config: MethodConfig) -> bool:
+    return not isinstance(config, PromptADConfig) or config.vad
+
+
+def _with_suffixes(config: MethodConfig, category: str, request: StudyRequest) -> MethodConfig:
     own = (request.suffixes or {}).get(category)
-    return config if own is None else config.with_changes({"own_suffixes": own})
+    if own is None or not isinstance(config, PromptADConfig):
+        return config
+    return config.with_changes({"own_suffixes": own})
 
 
 def _open(request: StudyRequest) -> dict[str, tuple[Category, str]]:
@@ -222,9 +228,12 @@ def _check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, .
 def _check_prompts(opened: Mapping[str, tuple[Category, str]], planned: PlannedAblation, request: StudyRequest) -> None:
     problems: dict[str, None] = {}
     for (arm, config), task, category in itertools.product(planned.configs.items(), planned.ablation.tasks, opened):
+        changed = _with_suffixes(config, category, request)
+        if not isinstance(changed, PromptADConfig):
+            continue
         tokenizer = load_tokenizer(planned.backbones[arm].name)
         try:
-            prompts_for(tokenizer, _with_suffixes(config, category, request), task, category)
+            prompts_for(tokenizer, changed, task, category)
         except PromptError as error:
             problems[str(error)] = None
     if problems:
@@ -236,13 +245,18 @@ def _check_layers(planned: PlannedAblation) -> None:
     for arm, config in planned.configs.items():
         backbone = planned.backbones[arm]
         blocks = available_blocks(backbone.name)
-        if config.vad and config.memory_layers and max(config.memory_layers) > blocks:
+        if _remembers(config) and config.memory_layers and max(config.memory_layers) > blocks:
             problems.add(
                 f"memory_layers must be between 1 and {blocks} for {backbone.text}, but got {config.memory_layers}"
             )
+        if "embedding" in planned.ablation.artefacts and not isinstance(config, PromptADConfig):
+            problems.add(
+                f"embeddings of prompts need a method with prompts, but arm {arm} runs {method_of(config)}: "
+                "use promptad"
+            )
         if "attention" in planned.ablation.artefacts and is_resnet(backbone.name):
             problems.add(f"attention by block needs a transformer backbone, but {backbone.text} is a ResNet")
-        if config.transformation == "linear" and is_resnet(backbone.name):
+        if isinstance(config, PromptADConfig) and config.transformation == "linear" and is_resnet(backbone.name):
             problems.add(f"transformation linear needs a transformer backbone, but {backbone.text} is a ResNet")
     if problems:
         raise PlanError("\n".join(sorted(problems)))

@@ -12,10 +12,10 @@ import torch
 
 from promptad.backbones import Backbone, load_backbone
 from promptad.cache import FeatureCache
-from promptad.config import PromptADConfig
 from promptad.datasets import Category, Sample, draw_support, named_support
 from promptad.features import Features, ImageInput, extract_features, file_inputs
 from promptad.images import Preprocessing, load_mask
+from promptad.method_configs import MethodConfig
 from promptad.methods import METHODS, Fitted, Scores
 from promptad.randomness import numpy_generator
 from promptad.support import view_inputs
@@ -179,13 +179,13 @@ class Workbench:
             self._bench, inputs, preprocessing=preprocessing, views=self._views[preprocessing], cache=self._cache
         )
 
-    def _support_preprocessing(self, config: PromptADConfig) -> Preprocessing:
+    def _support_preprocessing(self, config: MethodConfig) -> Preprocessing:
         return self._preprocessing(config, "rgb")
 
-    def _query_preprocessing(self, config: PromptADConfig) -> Preprocessing:
+    def _query_preprocessing(self, config: MethodConfig) -> Preprocessing:
         return self._preprocessing(config, config.query_channels)
 
-    def _preprocessing(self, config: PromptADConfig, channels: Literal["rgb", "bgr"]) -> Preprocessing:
+    def _preprocessing(self, config: MethodConfig, channels: Literal["rgb", "bgr"]) -> Preprocessing:
         backbone = self._bench
         return Preprocessing(
             size=backbone.image_size, resize=config.resize, channels=channels, mean=backbone.mean, std=backbone.std
