@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol, get_args
 
 from ablations.arms import Arm, Depths
 from promptad.config import ConfigError, PromptADConfig, Task
-from promptad.method_configs import MethodConfig, canonical_config, under_protocol
+from promptad.method_table import canonical_config, under_protocol
+from promptad.shared_config import MethodConfig
 
 Metric = Literal["image_auroc", "pixel_auroc", "image_aupr", "pro"]
 View = Literal[

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptad.config import PromptADConfig, field_names
-from promptad.method_configs import MethodConfig
+from promptad.shared_config import MethodConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

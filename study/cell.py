@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from promptad.config import Task
-from promptad.method_configs import CONFIGS, MethodConfig, method_of
+from promptad.method_table import METHODS, known_method, method_of
+from promptad.shared_config import MethodConfig
 
 NUMERICS = 1
 """Version of the code that turns images into scores; raised by hand when its results change."""
@@ -86,12 +87,10 @@ class Cell:
 
 @functools.cache
 def _defaults(method: str) -> dict[str, Any]:
-    return CONFIGS[method]().as_dict()
+    return METHODS[method].config().as_dict()
 
 
 @functools.lru_cache(maxsize=4096)
 def _config(method: str, text: str) -> MethodConfig:
     # Checking a config takes a millisecond, and thousands of rows have the same few.
-    if method not in CONFIGS:
-        raise ValueError(f"a cell's method must be one of {', '.join(CONFIGS)}, but got {method!r}")
-    return CONFIGS[method].from_dict(json.loads(text))
+    return known_method(method, "a cell's").config.from_dict(json.loads(text))

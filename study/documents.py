@@ -14,8 +14,8 @@ from ablations.published import published
 from ablations.spec import Ablation
 from promptad.backbones import parse_backbone
 from promptad.datasets import Category
-from promptad.method_configs import MethodConfig
 from promptad.protocol import protocol_name
+from promptad.shared_config import MethodConfig
 from promptad.suffixes import CATEGORY_SUFFIXES, manual_suffixes
 from study.arm_backbones import PlannedBackbone
 from study.request import StudyRequest

@@ -155,5 +155,5 @@ def _keys(cell: Cell) -> list[tuple[Any, ...]]:
     config = cell.config
     learns = isinstance(config, PromptADConfig) and config.pad and config.prompts == "learned"
     epochs = config.epochs if learns and isinstance(config, PromptADConfig) else 0
-    kind = (cell.task, learns, config.selection, config.precision, epochs)
-    return [(*kind, cell.backbone), kind, kind[:4], kind[:3], kind[:1], ()]
+    kind = (cell.task, cell.method, learns, config.selection, config.precision, epochs)
+    return [(*kind, cell.backbone), kind, kind[:5], kind[:4], kind[:2], kind[:1], ()]

@@ -19,9 +19,10 @@ from promptad.backbones import (
 )
 from promptad.config import PromptADConfig, Task
 from promptad.datasets import Category, DatasetError, named_support
-from promptad.method_configs import MethodConfig, canonical_config, method_of
+from promptad.method_table import canonical_config, method_of, uses_memory_layers
 from promptad.prompt_learning import prompts_for
 from promptad.prompts import PromptError
+from promptad.shared_config import MemoryConfig, MethodConfig
 from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones
 from study.cell import Cell
 from study.documents import PlannedAblation, plan_document
@@ -167,13 +168,13 @@ def _cells(
 def resolved(config: MethodConfig, task: Task, backbone: BackboneName) -> MethodConfig:
     """The config a cell runs: canonical for its task, the backbone's default memory layers spelled out."""
     reduced = canonical_config(config, task)
-    if not _remembers(reduced) or reduced.memory_layers is not None:
+    if not uses_memory_layers(reduced, task) or _memory_layers(reduced) is not None:
         return reduced
     return reduced.with_changes({"memory_layers": default_memory_layers(backbone)})
 
 
-def _remembers(config: MethodConfig) -> bool:
-    return not isinstance(config, PromptADConfig) or config.vad
+def _memory_layers(config: MethodConfig) -> tuple[int, ...] | None:
+    return config.memory_layers if isinstance(config, PromptADConfig | MemoryConfig) else None
 
 
 def _with_suffixes(config: MethodConfig, category: str, request: StudyRequest) -> MethodConfig:
@@ -245,10 +246,10 @@ def _check_layers(planned: PlannedAblation) -> None:
     for arm, config in planned.configs.items():
         backbone = planned.backbones[arm]
         blocks = available_blocks(backbone.name)
-        if _remembers(config) and config.memory_layers and max(config.memory_layers) > blocks:
-            problems.add(
-                f"memory_layers must be between 1 and {blocks} for {backbone.text}, but got {config.memory_layers}"
-            )
+        used = any(uses_memory_layers(config, task) for task in planned.ablation.tasks)
+        layers = (_memory_layers(config) or ()) if used else ()
+        if layers and max(layers) > blocks:
+            problems.add(f"memory_layers must be between 1 and {blocks} for {backbone.text}, but got {layers}")
         if "embedding" in planned.ablation.artefacts and not isinstance(config, PromptADConfig):
             problems.add(
                 f"embeddings of prompts need a method with prompts, but arm {arm} runs {method_of(config)}: "

@@ -15,9 +15,9 @@ from promptad.cache import FeatureCache
 from promptad.datasets import Category, Sample, draw_support, named_support
 from promptad.features import Features, ImageInput, extract_features, file_inputs
 from promptad.images import Preprocessing, load_mask
-from promptad.method_configs import MethodConfig
-from promptad.methods import METHODS, Fitted, Scores
+from promptad.methods import Fitted, Scores, method_named
 from promptad.randomness import numpy_generator
+from promptad.shared_config import MethodConfig
 from promptad.support import view_inputs
 from study.artefacts import artefacts
 from study.cell import Cell
@@ -54,7 +54,7 @@ class Workbench:
             self._masks.clear()
         views: dict[Preprocessing, set[str]] = defaultdict(set)
         for cell in cells:
-            wanted = METHODS[cell.method].views(cell.config, cell.task, self._bench)
+            wanted = method_named(cell.method).views(cell.config, cell.task, self._bench)
             for preprocessing in (self._support_preprocessing(cell.config), self._query_preprocessing(cell.config)):
                 views[preprocessing] |= wanted
         self._views = dict(views)
@@ -73,7 +73,7 @@ class Workbench:
         truth = Truth(self._category.test, self._truth_masks(cell) if cell.task == "pixel" else None)
         selection = _Selection(cell, query, truth, watch)
         with watch.timing("fit"):
-            fitted: Fitted = METHODS[cell.method].fit(
+            fitted: Fitted = method_named(cell.method).fit(
                 self._bench,
                 support,
                 cell.config,

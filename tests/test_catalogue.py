@@ -205,11 +205,11 @@ def test_rows_of_other_methods_are_cells_of_these_methods_under_the_same_protoco
 def test_an_arm_that_runs_an_unknown_method_names_the_known_ones():
     design = PaperTable(rows=(Arm(name="a", label="a", runs="patchcor"),), baseline=None)
     table = Ablation(name="wrong", title="w", question="q?", design=design)
-    with pytest.raises(ValueError, match=r"arm a: an arm must run one of promptad, patchcore, .* but got 'patchcor'"):
+    with pytest.raises(ValueError, match=r"an arm's method must be one of promptad, patchcore, .* got 'patchcor'"):
         table.configs(PromptADConfig())
     design = PaperTable(rows=(Arm(name="a", label="a", runs="spade", changes={"coreset": 0.5}),), baseline=None)
     table = Ablation(name="wrong", title="w", question="q?", design=design)
-    with pytest.raises(ValueError, match="arm a: config has no field coreset; its fields are memory_layers"):
+    with pytest.raises(ValueError, match="arm a: config has no field coreset; its fields are selection"):
         table.configs(PromptADConfig())
 
 

@@ -1,17 +1,13 @@
-"""Anomaly detection methods by name; a new one is a file here and an entry in ``METHODS``."""
+"""Anomaly detection methods: a file here for each, and an entry in ``promptad.method_table.METHODS``."""
 
+from promptad.method_table import METHODS
 from promptad.methods.method import Fitted, Method, Scores
-from promptad.methods.padim import PaDiM
-from promptad.methods.patchcore import PatchCore
-from promptad.methods.promptad import PromptAD
-from promptad.methods.spade import SPADE
 
-METHODS: dict[str, Method] = {
-    "promptad": PromptAD(),
-    "patchcore": PatchCore(),
-    "spade": SPADE(),
-    "padim": PaDiM(),
-}
-"""Every method that a cell can name; ``promptad.method_configs.CONFIGS`` has their configs."""
 
-__all__ = ["METHODS", "Fitted", "Method", "PaDiM", "PatchCore", "PromptAD", "SPADE", "Scores"]
+def method_named(name: str) -> Method:
+    """The method that a cell names."""
+    method: Method = METHODS[name].make()
+    return method
+
+
+__all__ = ["METHODS", "Fitted", "Method", "Scores", "method_named"]

@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from promptad.backbones import Backbone, default_memory_layers
 from promptad.features import Features
-from promptad.method_configs import MemoryConfig
+from promptad.shared_config import MemoryConfig
 from promptad.towers import grid_side
 
 CHUNK = 16
