@@ -21,7 +21,7 @@ METHODS: Mapping[str, Mapping[str, Any] | None] = {
     "PatchCore": {},
     "WinCLIP+": None,
     "RWDA": None,
-    "FastRecon": None,
+    "FastRecon": {},
     "DiffNet": None,
     "TDG": None,
     "RegAD": None,
@@ -31,8 +31,8 @@ METHODS: Mapping[str, Mapping[str, Any] | None] = {
 }
 """Changes to the method's config; None: published numbers only. A new method is one entry here."""
 
-RUNS: Mapping[str, str] = {"SPADE": "spade", "PaDiM": "padim", "PatchCore": "patchcore"}
-"""Which method of ``promptad.methods`` runs each; those not named are configs of PromptAD."""
+RUNS: Mapping[str, str] = {"SPADE": "spade", "PaDiM": "padim", "PatchCore": "patchcore", "FastRecon": "fastrecon"}
+"""Which method of ``promptad.method_table.METHODS`` runs each; those not named are configs of PromptAD."""
 
 
 def method_arm(

@@ -73,6 +73,33 @@ class PaDiMConfig(MemoryConfig):
         return problems
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FastReconConfig(MemoryConfig):
+    """FastRecon (Fang et al., ICCV 2023); see ``promptad/methods/fastrecon.py``."""
+
+    neighbourhood: int = 3
+    """Side in patches of the window whose mean makes a patch locally aware; odd."""
+    coreset: float = 0.1
+    """Fraction of the support's patches that queries are reconstructed from."""
+    distribution_weight: float = 2.0
+    """lambda: how much a reconstruction is pulled towards its position's mean normal patch."""
+    ridge: float = 1e-4
+    """rho, in units of the patches' mean squared length: what makes the regression solvable."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        problems = [
+            *MemoryConfig.domain_problems(self),
+            *_neighbourhood_problems(self.neighbourhood),
+            *_coreset_problems(self.coreset),
+        ]
+        if not 0 <= self.distribution_weight < float("inf"):
+            problems.append(f"distribution_weight must be finite and not negative, but got {self.distribution_weight}")
+        if not 0 < self.ridge < float("inf"):
+            problems.append(f"ridge must be positive and finite, but got {self.ridge}")
+        return problems
+
+
 def _neighbourhood_problems(neighbourhood: int) -> list[str]:
     odd = neighbourhood >= 1 and neighbourhood % 2 == 1
     return [] if odd else [f"neighbourhood must be odd and positive, but got {neighbourhood}"]

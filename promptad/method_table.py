@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from promptad.config import ConfigError, PromptADConfig, Task, canonical
-from promptad.method_configs import PaDiMConfig, PatchCoreConfig, SPADEConfig
+from promptad.method_configs import FastReconConfig, PaDiMConfig, PatchCoreConfig, SPADEConfig
 from promptad.shared_config import MemoryConfig, MethodConfig, SharedConfig
 
 Need = Literal["transformer"]
@@ -46,6 +46,9 @@ METHODS: Mapping[str, MethodEntry] = {
     ),
     "spade": MethodEntry(title="SPADE", config=SPADEConfig, factory="promptad.methods.spade:SPADE", min_shots=1),
     "padim": MethodEntry(title="PaDiM", config=PaDiMConfig, factory="promptad.methods.padim:PaDiM", min_shots=1),
+    "fastrecon": MethodEntry(
+        title="FastRecon", config=FastReconConfig, factory="promptad.methods.fastrecon:FastRecon", min_shots=1
+    ),
 }
 """Every method that a cell can name. A new one is a file in ``promptad/methods/``, a config and an entry here."""
 

@@ -32,7 +32,8 @@ class SharedConfig:
 
     def __post_init__(self) -> None:
         """Check every field and report all problems at once."""
-        hints = _field_types(type(self))
+        kind: Any = type(self)
+        hints = _field_types(kind)
         problems = [
             f"{name} must be {spelled(hint)}, but got {getattr(self, name)!r}"
             for name, hint in hints.items()

@@ -7,7 +7,7 @@ from small_models import small_backbone
 
 from promptad.config import ConfigError, PromptADConfig
 from promptad.features import Features
-from promptad.method_configs import PaDiMConfig, PatchCoreConfig, SPADEConfig
+from promptad.method_configs import FastReconConfig, PaDiMConfig, PatchCoreConfig, SPADEConfig
 from promptad.method_table import METHODS, canonical_config, method_of, under_protocol
 from promptad.methods import method_named
 from promptad.shared_config import MemoryConfig, SharedConfig
@@ -94,6 +94,9 @@ def test_an_unknown_method_names_the_known_ones():
         (PatchCoreConfig, {"coreset": 0.0, "neighbours": 0}, "coreset must be above 0 .* neighbours must be at least"),
         (PatchCoreConfig, {"neighbourhood": 2}, "neighbourhood must be odd and positive, but got 2"),
         (PatchCoreConfig, {"map_size": 1.5}, "map_size must be int, but got 1.5"),
+        (FastReconConfig, {"coreset": 2.0}, "coreset must be above 0 and at most 1, but got 2.0"),
+        (FastReconConfig, {"distribution_weight": -1.0}, "distribution_weight must be finite and not negative"),
+        (FastReconConfig, {"ridge": 0.0}, "ridge must be positive and finite, but got 0.0"),
         (SPADEConfig, {"images": 0}, "images must be at least 1, but got 0"),
         (PaDiMConfig, {"regularisation": 0.0}, "regularisation must be positive and finite, but got 0.0"),
         (PaDiMConfig, {"dimensions": 0}, "dimensions must be at least 1, but got 0"),

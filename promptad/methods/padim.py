@@ -14,7 +14,7 @@ from promptad.config import Task
 from promptad.features import Features
 from promptad.method_configs import PaDiMConfig
 from promptad.methods.method import Fitted, Scores
-from promptad.methods.patches import CHUNK, joined_patches, patch_views
+from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
 from promptad.randomness import torch_generator
 
 
@@ -51,8 +51,13 @@ class FittedPaDiM:
 class PaDiM:
     """PaDiM's entry point; see ``Method``.
 
-    Covariances are eq. 1's with n - 1 and epsilon on the diagonal; of one image the sample covariance is taken as 0,
-    which leaves the Euclidean distance over sqrt(epsilon). Channels are drawn by seed and category.
+    Eq. 1: each position has the support's mean mu and covariance ``sum (x - mu)(x - mu)^T / (n - 1) + epsilon I``.
+    Eq. 2: its score is the Mahalanobis distance of the query's patch; the image score is the maximum. Ours:
+
+    - With few images the sample covariance is singular, and epsilon alone bounds the distance in all but n - 1
+      directions. Of one image it is 0, which leaves the Euclidean distance over sqrt(epsilon).
+    - epsilon is the paper's 0.01. It is added to features of other length here, since each layer is l2-normalised.
+    - 100 channels are drawn of the concatenated layers, by seed and category; a tower with fewer keeps all.
     """
 
     def views(self, config: PaDiMConfig, task: Task, backbone: Backbone) -> frozenset[str]:
@@ -71,7 +76,7 @@ class PaDiM:
         on_epoch: Callable[[int, Fitted], None] | None = None,
     ) -> FittedPaDiM:
         """Mean and covariance of the support patches at each position."""
-        patches = joined_patches(support, patch_views(config, backbone), slice(0, len(support))).flatten(1, 2)
+        patches = support_patches(support, patch_views(config, backbone)).flatten(1, 2)
         drawn = torch.randperm(patches.shape[-1], generator=torch_generator(seed, category, "padim channels"))
         channels = drawn[: config.dimensions].to(patches.device)
         chosen = patches[..., channels]

@@ -14,7 +14,7 @@ from promptad.config import Task
 from promptad.features import Features
 from promptad.method_configs import PatchCoreConfig
 from promptad.methods.method import Fitted, Scores
-from promptad.methods.patches import CHUNK, joined_patches, patch_views
+from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
 from promptad.neighbours import distances, greedy_coreset, nearest
 
 
@@ -29,7 +29,7 @@ class FittedPatchCore:
 
     @torch.inference_mode()
     def score(self, query: Features) -> Scores:
-        """Eq. 6-7 for the image task, distances to the nearest entry for the pixel task."""
+        """Eq. 6-7 for the image task, eq. 6's distances to the nearest entry for the pixel task."""
         images, maps = [], []
         for chunk in query.chunks(CHUNK):
             views = patch_views(self.config, self.backbone)
@@ -64,8 +64,16 @@ class FittedPatchCore:
 class PatchCore:
     """PatchCore's entry point; see ``Method``.
 
-    Ours where the paper is silent for other towers: layers are l2-normalised and concatenated, the coreset is made
-    without random projection and begins with the first patch, and a memory of one entry leaves scores unweighed.
+    Section 3.1: a patch is the mean of the p x p patches around it. Section 3.2: the memory M is a greedy k-centre
+    coreset. Eq. 6: ``s* = |m_test - m*|``, the largest distance of a patch to its nearest entry m*. Eq. 7: the image
+    score is ``(1 - exp(s*) / sum exp |m_test - m|) s*``, the sum over the b entries nearest to m*. Ours:
+
+    - The paper adapts channels by pooling them to 1024. Here each layer is l2-normalised, as cached, and layers are
+      concatenated as they are; coarser grids are upsampled after the averaging.
+    - The window's mean is over the patches inside the image, without padding by zeros.
+    - The coreset begins with the first patch and needs no random projection; it keeps at least one entry.
+    - m* is one of its own b neighbours. A memory of one entry leaves scores unweighed: all weights would be 0.
+    - Maps are not smoothed unless the protocol says so for all methods.
     """
 
     def views(self, config: PatchCoreConfig, task: Task, backbone: Backbone) -> frozenset[str]:
@@ -85,8 +93,7 @@ class PatchCore:
     ) -> FittedPatchCore:
         """Remember a coreset of the support patches."""
         views = patch_views(config, backbone)
-        parts = [joined_patches(support, views, c, neighbourhood=config.neighbourhood) for c in support.chunks(CHUNK)]
-        patches = torch.cat(parts).flatten(0, 2)
+        patches = support_patches(support, views, neighbourhood=config.neighbourhood).flatten(0, 2)
         kept = greedy_coreset(patches, max(1, round(config.coreset * len(patches))))
         return FittedPatchCore(backbone=backbone, config=config, task=task, memory=patches[kept])
 

@@ -1,4 +1,4 @@
-"""Patch features as the memory methods take them: layers side by side on the finest grid."""
+"""Patch features as the methods without prompts take them: layers side by side on the finest grid."""
 
 from __future__ import annotations
 
@@ -17,8 +17,18 @@ CHUNK = 16
 
 
 def patch_views(config: MemoryConfig, backbone: Backbone) -> tuple[str, ...]:
-    """The views of the config's layers, or of the backbone's default ones."""
-    return tuple(f"block/{layer}" for layer in config.memory_layers or default_memory_layers(backbone.name))
+    """The views of the config's layers, or of the backbone's default ones: those of PromptAD's visual memory."""
+    kind = "block" if config.memory_tap == "block_output" else "attended"
+    return tuple(f"{kind}/{layer}" for layer in config.memory_layers or default_memory_layers(backbone.name))
+
+
+def support_patches(
+    support: Features, views: tuple[str, ...], *, neighbourhood: int = 1
+) -> Float[Tensor, "image row column width"]:
+    """``joined_patches`` of all support images."""
+    return torch.cat(
+        [joined_patches(support, views, chunk, neighbourhood=neighbourhood) for chunk in support.chunks(CHUNK)]
+    )
 
 
 def joined_patches(

@@ -14,7 +14,7 @@ from promptad.config import Task
 from promptad.features import Features
 from promptad.method_configs import SPADEConfig
 from promptad.methods.method import Fitted, Scores
-from promptad.methods.patches import CHUNK, joined_patches, patch_views
+from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
 from promptad.neighbours import nearest
 
 
@@ -55,8 +55,14 @@ class FittedSPADE:
 class SPADE:
     """SPADE's entry point; see ``Method``.
 
-    Ours where the paper is silent: the global feature is CLIP's l2-normalised one, K is at most the number of support
-    images, layers are l2-normalised and concatenated, and distances are Euclidean.
+    Eq. 1-2: the image score is the mean distance between global features of the query and its K nearest support
+    images. Eq. 3: a patch's score is the mean distance to the kappa nearest patches of these images, whatever their
+    position. Ours:
+
+    - The global feature is CLIP's, l2-normalised, in place of a ResNet's last pooling.
+    - K = 50 of the paper is more than few-shot supports have: all images are used then.
+    - The feature pyramid is the memory layers, each l2-normalised, concatenated on the finest grid.
+    - Distances are Euclidean; the paper writes squared ones, which rank the same where one neighbour counts.
     """
 
     def views(self, config: SPADEConfig, task: Task, backbone: Backbone) -> frozenset[str]:
@@ -77,7 +83,7 @@ class SPADE:
         """Remember the support images."""
         gallery = None
         if task == "pixel":
-            gallery = joined_patches(support, patch_views(config, backbone), slice(0, len(support))).flatten(1, 2)
+            gallery = support_patches(support, patch_views(config, backbone)).flatten(1, 2)
         images = support.stack("global").float()
         return FittedSPADE(backbone=backbone, config=config, task=task, images=images, gallery=gallery)
 
