@@ -13,13 +13,13 @@ METHODS: Mapping[str, Mapping[str, Any] | None] = {
     "CoOp+VV-CLIP": {"sc": False, "eam": False, "vad": False},
     # WinCLIP's prompts on the features of VV-CLIP: no window, no memory, no support image.
     "CPE+VV-CLIP": {"prompts": "ensemble", "vad": False},
-    "CPE+WinCLIP": None,
+    "CPE+WinCLIP": {},
     "CoCoOp+VV-CLIP": None,
     "MaPLe": None,
     "SPADE": {},
     "PaDiM": {},
     "PatchCore": {},
-    "WinCLIP+": None,
+    "WinCLIP+": {},
     "RWDA": None,
     "FastRecon": {},
     "DiffNet": None,
@@ -31,7 +31,14 @@ METHODS: Mapping[str, Mapping[str, Any] | None] = {
 }
 """Changes to the method's config; None: published numbers only. A new method is one entry here."""
 
-RUNS: Mapping[str, str] = {"SPADE": "spade", "PaDiM": "padim", "PatchCore": "patchcore", "FastRecon": "fastrecon"}
+RUNS: Mapping[str, str] = {
+    "SPADE": "spade",
+    "PaDiM": "padim",
+    "PatchCore": "patchcore",
+    "FastRecon": "fastrecon",
+    "CPE+WinCLIP": "winclip",
+    "WinCLIP+": "winclip_plus",
+}
 """Which method of ``promptad.method_table.METHODS`` runs each; those not named are configs of PromptAD."""
 
 

@@ -6,9 +6,11 @@ They stand apart from the methods' code, so that whoever reads rows or plans a s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from promptad.config import Task
-from promptad.shared_config import MemoryConfig, problems_below
+from promptad.shared_config import MemoryConfig, SharedConfig, problems_below
+from promptad.templates import N_TEMPLATES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,45 @@ class FastReconConfig(MemoryConfig):
         if not 0 < self.ridge < float("inf"):
             problems.append(f"ridge must be positive and finite, but got {self.ridge}")
         return problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinCLIPConfig(SharedConfig):
+    """WinCLIP (Jeong et al., CVPR 2023) without a support image; see ``promptad/methods/winclip.py``."""
+
+    windows: tuple[int, ...] = (2, 3)
+    """Sides of the windows in patches."""
+    ensemble_templates: int = 22
+    """As PromptAD's: how many templates CPE combines with its 11 states."""
+    temperature: Literal["exponential", "raw_parameter"] = "exponential"
+    """D1, as PromptAD's."""
+    prompt_text: Literal["bare", "mapped_with_full_stop"] = "bare"
+    """D19, as PromptAD's: which names categories have. CPE's texts end with a full stop in either case."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        problems = SharedConfig.domain_problems(self)
+        if not self.windows or len(set(self.windows)) < len(self.windows) or min(self.windows) < 1:
+            problems.append(f"windows must be different sizes from 1 patch on, but got {self.windows}")
+        if not 1 <= self.ensemble_templates <= N_TEMPLATES:
+            problems.append(
+                f"ensemble_templates must be between 1 and {N_TEMPLATES}, but got {self.ensemble_templates}"
+            )
+        return problems
+
+    def inert(self, task: Task) -> frozenset[str]:
+        """No support image is seen, and the image score takes the global feature alone."""
+        unseen = {"support_draw", "support_views"}
+        return SharedConfig.inert(self, task) | unseen | ({"windows"} if task == "image" else set())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinCLIPPlusConfig(WinCLIPConfig):
+    """WinCLIP+: WinCLIP with support images as references."""
+
+    def inert(self, task: Task) -> frozenset[str]:
+        """Everything matters but the size of maps for images."""
+        return SharedConfig.inert(self, task)
 
 
 def _neighbourhood_problems(neighbourhood: int) -> list[str]:

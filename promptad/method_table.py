@@ -8,8 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from promptad.config import ConfigError, PromptADConfig, Task, canonical
-from promptad.method_configs import FastReconConfig, PaDiMConfig, PatchCoreConfig, SPADEConfig
+from promptad.config import ConfigError, PromptADConfig, Task, canonical, field_names
+from promptad.method_configs import (
+    FastReconConfig,
+    PaDiMConfig,
+    PatchCoreConfig,
+    SPADEConfig,
+    WinCLIPConfig,
+    WinCLIPPlusConfig,
+)
 from promptad.shared_config import MemoryConfig, MethodConfig, SharedConfig
 
 Need = Literal["transformer"]
@@ -49,6 +56,20 @@ METHODS: Mapping[str, MethodEntry] = {
     "fastrecon": MethodEntry(
         title="FastRecon", config=FastReconConfig, factory="promptad.methods.fastrecon:FastRecon", min_shots=1
     ),
+    "winclip": MethodEntry(
+        title="WinCLIP",
+        config=WinCLIPConfig,
+        factory="promptad.methods.winclip:WinCLIP",
+        min_shots=0,
+        needs=("transformer",),
+    ),
+    "winclip_plus": MethodEntry(
+        title="WinCLIP+",
+        config=WinCLIPPlusConfig,
+        factory="promptad.methods.winclip:WinCLIPPlus",
+        min_shots=1,
+        needs=("transformer",),
+    ),
 }
 """Every method that a cell can name. A new one is a file in ``promptad/methods/``, a config and an entry here."""
 
@@ -68,14 +89,13 @@ def known_method(name: str, whose: str) -> MethodEntry:
 def under_protocol(method: str, base: PromptADConfig) -> MethodConfig:
     """The default config of a method with the protocol of ``base``, so that all are measured alike.
 
-    Taken over is every field that the method's config inherits from ``SharedConfig`` or ``MemoryConfig``, but for
+    Taken over is every field that PromptAD's config has too, where it means the same (see ``SharedConfig``), but for
     ``selection``: where nothing is learned there is no epoch to select.
     """
     kind = known_method(method, "an arm's").config
     if issubclass(kind, PromptADConfig):
         return base
-    shared = MemoryConfig if issubclass(kind, MemoryConfig) else SharedConfig
-    names = {field.name for field in dataclasses.fields(shared)} - {"selection"}
+    names = {field.name for field in dataclasses.fields(kind)} & set(field_names()) - {"selection"}
     return kind().with_changes({name: getattr(base, name) for name in names})
 
 

@@ -16,8 +16,8 @@ from promptad.config import ConfigError, PromptADConfig, Task, fits, spelled
 class SharedConfig:
     """Fields of ``PromptADConfig`` that belong to the evaluation, with the same names, values and meanings.
 
-    A method's config inherits them, and ``under_protocol`` takes them over from the study's base config, so that a
-    table compares methods and nothing else.
+    A method's config inherits them. Whatever field it has with the name of one of PromptAD's means the same, and
+    ``under_protocol`` takes it over from the study's base config, so that a table compares methods and nothing else.
     """
 
     selection: Literal["last"] = "last"
