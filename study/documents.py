@@ -137,6 +137,7 @@ def _described(arm: Arm, planned: PlannedAblation) -> dict[str, Any]:
         "name": arm.name,
         "label": arm.label,
         "method": arm.method,
+        "runs": arm.runs,
         "factors": dict(arm.factors),
         "marks": {factor: level for factor, level in arm.factors.items() if isinstance(level, bool)},
         "published": arm.published,

@@ -133,6 +133,8 @@ def _details(document: Mapping[str, Any], outlook: Outlook) -> list[str]:
             continue
         digests = {cell["digest"] for cell in document["cells"] if cell["arm"] == arm["name"]}
         parts = [f"{field}={value}" for field, value in arm["changes"].items()]
+        # Documents from before there were other methods do not say it.
+        parts = parts if arm.get("runs", "promptad") == "promptad" else [f"method {arm['runs']}", *parts]
         parts += [f"backbone {arm['backbone']}"] if arm["backbone"] != document["backbone"] else []
         lines.append(f"  arm {arm['name']}: {len(digests)} cells ({', '.join(parts) or 'the base config'})")
     lines.append(

@@ -16,14 +16,18 @@ from promptad.backbones import (
     is_resnet,
     load_tokenizer,
     parse_backbone,
+    patch_grid,
 )
 from promptad.config import PromptADConfig, Task
 from promptad.datasets import Category, DatasetError, named_support
+from promptad.method_configs import WinCLIPConfig
 from promptad.method_table import canonical_config, method_of, uses_memory_layers
+from promptad.prompt_ensemble import ensemble_prompts
 from promptad.prompt_learning import prompts_for
 from promptad.prompts import PromptError
 from promptad.shared_config import MemoryConfig, MethodConfig
 from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones
+from study.capabilities import impossible_requests, unfit_backbones
 from study.cell import Cell
 from study.documents import PlannedAblation, plan_document
 from study.group import Group
@@ -121,12 +125,22 @@ def _planned(
     """An ablation checked against the request."""
     configs = ablation.configs(request.base, blocks=available_blocks(study.name))
     backbones, not_runnable = arm_backbones(ablation, study, named)
+    shots = request.shots or ablation.shots
+    printed, unfit = unfit_backbones(ablation, backbones)
+    if set(backbones) == set(printed):
+        unfit |= printed
+    problems = [f"arm {arm}: {reason}" for arm, reason in unfit.items()]
+    problems += impossible_requests(ablation, set(backbones) - set(printed), shots)
+    if problems:
+        raise PlanError("\n".join(problems))
+    backbones = {arm: backbone for arm, backbone in backbones.items() if arm not in printed}
+    not_runnable |= printed
     planned = PlannedAblation(
         ablation=ablation,
         configs={arm: configs[arm] for arm in backbones},
         backbones=backbones,
         not_runnable=not_runnable,
-        shots=request.shots or ablation.shots,
+        shots=shots,
         seeds=min(request.seeds, ablation.most_seeds or request.seeds),
         categories=ablation.categories(opened),
     )
@@ -217,9 +231,9 @@ def _check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, .
         for k in shots:
             if named is not None and len(named) != k:
                 problems.append(f"the support list of {name} has {len(named)} images, but {k} shots are asked for")
-            elif not 1 <= k <= len(category.train):
+            elif k > len(category.train):
                 problems.append(
-                    f"shots must be between 1 and the {len(category.train)} normal images of {name}, but got {k}: "
+                    f"shots must be at most the {len(category.train)} normal images of {name}, but got {k}: "
                     "use --shots, leave the category out with --categories, or add images"
                 )
     if problems:
@@ -229,12 +243,15 @@ def _check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, .
 def _check_prompts(opened: Mapping[str, tuple[Category, str]], planned: PlannedAblation, request: StudyRequest) -> None:
     problems: dict[str, None] = {}
     for (arm, config), task, category in itertools.product(planned.configs.items(), planned.ablation.tasks, opened):
-        changed = _with_suffixes(config, category, request)
-        if not isinstance(changed, PromptADConfig):
-            continue
         tokenizer = load_tokenizer(planned.backbones[arm].name)
+        changed = _with_suffixes(config, category, request)
         try:
-            prompts_for(tokenizer, changed, task, category)
+            if isinstance(changed, PromptADConfig):
+                prompts_for(tokenizer, changed, task, category)
+            elif isinstance(changed, WinCLIPConfig):
+                ensemble_prompts(
+                    tokenizer, category, templates=changed.ensemble_templates, prompt_text=changed.prompt_text
+                )
         except PromptError as error:
             problems[str(error)] = None
     if problems:
@@ -255,6 +272,13 @@ def _check_layers(planned: PlannedAblation) -> None:
                 f"embeddings of prompts need a method with prompts, but arm {arm} runs {method_of(config)}: "
                 "use promptad"
             )
+        if isinstance(config, WinCLIPConfig) and max(config.windows) > (grid := patch_grid(backbone.name)):
+            sizes = ", ".join(map(str, config.windows))
+            problems.add(
+                f"windows must be between 1 and {grid} patches wide for {backbone.text}, but arm {arm} has {sizes}"
+            )
+        if "attention" in planned.ablation.artefacts and 0 in planned.shots:
+            problems.add("attention by block is that of a support image, but 0 shots are asked for: use --shots 1")
         if "attention" in planned.ablation.artefacts and is_resnet(backbone.name):
             problems.add(f"attention by block needs a transformer backbone, but {backbone.text} is a ResNet")
         if isinstance(config, PromptADConfig) and config.transformation == "linear" and is_resnet(backbone.name):

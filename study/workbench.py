@@ -153,6 +153,8 @@ class Workbench:
         assert self._category is not None
         if cell.support is not None:
             return named_support(self._category, cell.support)
+        if cell.shots == 0:
+            return ()
         seed = cell.seed if cell.config.support_draw == "per_seed" else 0
         return draw_support(self._category, cell.shots, numpy_generator(seed, cell.category, "support"))
 
