@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ablations.arms import Arm
-from promptad.config import PromptADConfig, field_names
+from promptad.config import PromptADConfig
+from promptad.method_table import METHODS, under_protocol
+from promptad.shared_config import MethodConfig
 
 
 class DesignError(ValueError):
@@ -64,9 +66,9 @@ class Factor:
         """A part that is added: off first, then on."""
         return cls(name=name, label=label, levels=(Level(value=False, changes=off), Level(value=True, changes=on)))
 
-    def idle(self, base: PromptADConfig) -> list[str]:
-        """A problem if no level, or more than one, is what ``base`` has already."""
-        known = [level for level in self.levels if set(level.changes) <= set(field_names())]
+    def idle(self, base: MethodConfig) -> list[str]:
+        """A problem if more than one level is what ``base`` has already."""
+        known = [level for level in self.levels if set(level.changes) <= set(base.as_dict())]
         same = [level for level in known if all(getattr(base, name) == value for name, value in level.changes.items())]
         if len(same) < 2:
             return []
@@ -100,9 +102,11 @@ class PaperTable:
     def idle(self, base: PromptADConfig) -> list[str]:
         """Every change of every arm that changes nothing: written out by hand, it is a mistake."""
         found = [
-            (arm.name, [name for name, value in arm.changes.items() if getattr(base, name, ...) == value])
+            (arm.name, [name for name, value in arm.changes.items() if getattr(config, name, ...) == value])
             for arm in self.rows
-            if not self.exact
+            # An unknown method is found when the arm's config is made.
+            if not self.exact and arm.runs in METHODS
+            for config in (under_protocol(arm.runs, base),)
         ]
         return [
             f"arm {name}: {', '.join(idle)} already has this value in the base, so the change changes nothing"
@@ -113,17 +117,23 @@ class PaperTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorDesign:
-    """What the designs below share. ``published`` maps names of arms to rows of the published numbers."""
+    """What the designs below share. ``published`` maps names of arms to rows of the published numbers.
+
+    ``of_method`` is the method whose config the factors vary.
+    """
 
     kind: ClassVar[str]
     factors: tuple[Factor, ...]
     published: Mapping[str, str] = field(default_factory=dict)
+    of_method: str = "promptad"
 
     def __post_init__(self) -> None:
         """Check what no arm would show."""
         names = [factor.name for factor in self.factors]
         if not names or len(set(names)) < len(names):
             raise DesignError(f"a design needs factors with different names, but got {names}")
+        if self.of_method not in METHODS:
+            raise DesignError(f"a design's method must be one of {', '.join(METHODS)}, but got {self.of_method!r}")
         arms = [arm.name for arm in self.arms]
         if unknown := [name for name in self.published if name not in arms]:
             raise DesignError(f"published rows must be of arms ({', '.join(arms)}), but got {', '.join(unknown)}")
@@ -149,7 +159,8 @@ class FactorDesign:
 
     def idle(self, base: PromptADConfig) -> list[str]:
         """Factors that change nothing in ``base``."""
-        return [problem for factor in self.factors for problem in factor.idle(base)]
+        config = under_protocol(self.of_method, base)
+        return [problem for factor in self.factors for problem in factor.idle(config)]
 
     def _levels(self, combination: Sequence[int]) -> list[tuple[Factor, Level]]:
         return [(factor, factor.levels[number]) for factor, number in zip(self.factors, combination, strict=True)]
@@ -176,6 +187,8 @@ class FactorDesign:
             label=name,
             changes=changes,
             factors={factor.name: level.value for factor, level in levels},
+            method=METHODS[self.of_method].title,
+            runs=self.of_method,
             published=self.published.get(name),
         )
 

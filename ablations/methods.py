@@ -1,4 +1,4 @@
-"""The methods that the paper's tables name: what each one is as changes to PromptAD's config."""
+"""The methods that the paper's tables name: what runs each one, and with which changes to its config."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ METHODS: Mapping[str, Mapping[str, Any] | None] = {
     "CoOp+VV-CLIP": {"sc": False, "eam": False, "vad": False},
     # WinCLIP's prompts on the features of VV-CLIP: no window, no memory, no support image.
     "CPE+VV-CLIP": {"prompts": "ensemble", "vad": False},
-    "CPE+WinCLIP": None,
+    "CPE+WinCLIP": {},
     "CoCoOp+VV-CLIP": None,
     "MaPLe": None,
-    "SPADE": None,
-    "PaDiM": None,
-    "PatchCore": None,
-    "WinCLIP+": None,
+    "SPADE": {},
+    "PaDiM": {},
+    "PatchCore": {},
+    "WinCLIP+": {},
     "RWDA": None,
-    "FastRecon": None,
+    "FastRecon": {},
     "DiffNet": None,
     "TDG": None,
     "RegAD": None,
@@ -29,7 +29,17 @@ METHODS: Mapping[str, Mapping[str, Any] | None] = {
     "P-SVDD": None,
     "SimpleNet": None,
 }
-"""Changes to the base config by method; None: published numbers only. A new method is one entry here."""
+"""Changes to the method's config; None: published numbers only. A new method is one entry here."""
+
+RUNS: Mapping[str, str] = {
+    "SPADE": "spade",
+    "PaDiM": "padim",
+    "PatchCore": "patchcore",
+    "FastRecon": "fastrecon",
+    "CPE+WinCLIP": "winclip",
+    "WinCLIP+": "winclip_plus",
+}
+"""Which method of ``promptad.method_table.METHODS`` runs each; those not named are configs of PromptAD."""
 
 
 def method_arm(
@@ -47,6 +57,7 @@ def method_arm(
         changes={} if own is None else {**own, **(changes or {})},
         factors={"method": method},
         method=method,
+        runs=RUNS.get(method, "promptad"),
         published=f"method={method}" + (f";{published}" if published else ""),
         not_runnable=f"{method} is not implemented here" if own is None else None,
     )

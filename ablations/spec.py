@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 from ablations.arms import Arm, Depths
-from promptad.config import ConfigError, PromptADConfig, Task, canonical
+from promptad.config import ConfigError, PromptADConfig, Task
+from promptad.method_table import canonical_config, under_protocol
+from promptad.shared_config import MethodConfig
 
 Metric = Literal["image_auroc", "pixel_auroc", "image_aupr", "pro"]
 View = Literal[
@@ -153,7 +155,7 @@ class Ablation:
             return present
         return tuple(name for name in present if name in self.preferred) or present[:1]
 
-    def configs(self, base: PromptADConfig, *, blocks: int = 12) -> dict[str, PromptADConfig]:
+    def configs(self, base: PromptADConfig, *, blocks: int = 12) -> dict[str, MethodConfig]:
         """Full config by name of each arm that can run, ``base`` being the protocol with the user's overrides.
 
         ``blocks`` is the depth of the study's image tower, to which ``Depths`` are scaled.
@@ -163,7 +165,7 @@ class Ablation:
                 arms that are the same experiment, and a baseline that is no arm.
         """
         problems: list[str] = []
-        configs: dict[str, PromptADConfig] = {}
+        configs: dict[str, MethodConfig] = {}
         names = [arm.name for arm in self.arms]
         if len(set(names)) < len(names):
             problems.append("arms must have different names")
@@ -174,7 +176,7 @@ class Ablation:
             if arm.not_runnable:
                 continue
             try:
-                configs[arm.name] = base.with_changes(in_tower(arm.changes, blocks))
+                configs[arm.name] = under_protocol(arm.runs, base).with_changes(in_tower(arm.changes, blocks))
             except ConfigError as error:
                 problems.append(f"arm {arm.name}: {error}")
         problems += self._repeated(configs)
@@ -182,12 +184,12 @@ class Ablation:
             raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
         return configs
 
-    def _repeated(self, configs: Mapping[str, PromptADConfig]) -> list[str]:
-        seen: dict[tuple[str | None, tuple[PromptADConfig, ...]], str] = {}
+    def _repeated(self, configs: Mapping[str, MethodConfig]) -> list[str]:
+        seen: dict[tuple[str | None, tuple[MethodConfig, ...]], str] = {}
         backbones = {arm.name: arm.backbone for arm in self.arms}
         problems = []
         for name, config in configs.items():
-            identity = (backbones[name], tuple(canonical(config, task) for task in self.tasks))
+            identity = (backbones[name], tuple(canonical_config(config, task) for task in self.tasks))
             if identity in seen:
                 problems.append(f"arms {seen[identity]} and {name} are the same experiment")
             seen[identity] = name

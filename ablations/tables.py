@@ -33,7 +33,10 @@ TABLE2 = Ablation(
     title="Table 2: few shots against many",
     question="How many shots do other methods need to reach PromptAD with one or four?",
     design=_by_method(("PromptAD", "DiffNet", "TDG", "RegAD", "FastRecon", "MKD", "P-SVDD", "PatchCore", "SimpleNet")),
-    note="The other methods see 8 to 16 normal images of each category, or all of them (full).",
+    note=(
+        "In the paper the other methods see 8 to 16 normal images of each category, or all of them (full); rows that "
+        "run here see as many as PromptAD."
+    ),
     shots=(1, 4),
     shown_as=("arms",),
     data_sets=("mvtec",),
@@ -153,7 +156,7 @@ TABLE6 = Ablation(
         baseline="CPE+VV-CLIP",
         factor_labels=_METHOD,
     ),
-    note="Without VAD. CPE sees no support image and draws nothing: its seeds are equal.",
+    note="Without VAD. CPE and WinCLIP see no support image and draw nothing: their seeds are equal.",
     shown_as=("arms", "effects", "delta_map"),
     published="table6",
 )

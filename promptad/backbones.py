@@ -253,6 +253,16 @@ def available_blocks(name: BackboneName) -> int:
     return len(layers) if isinstance(layers, (list, tuple)) else int(layers)
 
 
+def patch_grid(name: BackboneName) -> int:
+    """Patches on a side of a transformer backbone's grid."""
+    if name.is_tiny:
+        from promptad.tiny.model import IMAGE_SIZE, PATCH_SIZE
+
+        return int(IMAGE_SIZE // PATCH_SIZE)
+    vision = open_clip.get_model_config(name.architecture)["vision_cfg"]
+    return int(vision["image_size"] // vision["patch_size"])
+
+
 def is_resnet(name: BackboneName) -> bool:
     """Whether the image tower is a ResNet with attention pool."""
     if name.is_tiny:

@@ -219,8 +219,8 @@ def _without_learning(config: PromptADConfig) -> set[str]:
 def _type_problems(config: PromptADConfig) -> typing.Iterator[str]:
     for name, hint in _field_types().items():
         value = getattr(config, name)
-        if not _fits(value, hint):
-            yield f"{name} must be {_spelled(hint)}, but got {value!r}"
+        if not fits(value, hint):
+            yield f"{name} must be {spelled(hint)}, but got {value!r}"
 
 
 @functools.cache
@@ -229,21 +229,23 @@ def _field_types() -> dict[str, Any]:
     return typing.get_type_hints(PromptADConfig)
 
 
-def _fits(value: object, hint: Any) -> bool:
+def fits(value: object, hint: Any) -> bool:
+    """Whether a value is of a field's annotated type; an int is a float, a bool is no int."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, option) for option in typing.get_args(hint))
+        return any(fits(value, option) for option in typing.get_args(hint))
     if origin is Literal:
         return any(value is option or (isinstance(option, str) and value == option) for option in typing.get_args(hint))
     if origin is tuple:
         item = typing.get_args(hint)[0]
-        return isinstance(value, tuple) and all(_fits(part, item) for part in value)
+        return isinstance(value, tuple) and all(fits(part, item) for part in value)
     if hint is float:
         return type(value) in (float, int)
     return type(value) is hint
 
 
-def _spelled(hint: Any) -> str:
+def spelled(hint: Any) -> str:
+    """A field's type as messages name it."""
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(str(option) for option in typing.get_args(hint))
     return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)

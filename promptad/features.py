@@ -1,6 +1,7 @@
 """Features of images: each image goes once through the frozen tower, for all views that are asked for.
 
-A view is named ``global``, ``local/<transformation>``, ``block/<l>``, ``attended/<l>`` or ``stream``. All views but
+A view is named ``global``, ``local/<transformation>``, ``block/<l>``, ``attended/<l>``, ``stream`` or
+``windows/<size>`` (the class token of every window of size x size patches, each a short pass of its own). All views but
 ``stream`` are l2-normalised over their last axis.
 """
 
@@ -24,6 +25,7 @@ from promptad.backbones import Backbone
 from promptad.cache import FeatureCache, feature_key
 from promptad.images import Pixels, Preprocessing, normalised, resized_pixels
 from promptad.towers import TowerOutput, encode_images
+from promptad.windows import encode_windows
 
 ACCELERATOR_BATCH = 16
 """Images per forward pass on an accelerator. On a CPU it is one: faster there, and the same bits in any company."""
@@ -137,6 +139,16 @@ def _encode(
     # A constant shape keeps an accelerator's kernels, and so its rounding, the same for the last batch.
     padding = images.new_zeros((batch - len(images), *images.shape[1:]))
     images = torch.cat([images, padding]).to(device=backbone.device, dtype=backbone.dtype)
+    encoded = {}
+    if windows := _numbers(views, "windows/"):
+        found = encode_windows(backbone.model.visual, images, windows)
+        encoded = {f"windows/{size}": normalize(value, dim=-1) for size, value in found.items()}
+    if whole := [view for view in views if view not in encoded]:
+        encoded |= _whole_images(backbone, images, whole)
+    return {view: encoded[view][: len(pixels)].cpu() for view in views}
+
+
+def _whole_images(backbone: Backbone, images: Tensor, views: Sequence[str]) -> dict[str, Tensor]:
     local: list[Any] = [view.removeprefix("local/") for view in views if view.startswith("local/")]
     output = encode_images(
         backbone.model.visual,
@@ -145,7 +157,7 @@ def _encode(
         blocks=_numbers(views, "block/"),
         attended=_numbers(views, "attended/"),
     )
-    return {view: _view(output, view)[: len(pixels)].cpu() for view in views}
+    return {view: _view(output, view) for view in views}
 
 
 def _numbers(views: Sequence[str], prefix: str) -> list[int]:

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
+from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from promptad.backbones import Backbone
 from promptad.prompt_tree import build_tree, encode_tree
-from promptad.prompts import Prompt, PromptSet
+from promptad.prompts import Prompt, PromptSet, fixed_prompts
+from promptad.suffixes import object_name
+from promptad.templates import ensemble_texts
 
 CHUNK = 128
 """Prompts encoded at once; bounds memory, which grows with the square of a tree's nodes."""
+
+
+def ensemble_prompts(
+    tokenizer: SimpleTokenizer,
+    category: str,
+    *,
+    templates: int,
+    prompt_text: Literal["bare", "mapped_with_full_stop"],
+) -> PromptSet:
+    """CPE's texts about one category: its states in the first ``templates`` templates.
+
+    Raises:
+        PromptError: one of them is longer than the text tower's context.
+    """
+    name = object_name(category, prompt_text == "mapped_with_full_stop")
+    normal, anomaly = ensemble_texts(name, templates)
+    return fixed_prompts(tokenizer, name, normal=normal, anomaly=anomaly)
 
 
 @torch.inference_mode()

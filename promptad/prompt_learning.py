@@ -16,11 +16,12 @@ from promptad.backbones import Backbone
 from promptad.config import PromptADConfig, Task
 from promptad.features import Features
 from promptad.losses import alignment_loss, contrastive_loss, margin_loss, prototype
+from promptad.method_configs import WinCLIPConfig
+from promptad.prompt_ensemble import ensemble_prompts
 from promptad.prompt_tree import build_tree, encode_tree
-from promptad.prompts import PromptSet, build_prompts, fixed_prompts
+from promptad.prompts import PromptSet, build_prompts
 from promptad.randomness import torch_generator
 from promptad.suffixes import manual_suffixes, object_name
-from promptad.templates import ensemble_texts
 from promptad.towers import linear_local_features
 
 COSINE_FLOOR = 1e-5
@@ -66,9 +67,9 @@ def prompts_for(tokenizer: SimpleTokenizer, config: PromptADConfig, task: Task, 
     """
     mapped = config.prompt_text == "mapped_with_full_stop"
     if config.prompts == "ensemble":
-        name = object_name(category, mapped)
-        normal, anomaly = ensemble_texts(name, config.ensemble_templates)
-        return fixed_prompts(tokenizer, name, normal=normal, anomaly=anomaly)
+        return ensemble_prompts(
+            tokenizer, category, templates=config.ensemble_templates, prompt_text=config.prompt_text
+        )
     suffixes = (
         manual_suffixes(category, config.generic_suffixes, config.own_suffixes) if config.sc and config.maps else ()
     )
@@ -217,6 +218,6 @@ def learned_prompts(
     return training
 
 
-def inverse_temperature(backbone: Backbone, config: PromptADConfig) -> float:
+def inverse_temperature(backbone: Backbone, config: PromptADConfig | WinCLIPConfig) -> float:
     """1/tau: the exponential of CLIP's logit_scale, or the raw parameter (deviation D1)."""
     return backbone.logit_scale if config.temperature == "raw_parameter" else math.exp(backbone.logit_scale)

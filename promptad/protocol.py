@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptad.config import PromptADConfig, field_names
+from promptad.shared_config import MethodConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +87,15 @@ def protocol_config(protocol: str) -> PromptADConfig:
     return PromptADConfig().with_changes(PROTOCOLS[protocol])
 
 
-def departures(config: PromptADConfig) -> tuple[str, ...]:
-    """Numbers of the deviations in force: those of which any field has the released code's value."""
+def departures(config: MethodConfig) -> tuple[str, ...]:
+    """Numbers of the deviations in force: those of which any field has the released code's value.
+
+    A method without such a field cannot depart in it.
+    """
     return tuple(
         deviation.number
         for deviation in DEVIATIONS
-        if any(getattr(config, name) == value for name, value in deviation.changes.items())
+        if any(getattr(config, name, None) == value for name, value in deviation.changes.items())
     )
 
 

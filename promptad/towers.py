@@ -114,6 +114,15 @@ def grid_side(patches: int) -> int:
     return side
 
 
+def require_class_token(visual: VisionTransformer) -> None:
+    """Raise ``UnsupportedTowerError`` unless the tower's global feature is that of its class token."""
+    if visual.attn_pool is not None or visual.pool_type != "tok":
+        raise UnsupportedTowerError(
+            "the image tower must pool by its class token, but this one pools "
+            f"{'by attention' if visual.attn_pool is not None else visual.pool_type}"
+        )
+
+
 def _encode_with_transformer(
     visual: VisionTransformer,
     images: Tensor,
@@ -121,11 +130,7 @@ def _encode_with_transformer(
     blocks: Collection[int],
     attended: Collection[int],
 ) -> TowerOutput:
-    if visual.attn_pool is not None or visual.pool_type != "tok":
-        raise UnsupportedTowerError(
-            "the image tower must pool by its class token, but this one pools "
-            f"{'by attention' if visual.attn_pool is not None else visual.pool_type}"
-        )
+    require_class_token(visual)
     original = visual._embeds(images)
     branches: dict[str, Tensor] = {name: original for name in local if name in ("maskclip", "vv")}
     kept: dict[int, Tensor] = {}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptad.backbones import Backbone
+from promptad.config import PromptADConfig
 from promptad.datasets import Sample
 from promptad.features import Features
 from promptad.images import Preprocessing, normalised, resized_pixels, thumbnail
@@ -34,7 +35,7 @@ def artefacts(
     of the image ``shown``, with its ``attention/name`` and ``attention/thumbnail``.
     """
     found: dict[str, NDArray[Any]] = {}
-    if "embedding" in cell.artefacts:
+    if "embedding" in cell.artefacts and isinstance(cell.config, PromptADConfig):
         normal = [number for number, sample in enumerate(tests) if not sample.anomalous]
         features = embedded_features(
             backbone,

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from promptad.config import PromptADConfig, Task
+from promptad.config import Task
+from promptad.method_table import METHODS, known_method, method_of
+from promptad.shared_config import MethodConfig
 
 Query = Literal["test", "synthetic"]
 """What a cell is asked about: the category's test images, or pseudo-anomalies on held-out support images."""
@@ -26,14 +28,14 @@ _NOT_IDENTITY = frozenset({"backbone", "dataset"})
 class Cell:
     """One training and evaluation.
 
-    ``config`` is in canonical form for ``task`` with its memory layers spelled out. ``weights`` and ``data`` are
-    digests of the backbone's weights and of the category's images, labels and masks. ``support`` is a user's list
-    of support images; None: drawn by ``seed``. ``artefacts`` are arrays to keep for figures of a model's inside.
-    With ``query`` synthetic no test image is read, and ``data`` is the digest of the normal images alone.
+    ``config`` is ``method``'s, in canonical form for ``task`` with its memory layers spelled out. ``weights`` and
+    ``data`` are digests of the backbone's weights and of the category's images, labels and masks. ``support`` is a
+    user's list of support images; None: drawn by ``seed``. ``artefacts`` are arrays to keep for figures of a model's
+    inside. With ``query`` synthetic no test image is read, and ``data`` is the digest of the normal images alone.
     """
 
     method: str
-    config: PromptADConfig
+    config: MethodConfig
     backbone: str
     architecture: str
     weights: str
@@ -53,7 +55,7 @@ class Cell:
         """Identity (hex): all that can change a score, nothing that cannot."""
         identity = {name: value for name, value in self.as_dict().items() if name not in _NOT_IDENTITY}
         # Only what differs from the defaults counts, so that a field added later leaves earlier cells' identity alone.
-        defaults = _defaults()
+        defaults = _defaults(method_of(self.config))
         config = self.config.as_dict()
         if not self.artefacts:
             del identity["artefacts"]
@@ -78,7 +80,7 @@ class Cell:
         return cls(
             **{
                 **values,
-                "config": _config(json.dumps(values["config"])),
+                "config": _config(values["method"], json.dumps(values["config"])),
                 "support": None if support is None else tuple(support),
                 "artefacts": tuple(values.get("artefacts", ())),
             }
@@ -91,11 +93,11 @@ class Cell:
 
 
 @functools.cache
-def _defaults() -> dict[str, Any]:
-    return PromptADConfig().as_dict()
+def _defaults(method: str) -> dict[str, Any]:
+    return METHODS[method].config().as_dict()
 
 
 @functools.lru_cache(maxsize=4096)
-def _config(text: str) -> PromptADConfig:
+def _config(method: str, text: str) -> MethodConfig:
     # Checking a config takes a millisecond, and thousands of rows have the same few.
-    return PromptADConfig.from_dict(json.loads(text))
+    return known_method(method, "a cell's").config.from_dict(json.loads(text))

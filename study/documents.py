@@ -13,9 +13,9 @@ from ablations.arms import Arm
 from ablations.published import published
 from ablations.spec import Ablation
 from promptad.backbones import parse_backbone
-from promptad.config import PromptADConfig
 from promptad.datasets import Category
 from promptad.protocol import protocol_name
+from promptad.shared_config import MethodConfig
 from promptad.suffixes import CATEGORY_SUFFIXES, manual_suffixes
 from study.arm_backbones import PlannedBackbone
 from study.request import StudyRequest
@@ -29,7 +29,7 @@ class PlannedAblation:
     """
 
     ablation: Ablation
-    configs: Mapping[str, PromptADConfig]
+    configs: Mapping[str, MethodConfig]
     backbones: Mapping[str, PlannedBackbone]
     not_runnable: Mapping[str, str]
     shots: tuple[int, ...]
@@ -146,6 +146,7 @@ def _described(arm: Arm, planned: PlannedAblation) -> dict[str, Any]:
         "name": arm.name,
         "label": arm.label,
         "method": arm.method,
+        "runs": arm.runs,
         "factors": dict(arm.factors),
         "marks": {factor: level for factor, level in arm.factors.items() if isinstance(level, bool)},
         "published": arm.published,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from promptad.config import PromptADConfig
 from study.cell import Cell
 from study.duration import duration
 from study.plan import StudyPlan
@@ -133,6 +134,8 @@ def _details(document: Mapping[str, Any], outlook: Outlook) -> list[str]:
             continue
         digests = {cell["digest"] for cell in asked_cells(document) if cell["arm"] == arm["name"]}
         parts = [f"{field}={value}" for field, value in arm["changes"].items()]
+        # Documents from before there were other methods do not say it.
+        parts = parts if arm.get("runs", "promptad") == "promptad" else [f"method {arm['runs']}", *parts]
         parts += [f"backbone {arm['backbone']}"] if arm["backbone"] != document["backbone"] else []
         lines.append(f"  arm {arm['name']}: {len(digests)} cells ({', '.join(parts) or 'the base config'})")
     lines.append(
@@ -152,6 +155,8 @@ def _digests(document: Mapping[str, Any]) -> set[str]:
 
 def _keys(cell: Cell) -> list[tuple[Any, ...]]:
     """What a cell's time depends on, from all of it to nothing."""
-    learns = cell.config.pad and cell.config.prompts == "learned"
-    kind = (cell.task, learns, cell.config.selection, cell.config.precision, cell.config.epochs if learns else 0)
-    return [(*kind, cell.backbone), kind, kind[:4], kind[:3], kind[:1], ()]
+    config = cell.config
+    learns = isinstance(config, PromptADConfig) and config.pad and config.prompts == "learned"
+    epochs = config.epochs if learns and isinstance(config, PromptADConfig) else 0
+    kind = (cell.task, cell.method, learns, config.selection, config.precision, epochs)
+    return [(*kind, cell.backbone), kind, kind[:5], kind[:4], kind[:2], kind[:1], ()]

@@ -7,7 +7,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ablations.spec import Ablation, AblationError
 from promptad.backbones import (
@@ -17,17 +17,25 @@ from promptad.backbones import (
     is_resnet,
     load_tokenizer,
     parse_backbone,
+    patch_grid,
 )
-from promptad.config import PromptADConfig, Task, canonical
+from promptad.config import PromptADConfig, Task
 from promptad.datasets import Category, DatasetError, data_digest, named_support
+from promptad.method_configs import WinCLIPConfig
+from promptad.method_table import canonical_config, method_of, uses_memory_layers
+from promptad.prompt_ensemble import ensemble_prompts
 from promptad.prompt_learning import prompts_for
 from promptad.prompts import PromptError
+from promptad.shared_config import MemoryConfig, MethodConfig
 from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones
+from study.capabilities import impossible_requests, unfit_backbones
 from study.cell import Cell
 from study.documents import PlannedAblation, plan_document
 from study.group import Group
 from study.request import StudyRequest
 from study.sources import chosen_categories
+
+_Config = TypeVar("_Config", bound=MethodConfig)
 
 GROUP_SIZE = 32
 """Most cells in a group: small enough to spread over workers, large enough to make scheduling cheap."""
@@ -121,12 +129,22 @@ def _planned(
     """An ablation checked against the request."""
     configs = ablation.configs(request.base, blocks=available_blocks(study.name))
     backbones, not_runnable = arm_backbones(ablation, study, named)
+    shots = request.shots or ablation.shots
+    printed, unfit = unfit_backbones(ablation, backbones)
+    if set(backbones) == set(printed):
+        unfit |= printed
+    problems = [f"arm {arm}: {reason}" for arm, reason in unfit.items()]
+    problems += impossible_requests(ablation, set(backbones) - set(printed), shots)
+    if problems:
+        raise PlanError("\n".join(problems))
+    backbones = {arm: backbone for arm, backbone in backbones.items() if arm not in printed}
+    not_runnable |= printed
     planned = PlannedAblation(
         ablation=ablation,
         configs={arm: configs[arm] for arm in backbones},
         backbones=backbones,
         not_runnable=not_runnable,
-        shots=request.shots or ablation.shots,
+        shots=shots,
         seeds=min(request.seeds, ablation.most_seeds or request.seeds),
         categories=ablation.categories(opened),
     )
@@ -153,7 +171,7 @@ def _cells(
         config = resolved(with_suffixes(changed, category, request), task, backbone.name)
         for shots, seed, query in itertools.product(planned.shots, range(planned.seeds), planned.ablation.queries):
             cell = Cell(
-                method="promptad",
+                method=method_of(config),
                 config=config,
                 backbone=backbone.text,
                 architecture=backbone.name.architecture,
@@ -171,18 +189,24 @@ def _cells(
             yield {"arm": arm, "category": category, "shots": shots, "seed": seed, "task": task}, cell
 
 
-def resolved(config: PromptADConfig, task: Task, backbone: BackboneName) -> PromptADConfig:
+def resolved(config: MethodConfig, task: Task, backbone: BackboneName) -> MethodConfig:
     """The config a cell runs: canonical for its task, the backbone's default memory layers spelled out."""
-    reduced = canonical(config, task)
-    if not reduced.vad or reduced.memory_layers is not None:
+    reduced = canonical_config(config, task)
+    if not uses_memory_layers(reduced, task) or _memory_layers(reduced) is not None:
         return reduced
-    return dataclasses.replace(reduced, memory_layers=default_memory_layers(backbone))
+    return reduced.with_changes({"memory_layers": default_memory_layers(backbone)})
 
 
-def with_suffixes(config: PromptADConfig, category: str, request: StudyRequest) -> PromptADConfig:
+def _memory_layers(config: MethodConfig) -> tuple[int, ...] | None:
+    return config.memory_layers if isinstance(config, PromptADConfig | MemoryConfig) else None
+
+
+def with_suffixes(config: _Config, category: str, request: StudyRequest) -> _Config:
     """``config`` with the user's suffixes of the category, if there are any."""
     own = (request.suffixes or {}).get(category)
-    return config if own is None else config.with_changes({"own_suffixes": own})
+    if own is None or not isinstance(config, PromptADConfig):
+        return config
+    return config.with_changes({"own_suffixes": own})
 
 
 def open_categories(request: StudyRequest, *, normal_only: bool = False) -> dict[str, tuple[Category, str]]:
@@ -224,9 +248,9 @@ def check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, ..
         for k in shots:
             if named is not None and len(named) != k:
                 problems.append(f"the support list of {name} has {len(named)} images, but {k} shots are asked for")
-            elif not 1 <= k <= len(category.train):
+            elif k > len(category.train):
                 problems.append(
-                    f"shots must be between 1 and the {len(category.train)} normal images of {name}, but got {k}: "
+                    f"shots must be at most the {len(category.train)} normal images of {name}, but got {k}: "
                     "use --shots, leave the category out with --categories, or add images"
                 )
     if problems:
@@ -237,8 +261,14 @@ def _check_prompts(opened: Mapping[str, tuple[Category, str]], planned: PlannedA
     problems: dict[str, None] = {}
     for (arm, config), task, category in itertools.product(planned.configs.items(), planned.ablation.tasks, opened):
         tokenizer = load_tokenizer(planned.backbones[arm].name)
+        changed = with_suffixes(config, category, request)
         try:
-            prompts_for(tokenizer, with_suffixes(config, category, request), task, category)
+            if isinstance(changed, PromptADConfig):
+                prompts_for(tokenizer, changed, task, category)
+            elif isinstance(changed, WinCLIPConfig):
+                ensemble_prompts(
+                    tokenizer, category, templates=changed.ensemble_templates, prompt_text=changed.prompt_text
+                )
         except PromptError as error:
             problems[str(error)] = None
     if problems:
@@ -250,13 +280,25 @@ def _check_layers(planned: PlannedAblation) -> None:
     for arm, config in planned.configs.items():
         backbone = planned.backbones[arm]
         blocks = available_blocks(backbone.name)
-        if config.vad and config.memory_layers and max(config.memory_layers) > blocks:
+        used = any(uses_memory_layers(config, task) for task in planned.ablation.tasks)
+        layers = (_memory_layers(config) or ()) if used else ()
+        if layers and max(layers) > blocks:
+            problems.add(f"memory_layers must be between 1 and {blocks} for {backbone.text}, but got {layers}")
+        if "embedding" in planned.ablation.artefacts and not isinstance(config, PromptADConfig):
             problems.add(
-                f"memory_layers must be between 1 and {blocks} for {backbone.text}, but got {config.memory_layers}"
+                f"embeddings of prompts need a method with prompts, but arm {arm} runs {method_of(config)}: "
+                "use promptad"
             )
+        if isinstance(config, WinCLIPConfig) and max(config.windows) > (grid := patch_grid(backbone.name)):
+            sizes = ", ".join(map(str, config.windows))
+            problems.add(
+                f"windows must be between 1 and {grid} patches wide for {backbone.text}, but arm {arm} has {sizes}"
+            )
+        if "attention" in planned.ablation.artefacts and 0 in planned.shots:
+            problems.add("attention by block is that of a support image, but 0 shots are asked for: use --shots 1")
         if "attention" in planned.ablation.artefacts and is_resnet(backbone.name):
             problems.add(f"attention by block needs a transformer backbone, but {backbone.text} is a ResNet")
-        if config.transformation == "linear" and is_resnet(backbone.name):
+        if isinstance(config, PromptADConfig) and config.transformation == "linear" and is_resnet(backbone.name):
             problems.add(f"transformation linear needs a transformer backbone, but {backbone.text} is a ResNet")
     if problems:
         raise PlanError("\n".join(sorted(problems)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 
-from promptad.config import PromptADConfig
 from study.row import Row
 
 WIDTH = len("image_auroc")
@@ -14,7 +13,7 @@ WIDTH = len("image_auroc")
 def row_text(row: Row) -> str:
     """Lines for a terminal, ending with a newline."""
     cell = row.cell
-    defaults = PromptADConfig().as_dict()
+    defaults = type(cell.config)().as_dict()
     changed = {name: value for name, value in cell.config.as_dict().items() if value != defaults[name]}
     facts = [
         ("digest", cell.digest),

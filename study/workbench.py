@@ -12,12 +12,12 @@ import torch
 
 from promptad.backbones import Backbone, load_backbone
 from promptad.cache import FeatureCache
-from promptad.config import PromptADConfig
 from promptad.datasets import Category, Sample, draw_support, named_support
 from promptad.features import Features, ImageInput, extract_features, file_inputs
 from promptad.images import Preprocessing
-from promptad.methods import METHODS, Fitted, Scores
+from promptad.methods import Fitted, Scores, method_named
 from promptad.randomness import numpy_generator
+from promptad.shared_config import MethodConfig
 from promptad.support import view_inputs
 from study.artefacts import artefacts
 from study.cell import Cell
@@ -57,7 +57,7 @@ class Workbench:
                 self._masks.clear()
         views: dict[Preprocessing, set[str]] = defaultdict(set)
         for cell in cells:
-            wanted = METHODS[cell.method].views(cell.config, cell.task, self._bench)
+            wanted = method_named(cell.method).views(cell.config, cell.task, self._bench)
             for preprocessing in (self._support_preprocessing(cell.config), self._query_preprocessing(cell.config)):
                 views[preprocessing] |= wanted
         self._views = dict(views)
@@ -76,7 +76,7 @@ class Workbench:
         truth = Truth(queries.samples, self._truth_masks(cell, queries) if cell.task == "pixel" else None)
         selection = _Selection(cell, query, truth, watch)
         with watch.timing("fit"):
-            fitted: Fitted = METHODS[cell.method].fit(
+            fitted: Fitted = method_named(cell.method).fit(
                 self._bench,
                 support,
                 cell.config,
@@ -159,6 +159,8 @@ class Workbench:
         assert self._category is not None
         if cell.support is not None:
             return named_support(self._category, cell.support)
+        if cell.shots == 0:
+            return ()
         seed = cell.seed if cell.config.support_draw == "per_seed" else 0
         return draw_support(self._category, cell.shots, numpy_generator(seed, cell.category, "support"))
 
@@ -188,13 +190,13 @@ class Workbench:
             self._bench, inputs, preprocessing=preprocessing, views=self._views[preprocessing], cache=self._cache
         )
 
-    def _support_preprocessing(self, config: PromptADConfig) -> Preprocessing:
+    def _support_preprocessing(self, config: MethodConfig) -> Preprocessing:
         return self._preprocessing(config, "rgb")
 
-    def _query_preprocessing(self, config: PromptADConfig) -> Preprocessing:
+    def _query_preprocessing(self, config: MethodConfig) -> Preprocessing:
         return self._preprocessing(config, config.query_channels)
 
-    def _preprocessing(self, config: PromptADConfig, channels: Literal["rgb", "bgr"]) -> Preprocessing:
+    def _preprocessing(self, config: MethodConfig, channels: Literal["rgb", "bgr"]) -> Preprocessing:
         backbone = self._bench
         return Preprocessing(
             size=backbone.image_size, resize=config.resize, channels=channels, mean=backbone.mean, std=backbone.std

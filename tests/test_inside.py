@@ -7,7 +7,7 @@ from small_models import small_backbone, small_features
 
 from promptad.config import PromptADConfig
 from promptad.inside import VISUAL_FEATURES, attention_by_block, embedded_features
-from promptad.methods import METHODS
+from promptad.methods import method_named
 from promptad.towers import UnsupportedTowerError
 
 CONFIG = PromptADConfig(epochs=2, vad=False, learning_rate=0.05, initial_deviation=0.5, n_normal_prompts_image=3)
@@ -20,9 +20,9 @@ def backbone():
 
 
 def embedded(backbone, config, task):
-    views = METHODS["promptad"].views(config, task, backbone)
+    views = method_named("promptad").views(config, task, backbone)
     support, query = small_features(backbone, [1], views), small_features(backbone, range(10, 18), views)
-    fitted = METHODS["promptad"].fit(backbone, support, config, task=task, **ASKED)
+    fitted = method_named("promptad").fit(backbone, support, config, task=task, **ASKED)
     return embedded_features(backbone, support, query, [0, 2, 3], config, task=task, **ASKED), query, fitted
 
 

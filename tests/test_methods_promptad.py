@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from promptad.config import PromptADConfig
 from promptad.features import Features
-from promptad.methods import METHODS
+from promptad.methods import method_named
 from promptad.methods.promptad import CHUNK, FittedPromptAD, PromptAD, memory_views
 from promptad.prompt_learning import LearnableTokens, PromptTraining, prompts_for
 from promptad.scoring import prompt_score, resize_maps, visual_map
@@ -59,7 +59,7 @@ def assert_same_scores(first, second):
 
 
 def test_the_table_of_methods_has_it():
-    assert isinstance(METHODS["promptad"], PromptAD)
+    assert isinstance(method_named("promptad"), PromptAD)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,10 @@ def test_pixel_cells_without_masks_are_unavailable_with_a_reason(tmp_path):
     [
         ({"seeds": 0}, "--seeds must be at least 1"),
         ({"shots": (1, 4)}, "(?s)the 3 normal images of disc, but got 4.*normal images of plate, but got 4"),
-        ({"shots": (0,)}, "shots must be between 1 and the 3"),
+        (
+            {"shots": (0,)},
+            "PromptAD needs at least 1 normal image .* but 0 shots are asked for .* or WinCLIP",
+        ),
         ({"base": PromptADConfig(memory_layers=(9,))}, "memory_layers must be between 1 and 5 for tiny"),
         ({"base": PromptADConfig(transformation="linear"), "backbone": "RN101:random"}, "needs a transformer backbone"),
         ({"categories": ("plate", "cup")}, "category must be one of .* but got 'cup'"),

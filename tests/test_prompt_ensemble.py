@@ -6,7 +6,7 @@ from small_models import small_backbone, small_features
 from torch.nn.functional import normalize
 
 from promptad.config import PromptADConfig
-from promptad.methods import METHODS
+from promptad.methods import method_named
 from promptad.prompt_ensemble import CHUNK, ensemble_prototypes
 from promptad.prompt_learning import prompts_for
 from promptad.templates import ANOMALY_STATES, NORMAL_STATES, TEMPLATES, WINCLIP_TEMPLATES, ensemble_texts
@@ -60,7 +60,7 @@ def test_prototypes_are_means_of_normalised_text_features(backbone):
 @pytest.mark.parametrize("transformation", ["clip", "maskclip", "vv"])
 def test_cpe_scores_pixels_without_seeing_a_support_image(backbone, transformation):
     config = CPE.with_changes({"transformation": transformation, "ensemble_templates": 1})
-    method = METHODS["promptad"]
+    method = method_named("promptad")
     views = method.views(config, "pixel", backbone)
     assert views == {f"local/{transformation}"}
     query = small_features(backbone, [10, 11], views)
@@ -77,7 +77,7 @@ def test_cpe_scores_pixels_without_seeing_a_support_image(backbone, transformati
 
 def test_without_prompts_the_visual_scores_are_final_and_survive_saving(backbone):
     config = PromptADConfig(pad=False)
-    method = METHODS["promptad"]
+    method = method_named("promptad")
     for task in ("image", "pixel"):
         views = method.views(config, task, backbone)
         assert views == {"block/1", "block/2"}

@@ -1,9 +1,13 @@
-"""Anomaly detection methods by name; a new one is a file here and an entry in ``METHODS``."""
+"""Anomaly detection methods: a file here for each, and an entry in ``promptad.method_table.METHODS``."""
 
+from promptad.method_table import METHODS
 from promptad.methods.method import Fitted, Method, Scores
-from promptad.methods.promptad import PromptAD
 
-METHODS: dict[str, Method] = {"promptad": PromptAD()}
-"""Every method that a cell can name."""
 
-__all__ = ["METHODS", "Fitted", "Method", "PromptAD", "Scores"]
+def method_named(name: str) -> Method:
+    """The method that a cell names."""
+    method: Method = METHODS[name].make()
+    return method
+
+
+__all__ = ["METHODS", "Fitted", "Method", "Scores", "method_named"]

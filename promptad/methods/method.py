@@ -16,7 +16,7 @@ from promptad.features import Features
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """Anomaly scores of query images, higher is more anomalous, in [0, 1].
+    """Anomaly scores of query images, higher is more anomalous: PromptAD's in [0, 1], distances of others not negative.
 
     ``image`` is set for the image task, ``maps`` (on the patch grid, before upsampling) for the pixel task.
     ``branches`` are the maps of single branches by name (``textual``, ``visual``), as far as the method has them.

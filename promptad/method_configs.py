@@ -1,0 +1,150 @@
+"""Hyperparameters of the methods that PromptAD is compared with, beside the protocol that all share.
+
+They stand apart from the methods' code, so that whoever reads rows or plans a study need not load torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from promptad.config import Task
+from promptad.shared_config import MemoryConfig, SharedConfig, problems_below
+from promptad.templates import N_TEMPLATES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchCoreConfig(MemoryConfig):
+    """PatchCore (Roth et al., CVPR 2022); see ``promptad/methods/patchcore.py``."""
+
+    neighbourhood: int = 3
+    """p of section 3.1: side in patches of the window whose mean makes a patch locally aware; odd."""
+    coreset: float = 0.1
+    """Fraction of the support's patches that the memory keeps (section 3.2)."""
+    neighbours: int = 9
+    """b of eq. 7: entries around the nearest one that weigh the image score."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        return [
+            *MemoryConfig.domain_problems(self),
+            *_neighbourhood_problems(self.neighbourhood),
+            *_coreset_problems(self.coreset),
+            *problems_below(self, {"neighbours": 1}),
+        ]
+
+    def inert(self, task: Task) -> frozenset[str]:
+        """The weight of eq. 7 is the image score's."""
+        return MemoryConfig.inert(self, task) | ({"neighbours"} if task == "pixel" else set())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SPADEConfig(MemoryConfig):
+    """SPADE (Cohen and Hoshen, 2020); see ``promptad/methods/spade.py``."""
+
+    images: int = 50
+    """K: support images nearest to the query, whose mean distance is the image score and whose patches are used."""
+    neighbours: int = 1
+    """kappa of eq. 3: patches that a query patch is compared with."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        return [*MemoryConfig.domain_problems(self), *problems_below(self, {"images": 1, "neighbours": 1})]
+
+    def inert(self, task: Task) -> frozenset[str]:
+        """The image score takes the global feature alone."""
+        return MemoryConfig.inert(self, task) | (
+            {"neighbours", "memory_layers", "memory_tap"} if task == "image" else set()
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaDiMConfig(MemoryConfig):
+    """PaDiM (Defard et al., ICPR 2021); see ``promptad/methods/padim.py``."""
+
+    dimensions: int = 100
+    """How many channels are drawn; all if there are fewer."""
+    regularisation: float = 0.01
+    """epsilon of eq. 1, added to the diagonal: a covariance of few images is singular without it."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        problems = [*MemoryConfig.domain_problems(self), *problems_below(self, {"dimensions": 1})]
+        if not 0 < self.regularisation < float("inf"):
+            problems.append(f"regularisation must be positive and finite, but got {self.regularisation}")
+        return problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FastReconConfig(MemoryConfig):
+    """FastRecon (Fang et al., ICCV 2023); see ``promptad/methods/fastrecon.py``."""
+
+    neighbourhood: int = 3
+    """Side in patches of the window whose mean makes a patch locally aware; odd."""
+    coreset: float = 0.1
+    """Fraction of the support's patches that queries are reconstructed from."""
+    distribution_weight: float = 2.0
+    """lambda: how much a reconstruction is pulled towards its position's mean normal patch."""
+    ridge: float = 1e-4
+    """rho, in units of the patches' mean squared length: what makes the regression solvable."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        problems = [
+            *MemoryConfig.domain_problems(self),
+            *_neighbourhood_problems(self.neighbourhood),
+            *_coreset_problems(self.coreset),
+        ]
+        if not 0 <= self.distribution_weight < float("inf"):
+            problems.append(f"distribution_weight must be finite and not negative, but got {self.distribution_weight}")
+        if not 0 < self.ridge < float("inf"):
+            problems.append(f"ridge must be positive and finite, but got {self.ridge}")
+        return problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinCLIPConfig(SharedConfig):
+    """WinCLIP (Jeong et al., CVPR 2023) without a support image; see ``promptad/methods/winclip.py``."""
+
+    windows: tuple[int, ...] = (2, 3)
+    """Sides of the windows in patches."""
+    ensemble_templates: int = 22
+    """As PromptAD's: how many templates CPE combines with its 11 states."""
+    temperature: Literal["exponential", "raw_parameter"] = "exponential"
+    """D1, as PromptAD's."""
+    prompt_text: Literal["bare", "mapped_with_full_stop"] = "bare"
+    """D19, as PromptAD's: which names categories have. CPE's texts end with a full stop in either case."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        problems = SharedConfig.domain_problems(self)
+        if not self.windows or len(set(self.windows)) < len(self.windows) or min(self.windows) < 1:
+            problems.append(f"windows must be different sizes from 1 patch on, but got {self.windows}")
+        if not 1 <= self.ensemble_templates <= N_TEMPLATES:
+            problems.append(
+                f"ensemble_templates must be between 1 and {N_TEMPLATES}, but got {self.ensemble_templates}"
+            )
+        return problems
+
+    def inert(self, task: Task) -> frozenset[str]:
+        """No support image is seen, and the image score takes the global feature alone."""
+        unseen = {"support_draw", "support_views"}
+        return SharedConfig.inert(self, task) | unseen | ({"windows"} if task == "image" else set())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinCLIPPlusConfig(WinCLIPConfig):
+    """WinCLIP+: WinCLIP with support images as references."""
+
+    def inert(self, task: Task) -> frozenset[str]:
+        """Everything matters but the size of maps for images."""
+        return SharedConfig.inert(self, task)
+
+
+def _neighbourhood_problems(neighbourhood: int) -> list[str]:
+    odd = neighbourhood >= 1 and neighbourhood % 2 == 1
+    return [] if odd else [f"neighbourhood must be odd and positive, but got {neighbourhood}"]
+
+
+def _coreset_problems(coreset: float) -> list[str]:
+    return [] if 0 < coreset <= 1 else [f"coreset must be above 0 and at most 1, but got {coreset}"]

@@ -1,0 +1,114 @@
+"""Every method by name: its config, where its code is, and what it needs. Reading it loads no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from promptad.config import ConfigError, PromptADConfig, Task, canonical, field_names
+from promptad.method_configs import (
+    FastReconConfig,
+    PaDiMConfig,
+    PatchCoreConfig,
+    SPADEConfig,
+    WinCLIPConfig,
+    WinCLIPPlusConfig,
+)
+from promptad.shared_config import MemoryConfig, MethodConfig, SharedConfig
+
+Need = Literal["transformer"]
+"""What a method may need of a backbone: an image tower that can be run on some of its patch tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodEntry:
+    """One method. ``title`` is what its paper calls it, ``config`` the class of its hyperparameters.
+
+    ``factory`` (``module:Class``) is loaded on first use and fits ``Method``. ``min_shots`` is the least number of
+    support images, ``tasks`` what it can score, ``needs`` what the backbone must have.
+    """
+
+    title: str
+    config: type[PromptADConfig | SharedConfig]
+    factory: str
+    min_shots: int
+    tasks: tuple[Task, ...] = ("image", "pixel")
+    needs: tuple[Need, ...] = ()
+
+    def make(self) -> Any:
+        """The method itself, a ``promptad.methods.Method``."""
+        module, _, name = self.factory.partition(":")
+        return getattr(importlib.import_module(module), name)()
+
+
+METHODS: Mapping[str, MethodEntry] = {
+    "promptad": MethodEntry(
+        title="PromptAD", config=PromptADConfig, factory="promptad.methods.promptad:PromptAD", min_shots=1
+    ),
+    "patchcore": MethodEntry(
+        title="PatchCore", config=PatchCoreConfig, factory="promptad.methods.patchcore:PatchCore", min_shots=1
+    ),
+    "spade": MethodEntry(title="SPADE", config=SPADEConfig, factory="promptad.methods.spade:SPADE", min_shots=1),
+    "padim": MethodEntry(title="PaDiM", config=PaDiMConfig, factory="promptad.methods.padim:PaDiM", min_shots=1),
+    "fastrecon": MethodEntry(
+        title="FastRecon", config=FastReconConfig, factory="promptad.methods.fastrecon:FastRecon", min_shots=1
+    ),
+    "winclip": MethodEntry(
+        title="WinCLIP",
+        config=WinCLIPConfig,
+        factory="promptad.methods.winclip:WinCLIP",
+        min_shots=0,
+        needs=("transformer",),
+    ),
+    "winclip_plus": MethodEntry(
+        title="WinCLIP+",
+        config=WinCLIPPlusConfig,
+        factory="promptad.methods.winclip:WinCLIPPlus",
+        min_shots=1,
+        needs=("transformer",),
+    ),
+}
+"""Every method that a cell can name. A new one is a file in ``promptad/methods/``, a config and an entry here."""
+
+
+def method_of(config: MethodConfig) -> str:
+    """Name of the method whose config this is."""
+    return next(name for name, entry in METHODS.items() if type(config) is entry.config)
+
+
+def known_method(name: str, whose: str) -> MethodEntry:
+    """The entry of a name, or ``ConfigError`` that names ``whose`` method it is and the methods there are."""
+    if name not in METHODS:
+        raise ConfigError(f"{whose} method must be one of {', '.join(METHODS)}, but got {name!r}")
+    return METHODS[name]
+
+
+def under_protocol(method: str, base: PromptADConfig) -> MethodConfig:
+    """The default config of a method with the protocol of ``base``, so that all are measured alike.
+
+    Taken over is every field that PromptAD's config has too, where it means the same (see ``SharedConfig``), but for
+    ``selection``: where nothing is learned there is no epoch to select.
+    """
+    kind = known_method(method, "an arm's").config
+    if issubclass(kind, PromptADConfig):
+        return base
+    names = {field.name for field in dataclasses.fields(kind)} & set(field_names()) - {"selection"}
+    return kind().with_changes({name: getattr(base, name) for name in names})
+
+
+def canonical_config(config: MethodConfig, task: Task) -> MethodConfig:
+    """``config`` with every field that cannot influence ``task`` reset to its default (see ``canonical``)."""
+    if isinstance(config, PromptADConfig):
+        return canonical(config, task)
+    defaults = type(config)()
+    return config.with_changes({name: getattr(defaults, name) for name in config.inert(task)})
+
+
+def uses_memory_layers(config: MethodConfig, task: Task) -> bool:
+    """Whether the method, as configured, uses patches of memory layers for ``task``."""
+    if isinstance(config, PromptADConfig):
+        return config.vad
+    return isinstance(config, MemoryConfig) and "memory_layers" not in config.inert(task)

@@ -1,0 +1,102 @@
+"""PaDiM (Defard et al., ICPR 2021): a Gaussian of normal patch features at each position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from promptad.backbones import Backbone
+from promptad.config import Task
+from promptad.features import Features
+from promptad.method_configs import PaDiMConfig
+from promptad.methods.method import Fitted, Scores
+from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
+from promptad.randomness import torch_generator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedPaDiM:
+    """Means and Cholesky factors of the covariances by position, and the channels that were drawn."""
+
+    backbone: Backbone
+    config: PaDiMConfig
+    task: Task
+    channels: Int[Tensor, " channel"]
+    means: Float[Tensor, "position channel"]
+    factors: Float[Tensor, "position channel channel"]
+
+    @torch.inference_mode()
+    def score(self, query: Features) -> Scores:
+        """Eq. 2's Mahalanobis distance by position; its maximum is the image score."""
+        maps = []
+        for chunk in query.chunks(CHUNK):
+            patches = joined_patches(query, patch_views(self.config, self.backbone), chunk)
+            offset = (patches[..., self.channels].flatten(1, 2) - self.means).permute(1, 2, 0)
+            solved = torch.linalg.solve_triangular(self.factors, offset, upper=False)
+            maps.append(solved.norm(dim=1).T.reshape(patches.shape[:3]).cpu())
+        whole = torch.cat(maps)
+        if self.task == "image":
+            return Scores(image=whole.flatten(1).amax(dim=1), maps=None, branches={})
+        return Scores(image=None, maps=whole, branches={})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Channels, means and factors."""
+        return {"channels": self.channels, "means": self.means, "factors": self.factors}
+
+
+class PaDiM:
+    """PaDiM's entry point; see ``Method``.
+
+    Eq. 1: each position has the support's mean mu and covariance ``sum (x - mu)(x - mu)^T / (n - 1) + epsilon I``.
+    Eq. 2: its score is the Mahalanobis distance of the query's patch; the image score is the maximum. Ours:
+
+    - With few images the sample covariance is singular, and epsilon alone bounds the distance in all but n - 1
+      directions. Of one image it is 0, which leaves the Euclidean distance over sqrt(epsilon).
+    - epsilon is the paper's 0.01. It is added to features of other length here, since each layer is l2-normalised.
+    - 100 channels are drawn of the concatenated layers, by seed and category; a tower with fewer keeps all.
+    """
+
+    def views(self, config: PaDiMConfig, task: Task, backbone: Backbone) -> frozenset[str]:
+        """The layers."""
+        return frozenset(patch_views(config, backbone))
+
+    def fit(
+        self,
+        backbone: Backbone,
+        support: Features,
+        config: PaDiMConfig,
+        *,
+        task: Task,
+        category: str,
+        seed: int,
+        on_epoch: Callable[[int, Fitted], None] | None = None,
+    ) -> FittedPaDiM:
+        """Mean and covariance of the support patches at each position."""
+        patches = support_patches(support, patch_views(config, backbone)).flatten(1, 2)
+        drawn = torch.randperm(patches.shape[-1], generator=torch_generator(seed, category, "padim channels"))
+        channels = drawn[: config.dimensions].to(patches.device)
+        chosen = patches[..., channels]
+        means = chosen.mean(dim=0)
+        offset = (chosen - means).transpose(0, 1)
+        covariance = offset.transpose(1, 2) @ offset / max(1, len(support) - 1)
+        covariance += config.regularisation * torch.eye(len(channels), device=covariance.device)
+        factors = torch.linalg.cholesky(covariance)
+        return FittedPaDiM(backbone=backbone, config=config, task=task, channels=channels, means=means, factors=factors)
+
+    def restore(
+        self, backbone: Backbone, tensors: Mapping[str, Tensor], config: PaDiMConfig, *, task: Task
+    ) -> FittedPaDiM:
+        """A fitted method from its tensors."""
+        moved = {name: tensor.to(backbone.device) for name, tensor in tensors.items()}
+        return FittedPaDiM(
+            backbone=backbone,
+            config=config,
+            task=task,
+            channels=moved["channels"],
+            means=moved["means"],
+            factors=moved["factors"],
+        )

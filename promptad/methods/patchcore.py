@@ -1,0 +1,105 @@
+"""PatchCore (Roth et al., CVPR 2022): distance to the nearest entry of a coreset of locally aware normal patches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from promptad.backbones import Backbone
+from promptad.config import Task
+from promptad.features import Features
+from promptad.method_configs import PatchCoreConfig
+from promptad.methods.method import Fitted, Scores
+from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
+from promptad.neighbours import distances, greedy_coreset, nearest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedPatchCore:
+    """The coreset (``memory``) of one object's normal patches."""
+
+    backbone: Backbone
+    config: PatchCoreConfig
+    task: Task
+    memory: Float[Tensor, "entry width"]
+
+    @torch.inference_mode()
+    def score(self, query: Features) -> Scores:
+        """Eq. 6-7 for the image task, eq. 6's distances to the nearest entry for the pixel task."""
+        images, maps = [], []
+        for chunk in query.chunks(CHUNK):
+            views = patch_views(self.config, self.backbone)
+            patches = joined_patches(query, views, chunk, neighbourhood=self.config.neighbourhood)
+            distance, index = nearest(patches.flatten(0, 2), self.memory, 1)
+            grid = distance.view(patches.shape[:3])
+            maps.append(grid.cpu())
+            if self.task == "image":
+                images += self._image_scores(patches.flatten(1, 2), grid.flatten(1), index.view(len(grid), -1))
+        if self.task == "image":
+            return Scores(image=torch.stack(images).cpu(), maps=None, branches={})
+        return Scores(image=None, maps=torch.cat(maps), branches={})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The memory."""
+        return {"memory": self.memory}
+
+    def _image_scores(self, patches: Tensor, grid: Tensor, index: Tensor) -> list[Tensor]:
+        scores = []
+        for image, farthest in enumerate(grid.argmax(dim=1).tolist()):
+            score = grid[image, farthest]
+            entry = self.memory[index[image, farthest]][None]
+            around = nearest(entry, self.memory, self.config.neighbours)[1][0]
+            # With one neighbour the weight would be 0 for every image: then the score is not weighed.
+            if len(around) > 1:
+                others = distances(patches[image, farthest][None], self.memory[around])[0]
+                score = (1 - (score - others.logsumexp(0)).exp()) * score
+            scores.append(score)
+        return scores
+
+
+class PatchCore:
+    """PatchCore's entry point; see ``Method``.
+
+    Section 3.1: a patch is the mean of the p x p patches around it. Section 3.2: the memory M is a greedy k-centre
+    coreset. Eq. 6: ``s* = |m_test - m*|``, the largest distance of a patch to its nearest entry m*. Eq. 7: the image
+    score is ``(1 - exp(s*) / sum exp |m_test - m|) s*``, the sum over the b entries nearest to m*. Ours:
+
+    - The paper adapts channels by pooling them to 1024. Here each layer is l2-normalised, as cached, and layers are
+      concatenated as they are; coarser grids are upsampled after the averaging.
+    - The window's mean is over the patches inside the image, without padding by zeros.
+    - The coreset begins with the first patch and needs no random projection; it keeps at least one entry.
+    - m* is one of its own b neighbours. A memory of one entry leaves scores unweighed: all weights would be 0.
+    - Maps are not smoothed unless the protocol says so for all methods.
+    """
+
+    def views(self, config: PatchCoreConfig, task: Task, backbone: Backbone) -> frozenset[str]:
+        """The memory layers."""
+        return frozenset(patch_views(config, backbone))
+
+    def fit(
+        self,
+        backbone: Backbone,
+        support: Features,
+        config: PatchCoreConfig,
+        *,
+        task: Task,
+        category: str,
+        seed: int,
+        on_epoch: Callable[[int, Fitted], None] | None = None,
+    ) -> FittedPatchCore:
+        """Remember a coreset of the support patches."""
+        views = patch_views(config, backbone)
+        patches = support_patches(support, views, neighbourhood=config.neighbourhood).flatten(0, 2)
+        kept = greedy_coreset(patches, max(1, round(config.coreset * len(patches))))
+        return FittedPatchCore(backbone=backbone, config=config, task=task, memory=patches[kept])
+
+    def restore(
+        self, backbone: Backbone, tensors: Mapping[str, Tensor], config: PatchCoreConfig, *, task: Task
+    ) -> FittedPatchCore:
+        """A fitted method from its tensors."""
+        memory = tensors["memory"].to(backbone.device)
+        return FittedPatchCore(backbone=backbone, config=config, task=task, memory=memory)

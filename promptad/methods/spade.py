@@ -1,0 +1,96 @@
+"""SPADE (Cohen and Hoshen, 2020): nearest normal images, then nearest patches of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from promptad.backbones import Backbone
+from promptad.config import Task
+from promptad.features import Features
+from promptad.method_configs import SPADEConfig
+from promptad.methods.method import Fitted, Scores
+from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
+from promptad.neighbours import nearest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedSPADE:
+    """Global features of the support images, and for the pixel task their patches (the gallery)."""
+
+    backbone: Backbone
+    config: SPADEConfig
+    task: Task
+    images: Float[Tensor, "support embed"]
+    gallery: Float[Tensor, "support patch width"] | None
+
+    @torch.inference_mode()
+    def score(self, query: Features) -> Scores:
+        """Eq. 2's mean distance to the K nearest images; eq. 3's to the kappa nearest patches of these images."""
+        scores, maps = [], []
+        for chunk in query.chunks(CHUNK):
+            whole = query.stack("global", chunk.start, chunk.stop).float()
+            distance, index = nearest(whole, self.images, self.config.images)
+            scores.append(distance.mean(dim=1).cpu())
+            if self.gallery is None:
+                continue
+            patches = joined_patches(query, patch_views(self.config, self.backbone), chunk)
+            for image, chosen in zip(patches, index, strict=True):
+                memory = self.gallery[chosen].flatten(0, 1)
+                gap = nearest(image.flatten(0, 1), memory, self.config.neighbours)[0].mean(dim=1)
+                maps.append(gap.view(image.shape[:2]).cpu())
+        if self.task == "image":
+            return Scores(image=torch.cat(scores), maps=None, branches={})
+        return Scores(image=None, maps=torch.stack(maps), branches={})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Global features and gallery."""
+        return {"images": self.images} | ({} if self.gallery is None else {"gallery": self.gallery})
+
+
+class SPADE:
+    """SPADE's entry point; see ``Method``.
+
+    Eq. 1-2: the image score is the mean distance between global features of the query and its K nearest support
+    images. Eq. 3: a patch's score is the mean distance to the kappa nearest patches of these images, whatever their
+    position. Ours:
+
+    - The global feature is CLIP's, l2-normalised, in place of a ResNet's last pooling.
+    - K = 50 of the paper is more than few-shot supports have: all images are used then.
+    - The feature pyramid is the memory layers, each l2-normalised, concatenated on the finest grid.
+    - Distances are Euclidean; the paper writes squared ones, which rank the same where one neighbour counts.
+    """
+
+    def views(self, config: SPADEConfig, task: Task, backbone: Backbone) -> frozenset[str]:
+        """The global feature, and for the pixel task the layers."""
+        return frozenset({"global"}) | (frozenset(patch_views(config, backbone)) if task == "pixel" else frozenset())
+
+    def fit(
+        self,
+        backbone: Backbone,
+        support: Features,
+        config: SPADEConfig,
+        *,
+        task: Task,
+        category: str,
+        seed: int,
+        on_epoch: Callable[[int, Fitted], None] | None = None,
+    ) -> FittedSPADE:
+        """Remember the support images."""
+        gallery = None
+        if task == "pixel":
+            gallery = support_patches(support, patch_views(config, backbone)).flatten(1, 2)
+        images = support.stack("global").float()
+        return FittedSPADE(backbone=backbone, config=config, task=task, images=images, gallery=gallery)
+
+    def restore(
+        self, backbone: Backbone, tensors: Mapping[str, Tensor], config: SPADEConfig, *, task: Task
+    ) -> FittedSPADE:
+        """A fitted method from its tensors."""
+        moved = {name: tensor.to(backbone.device) for name, tensor in tensors.items()}
+        gallery = moved.get("gallery")
+        return FittedSPADE(backbone=backbone, config=config, task=task, images=moved["images"], gallery=gallery)

@@ -1,0 +1,114 @@
+"""The protocol that all methods share: how images are prepared, which are seen, and how maps are compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from promptad.config import ConfigError, PromptADConfig, Task, fits, spelled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedConfig:
+    """Fields of ``PromptADConfig`` that belong to the evaluation, with the same names, values and meanings.
+
+    A method's config inherits them. Whatever field it has with the name of one of PromptAD's means the same, and
+    ``under_protocol`` takes it over from the study's base config, so that a table compares methods and nothing else.
+    """
+
+    selection: Literal["last"] = "last"
+    """There are no epochs to select from."""
+    query_channels: Literal["rgb", "bgr"] = "rgb"
+    precision: Literal["fp32", "fp16"] = "fp32"
+    support_draw: Literal["per_seed", "fixed"] = "per_seed"
+    support_views: Literal["plain", "augmented"] = "plain"
+    resize: Literal["shorter_edge", "squash_via_1024"] = "shorter_edge"
+    map_size: int = 240
+    map_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every field and report all problems at once."""
+        kind: Any = type(self)
+        hints = _field_types(kind)
+        problems = [
+            f"{name} must be {spelled(hint)}, but got {getattr(self, name)!r}"
+            for name, hint in hints.items()
+            if not fits(getattr(self, name), hint)
+        ]
+        if problems := problems or self.domain_problems():
+            raise ConfigError("; ".join(problems))
+        # 4 and 4.0 are one value, but two texts: a cell's digest is taken from its JSON.
+        for name, hint in hints.items():
+            if hint is float:
+                object.__setattr__(self, name, float(getattr(self, name)))
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain; a subclass adds its own."""
+        problems = []
+        if not 16 <= self.map_size <= 2048:
+            problems.append(f"map_size must be between 16 and 2048 pixels, but got {self.map_size}")
+        if not 0 <= self.map_smoothing < float("inf"):
+            problems.append(f"map_smoothing must be finite and not negative, but got {self.map_smoothing}")
+        return problems
+
+    def inert(self, task: Task) -> frozenset[str]:
+        """Fields that cannot influence ``task``; a subclass adds its own."""
+        return frozenset({"map_size", "map_smoothing"}) if task == "image" else frozenset()
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Self:
+        """This config with named fields changed; ``ConfigError`` for a field that does not exist."""
+        names = [field.name for field in dataclasses.fields(self)]
+        if unknown := sorted(set(changes) - set(names)):
+            raise ConfigError(f"config has no field {', '.join(unknown)}; its fields are {', '.join(names)}")
+        return dataclasses.replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as JSON-compatible values."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of ``as_dict``; unknown or ill-typed fields raise ``ConfigError``."""
+        return cls().with_changes({name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryConfig(SharedConfig):
+    """The protocol, and which patches of the frozen tower a method works on: those of PromptAD's visual memory."""
+
+    memory_layers: tuple[int, ...] | None = None
+    """Blocks (1-based; ResNet: stages) whose patches are used; None: the backbone's default."""
+    memory_tap: Literal["block_output", "after_next_attention"] = "block_output"
+    """D20: a block's output, or that plus the next block's attention."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        problems = SharedConfig.domain_problems(self)
+        layers = self.memory_layers
+        if layers is not None and (not layers or len(set(layers)) < len(layers) or min(layers) < 1):
+            problems.append(f"memory_layers must be different blocks counted from 1, but got {layers}")
+        return problems
+
+
+MethodConfig = PromptADConfig | SharedConfig
+"""The config of any method."""
+
+
+@functools.cache
+def _field_types(kind: type[Any]) -> dict[str, Any]:
+    # Evaluating the annotations takes a millisecond, and a plan makes thousands of configs.
+    return typing.get_type_hints(kind)
+
+
+def problems_below(config: SharedConfig, least: Mapping[str, int]) -> list[str]:
+    """A sentence for each named field that is below its least value."""
+    return [
+        f"{name} must be at least {lowest}, but got {getattr(config, name)}"
+        for name, lowest in least.items()
+        if getattr(config, name) < lowest
+    ]

@@ -1,0 +1,75 @@
+"""What methods can be asked for: support images, tasks, backbones. What one cannot do is found before anything runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from ablations.spec import Ablation
+from promptad.backbones import is_resnet
+from promptad.config import Task
+from promptad.method_table import METHODS, MethodEntry, Need
+from study.arm_backbones import PlannedBackbone
+
+
+def unfit_backbones(
+    ablation: Ablation, backbones: Mapping[str, PlannedBackbone]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Why arms cannot run on their backbones, by arm: rows that the paper prints, and others.
+
+    A printed row that cannot run here keeps its published numbers, so that the rest of its table runs; an arm without
+    them was asked for in vain, which is an error.
+    """
+    printed, others = {}, {}
+    for arm in ablation.arms:
+        if arm.name not in backbones:
+            continue
+        backbone = backbones[arm.name]
+        entry = METHODS[arm.runs]
+        if missing := [need for need in entry.needs if need not in _offered(backbone)]:
+            texts = " and ".join(_NEEDS[need] for need in missing)
+            reason = f"{entry.title} needs {texts}, but {backbone.text} is a ResNet: use another backbone"
+            fitting = _names(other for other in METHODS.values() if not set(other.needs) & set(missing))
+            if arm.published is None:
+                others[arm.name] = f"{reason}, or a method that needs none: {fitting}"
+            else:
+                printed[arm.name] = reason
+    return printed, others
+
+
+def impossible_requests(ablation: Ablation, arms: Iterable[str], shots: Sequence[int]) -> list[str]:
+    """A sentence for each method that is asked for fewer support images than it needs, or for a task it has not."""
+    asking: dict[str, list[str]] = defaultdict(list)
+    wanted = set(arms)
+    for arm in ablation.arms:
+        if arm.name in wanted:
+            asking[arm.runs].append(arm.name)
+    problems = []
+    for method, names in asking.items():
+        entry, whose = METHODS[method], f"(arm {', '.join(names)})"
+        if (fewest := min(shots)) < entry.min_shots:
+            able = _names(other for other in METHODS.values() if other.min_shots <= fewest)
+            problems.append(
+                f"{entry.title} needs at least {entry.min_shots} normal image of a category, but {fewest} shots are "
+                f"asked for {whose}: use --shots {entry.min_shots}" + (f", or {able}" if able else "")
+            )
+        for task in ablation.tasks:
+            if task not in entry.tasks:
+                able = _names(other for other in METHODS.values() if task in other.tasks)
+                problems.append(
+                    f"{entry.title} scores {' and '.join(_SCORED[each] for each in entry.tasks)} only, but "
+                    f"{_SCORED[task]} are asked for {whose}: use metrics of the {entry.tasks[0]} task, or {able}"
+                )
+    return problems
+
+
+_NEEDS: Mapping[Need, str] = {"transformer": "a transformer backbone"}
+_SCORED: Mapping[Task, str] = {"image": "images", "pixel": "pixels"}
+
+
+def _offered(backbone: PlannedBackbone) -> frozenset[Need]:
+    return frozenset() if is_resnet(backbone.name) else frozenset({"transformer"})
+
+
+def _names(entries: Iterable[MethodEntry]) -> str:
+    return ", ".join(entry.title for entry in entries)

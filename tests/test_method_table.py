@@ -1,0 +1,110 @@
+"""The table of methods: every entry fits the protocol, and its config holds what all share."""
+
+import pytest
+import torch
+from memory_methods import fitted, some_features
+from small_models import small_backbone
+
+from promptad.config import ConfigError, PromptADConfig
+from promptad.features import Features
+from promptad.method_configs import FastReconConfig, PaDiMConfig, PatchCoreConfig, SPADEConfig
+from promptad.method_table import METHODS, canonical_config, method_of, under_protocol
+from promptad.methods import method_named
+from promptad.shared_config import MemoryConfig, SharedConfig
+
+FEW = {"memory_layers": (1, 2)}
+OTHERS = [name for name in METHODS if name != "promptad"]
+
+
+def small_config(name):
+    kind = METHODS[name].config
+    return kind().with_changes(FEW if issubclass(kind, MemoryConfig) else {})
+
+
+@pytest.mark.parametrize("task", ["image", "pixel"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_methods_need_their_views_alone_and_are_restored(name, task):
+    if task not in METHODS[name].tasks:
+        pytest.skip("not its task")
+    config, backbone, method = small_config(name), small_backbone(), method_named(name)
+    views = method.views(config, task, backbone)
+    support, query = (
+        Features(views={view: part.views[view] for view in views}, device=part.device) for part in some_features()
+    )
+    before = fitted(support, config, task)
+    assert before.config == config
+    result = before.score(query)
+    again = method.restore(backbone, before.tensors(), config, task=task).score(query)
+    if task == "image":
+        assert result.maps is None
+        assert result.image.shape == (4,)
+        assert torch.equal(again.image, result.image)
+    else:
+        assert result.image is None
+        assert result.maps.shape[0] == 4
+        assert torch.equal(again.maps, result.maps)
+    # One image alone has the same score.
+    single = Features(views={view: part[2:3] for view, part in query.views.items()}, device=query.device)
+    alone = before.score(single)
+    value, expected = (alone.image, result.image) if task == "image" else (alone.maps, result.maps)
+    torch.testing.assert_close(value[0], expected[2])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_runs_under_the_protocol_of_the_base(name):
+    base = PromptADConfig(
+        map_size=400,
+        map_smoothing=4,
+        resize="squash_via_1024",
+        precision="fp16",
+        query_channels="bgr",
+        support_draw="fixed",
+        support_views="augmented",
+        memory_layers=(2, 5),
+        memory_tap="after_next_attention",
+        selection="best_on_test",
+    )
+    config = under_protocol(name, base)
+    assert method_of(config) == name
+    shared = set(config.as_dict()) & set(base.as_dict())
+    assert shared >= set(SharedConfig().as_dict())
+    assert {field for field in shared if getattr(config, field) != getattr(base, field)} <= {"selection"}
+    assert METHODS[name].config.from_dict(config.as_dict()) == config
+    with pytest.raises(ConfigError, match="config has no field coresets"):
+        config.with_changes({"coresets": 1})
+
+
+def test_what_cannot_matter_is_reset():
+    changed = PatchCoreConfig(map_size=400, map_smoothing=2.0, neighbours=2, coreset=0.5)
+    assert canonical_config(changed, "image") == PatchCoreConfig(neighbours=2, coreset=0.5)
+    assert canonical_config(changed, "pixel") == PatchCoreConfig(map_size=400, map_smoothing=2.0, coreset=0.5)
+    spade = SPADEConfig(memory_layers=(1,), images=3)
+    assert canonical_config(spade, "image") == SPADEConfig(images=3)
+    assert canonical_config(spade, "pixel") == spade
+
+
+def test_an_unknown_method_names_the_known_ones():
+    with pytest.raises(ConfigError, match=r"an arm's method must be one of promptad, patchcore, .* but got 'patchcor'"):
+        under_protocol("patchcor", PromptADConfig())
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        (PatchCoreConfig, {"coreset": 0.0, "neighbours": 0}, "coreset must be above 0 .* neighbours must be at least"),
+        (PatchCoreConfig, {"neighbourhood": 2}, "neighbourhood must be odd and positive, but got 2"),
+        (PatchCoreConfig, {"map_size": 1.5}, "map_size must be int, but got 1.5"),
+        (FastReconConfig, {"coreset": 2.0}, "coreset must be above 0 and at most 1, but got 2.0"),
+        (FastReconConfig, {"distribution_weight": -1.0}, "distribution_weight must be finite and not negative"),
+        (FastReconConfig, {"ridge": 0.0}, "ridge must be positive and finite, but got 0.0"),
+        (SPADEConfig, {"images": 0}, "images must be at least 1, but got 0"),
+        (PaDiMConfig, {"regularisation": 0.0}, "regularisation must be positive and finite, but got 0.0"),
+        (PaDiMConfig, {"dimensions": 0}, "dimensions must be at least 1, but got 0"),
+        (PaDiMConfig, {"memory_layers": (0,)}, "memory_layers must be different blocks"),
+        (PaDiMConfig, {"map_size": 1}, "map_size must be between 16 and 2048"),
+        (PaDiMConfig, {"map_smoothing": -1.0}, "map_smoothing must be finite and not negative"),
+    ],
+)
+def test_values_out_of_their_domain(kind, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        kind(**changes)

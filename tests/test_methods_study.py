@@ -1,0 +1,76 @@
+"""Every method from plan to row: one protocol, each image encoded once, rows that tell what ran."""
+
+import pytest
+from test_plan import request
+from test_workbench import FAST
+
+from ablations.arms import Arm
+from ablations.designs import PaperTable
+from ablations.spec import Ablation
+from promptad import features
+from promptad.cache import FeatureCache
+from promptad.config import PromptADConfig
+from promptad.method_table import METHODS
+from study.plan import plan_study
+from study.row import Row
+from study.workbench import Workbench
+
+
+def group_of(root, *methods, **options):
+    arms = tuple(Arm(name=name, label=name, runs=name) for name in methods)
+    table = Ablation(name="own", title="t", question="q?", design=PaperTable(rows=arms, baseline=None))
+    base = PromptADConfig().with_changes(FAST | {"map_smoothing": 1.0})
+    asked = {"ablations": (table,), "base": base, "categories": ("plate",), "seeds": 1, **options}
+    plan = plan_study(request(root, **asked))
+    (group,) = plan.groups(plan.cells)
+    return group
+
+
+def run(group, cache=None):
+    bench = Workbench(cache=cache, device="cpu", threads=1)
+    bench.start_group(group.cells, group.category)
+    return [bench.run(cell) for cell in group.cells]
+
+
+def test_all_methods_run_in_one_group_and_share_their_features(inspection_root, tmp_path, monkeypatch):
+    group = group_of(inspection_root, *METHODS)
+    encoded = []
+    real = features._encode
+
+    def counting(backbone, images, *rest):
+        encoded.extend(image.tobytes() for image in images)
+        return real(backbone, images, *rest)
+
+    monkeypatch.setattr(features, "_encode", counting)
+    outcomes = run(group, FeatureCache(tmp_path))
+    assert len(outcomes) == 2 * len(METHODS)
+    # Six test images and one support image, all methods together.
+    assert len(encoded) == len(set(encoded)) == 7
+    for cell, outcome in zip(group.cells, outcomes, strict=True):
+        row = outcome.row
+        assert (row.status, row.cell) == ("ok", cell)
+        assert type(row.cell.config) is METHODS[cell.method].config
+        assert Row.from_json(row.to_json()) == row
+        assert set(row.scores) == ({"image_auroc", "image_aupr"} if cell.task == "image" else {"pixel_auroc", "pro"})
+        if cell.task == "pixel":
+            assert (cell.config.map_size, cell.config.map_smoothing) == (FAST["map_size"], 1.0)
+            assert outcome.examples["fused"].shape[0] == len(outcome.examples["names"])
+    assert len({cell.digest for cell in group.cells}) == len(group.cells)
+
+
+def test_cells_without_support_images(inspection_root):
+    outcomes = run(group_of(inspection_root, "winclip", shots=(0,)))
+    assert [outcome.row.support_images for outcome in outcomes] == [(), ()]
+    beside = run(group_of(inspection_root, "winclip", shots=(1,)))
+    assert [outcome.row.scores for outcome in outcomes] == [outcome.row.scores for outcome in beside]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_row_of_an_unknown_field_or_method_is_not_read(inspection_root, name):
+    cell = group_of(inspection_root, name).cells[0]
+    values = cell.as_dict()
+    assert type(cell).from_dict(values) == cell
+    with pytest.raises(ValueError, match="config has no field unknown"):
+        type(cell).from_dict({**values, "config": {**values["config"], "unknown": 1}})
+    with pytest.raises(ValueError, match="a cell's method must be one of promptad, patchcore"):
+        type(cell).from_dict({**values, "method": "nothing"})
