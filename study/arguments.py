@@ -95,6 +95,8 @@ def search_request(options: argparse.Namespace) -> SearchRequest:
     from study.objectives import named_objective
     from study.search_document import SearchRequest
 
+    if options.fresh < 0:
+        raise UsageError(f"--fresh must be at least 0, but got {options.fresh}")
     tasks = tuple(options.tasks.split(","))
     if not set(tasks) <= {"image", "pixel"} or len(set(tasks)) < len(tasks):
         raise UsageError(f"--tasks must be image, pixel or image,pixel, but got {options.tasks!r}")

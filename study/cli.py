@@ -164,6 +164,14 @@ def _add_search(verb: argparse.ArgumentParser) -> None:
         help="stop a trial that is worse than the best on the same categories and seeds with this p (default: 0.1; 0: "
         "never)",
     )
+    verb.add_argument(
+        "--fresh",
+        type=int,
+        default=3,
+        metavar="N",
+        help="in the end, run the best trials and the base on N seeds that the search did not see, on test images, to "
+        "show how much the search flatters (default: 3; 0: do not)",
+    )
     verb.add_argument("--tasks", default="image,pixel", metavar="A,B", help="whose AUROC counts (default: both)")
     verb.add_argument(
         "--folds", type=int, default=4, metavar="K", help="held_out_categories: how many folds (default: 4)"

@@ -35,6 +35,7 @@ from study.ray_executor import (
 )
 from study.readiness import Needs, needs_of
 from study.search import Search
+from study.search_plan import grouped
 from study.search_trial import SearchTrial
 from study.trial import GroupTrial, TrialResources
 from study.trial_dispatch import TrialDispatcher
@@ -235,6 +236,6 @@ def _slots(resources: TrialResources, muster: Muster) -> int:
 
 def _needs(search: Search) -> Needs:
     """The data, and the weights of every backbone that a trial may have."""
-    needs = needs_of(search.plan.groups(search.plan.cells({})))
+    needs = needs_of(grouped(search.plan.cells({}), search.plan.categories))
     weights = {text: backbone.weights for text, backbone in search.plan.backbones.items()}
     return dataclasses.replace(needs, backbones=weights)

@@ -104,6 +104,7 @@ def search_document(
         "seeds": list(range(study.seeds)),
         "tasks": list(request.tasks),
         "report": None,
+        "fresh": None,
     }
     levels = [
         [sorted((name, str(value)) for name, value in level.changes.items()) for level in parameter.domain.levels]
@@ -111,7 +112,7 @@ def search_document(
         if isinstance(parameter.domain, Choice)
     ]
     identity = {
-        **{name: value for name, value in document.items() if name not in ("trials", "title", "report")},
+        **{name: value for name, value in document.items() if name not in ("trials", "title", "report", "fresh")},
         "levels": levels,
         "weights": {text: backbone.weights for text, backbone in backbones.items()},
         "data": {name: digest for name, (_, digest) in opened.items()},

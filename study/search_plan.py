@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from promptad.backbones import available_blocks
 from promptad.config import PromptADConfig
 from promptad.datasets import Category
 from study.arm_backbones import PlannedBackbone, planned_backbones
-from study.cell import Cell
+from study.cell import Cell, Query
 from study.group import Group
 from study.objectives import Objective, ObjectiveError, fold_of, named_objective
 from study.plan import check_shots, open_categories, resolved, with_suffixes
@@ -57,19 +57,29 @@ class SearchPlan:
         shots = changes.pop("shots", (study.shots or (1,))[0])
         return study.base.with_changes(changes), backbone, shots
 
-    def cells(self, params: Params, categories: Sequence[str] | None = None) -> tuple[Cell, ...]:
+    def cells(self, params: Params) -> tuple[Cell, ...]:
         """A trial's cells in the order in which they are evaluated: seeds, in each its categories, in each both tasks.
 
         Raises:
             ConfigError: values that no config can have together.
         """
-        study, objective = self.request.study, self.objective
+        opened = {name: self.opened[name] for name in self.tune}
+        return self.cells_on(opened, params, seeds=range(self.request.study.seeds), query=self.objective.query)
+
+    def cells_on(
+        self, opened: Mapping[str, tuple[Category, str]], params: Params, *, seeds: Sequence[int], query: Query
+    ) -> tuple[Cell, ...]:
+        """Cells of a trial's config on other categories, seeds or questions, in the order of ``cells``.
+
+        Raises:
+            ConfigError: values that no config can have together.
+        """
+        study = self.request.study
         config, backbone, shots = self.config(params)
         cells = []
-        for seed, category in itertools.product(range(study.seeds), categories or self.tune):
-            data, digest = self.opened[category]
+        for seed, (category, (data, digest)) in itertools.product(seeds, opened.items()):
             for task in self.request.tasks:
-                if task == "pixel" and objective.query == "test" and not data.has_masks:
+                if task == "pixel" and query == "test" and not data.has_masks:
                     continue
                 cells.append(
                     Cell(
@@ -85,17 +95,18 @@ class SearchPlan:
                         seed=seed,
                         task=task,
                         support=(study.support or {}).get(category),
-                        query=objective.query,
+                        query=query,
                     )
                 )
         return tuple(cells)
 
-    def groups(self, cells: Sequence[Cell]) -> list[Group]:
-        """Cells in groups of one category, backbone and precision, for what a machine must have to run them."""
-        found: dict[tuple[str, str, str], list[Cell]] = {}
-        for cell in cells:
-            found.setdefault((cell.category, cell.backbone, cell.config.precision), []).append(cell)
-        return [Group(category=self.opened[category][0], cells=tuple(some)) for (category, _, _), some in found.items()]
+
+def grouped(cells: Iterable[Cell], categories: Mapping[str, Category]) -> list[Group]:
+    """Cells in groups of one category, backbone and precision, for what a machine must have to run them."""
+    found: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.category, cell.backbone, cell.config.precision), []).append(cell)
+    return [Group(category=categories[category], cells=tuple(some)) for (category, _, _), some in found.items()]
 
 
 def plan_search(request: SearchRequest) -> SearchPlan:

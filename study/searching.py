@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +23,13 @@ from study.running import (
     ray_resources,
     serial_resources,
     sole_driver,
+    warn,
 )
 from study.trials import SearchLog, TrialRecord
+from study.verbs import write_report_of
 
 if TYPE_CHECKING:
-    from study.cell import Cell
+    from study.group import Group
     from study.search import Search
     from study.search_plan import SearchPlan
 
@@ -61,11 +62,12 @@ def _search_as(driver: Driver, options: argparse.Namespace, ledger: Ledger, plan
     """The work of the driver that holds the study folder."""
     from study.search import Search
     from study.search_export import journal
-    from study.search_text import begun, ended, held_out_text
+    from study.search_text import begun, ended
 
     log = SearchLog(ledger.folder, plan.id)
     stored = log.document() or {}
-    document = {**plan.document, "trials": max(options.trials, stored.get("trials", 0)), "report": stored.get("report")}
+    document = {**plan.document, "trials": max(options.trials, stored.get("trials", 0))}
+    document |= {name: stored.get(name) for name in ("report", "fresh")}
     log.write_document(document)
     found = Search(plan, ledger, log, trials=options.trials)
     print(begun(found, options.trials), flush=True)
@@ -74,10 +76,9 @@ def _search_as(driver: Driver, options: argparse.Namespace, ledger: Ledger, plan
         log.write_journal(journal(found))
     print(ended(found))
     best = found.best()
-    if plan.held_out and best is not None:
-        document["report"] = _held_out(driver, options, ledger, plan, best)
-        log.write_document(document)
-        print(held_out_text(document["report"]))
+    document |= _reevaluated(driver, options, ledger, found)
+    log.write_document(document)
+    write_report_of(ledger, None, names=set())
     if options.promote is not None:
         if best is None:
             raise MethodError("no trial is complete, so there is nothing to promote: see why the trials failed")
@@ -127,32 +128,29 @@ def _run_trials(driver: Driver, options: argparse.Namespace, ledger: Ledger, fou
         )
 
 
-def _held_out(
-    driver: Driver, options: argparse.Namespace, ledger: Ledger, plan: SearchPlan, best: TrialRecord
-) -> dict[str, Any]:
-    """Run the winner and the base on the categories that were held out."""
-    asked = {"winner": plan.cells(best.params, plan.held_out), "base": plan.cells({}, plan.held_out)}
-    cells = {cell.digest: cell for some in asked.values() for cell in some}
-    rows = ledger.rows(cells)
-    missing = [cell for digest, cell in cells.items() if digest not in rows or rows[digest].status != "ok"]
-    if missing:
+def _reevaluated(driver: Driver, options: argparse.Namespace, ledger: Ledger, found: Search) -> dict[str, Any]:
+    """What the document gets of the winners where the search did not look: ``report`` and ``fresh``."""
+    from study.plan import PlanError
+    from study.reevaluation import on_fresh_seeds, on_held_out, winners
+    from study.search_text import held_out_text
+
+    def run(groups: Sequence[Group]) -> None:
         connect_ray(options)
-        execute(driver, options, ledger, plan.groups(missing))
-    judged = {who: _judged(ledger, plan, some) for who, some in asked.items()}
-    judged["winner"]["trial"] = best.number
-    return {"held_out": list(plan.held_out), **judged}
+        execute(driver, options, ledger, groups)
 
-
-def _judged(ledger: Ledger, plan: SearchPlan, cells: Sequence[Cell]) -> dict[str, Any]:
-    from study.objectives import step_of
-
-    rows = ledger.rows([cell.digest for cell in cells])
-    digests = [cell.digest for cell in cells]
-    if any(digest not in rows or rows[digest].status != "ok" for digest in digests):
-        return {"value": None, "cells": digests, "steps": []}
-    steps = [step_of(rows[digest]) for digest in digests]
-    told = [dataclasses.asdict(step) for step in steps]
-    return {"value": plan.objective.values(steps, rows)[0], "cells": digests, "steps": told}
+    told: dict[str, Any] = {}
+    best, chosen = found.best(), winners(found)
+    if found.plan.held_out and best is not None:
+        told["report"] = on_held_out(found.plan, best, ledger, run)
+        print(held_out_text(told["report"]))
+    if options.fresh and chosen:
+        names = ", ".join(str(record.number) for record in chosen)
+        print(f"trials {names} and the base on {options.fresh} fresh seeds, on test images", flush=True)
+        try:
+            told["fresh"] = on_fresh_seeds(found, options.fresh, ledger, run)
+        except PlanError as error:
+            warn(f"not re-evaluated on fresh seeds: {str(error).splitlines()[0]}")
+    return told
 
 
 def _promote(where: str, ledger: Ledger, plan: SearchPlan, best: TrialRecord, trials: int) -> None:

@@ -19,7 +19,8 @@ def asked(inspection_root, tmp_path):
 
 
 def documents(tmp_path):
-    return [json.loads(path.read_text()) for path in (tmp_path / "study" / "searches").glob("*.json")]
+    found = (tmp_path / "study" / "searches").glob("*.json")
+    return [json.loads(path.read_text()) for path in found if not path.name.endswith(".sensitivity.json")]
 
 
 def test_a_search_from_normal_images_alone_to_a_method_that_tables_accept(tmp_path, capsys):
@@ -35,9 +36,11 @@ def test_a_search_from_normal_images_alone_to_a_method_that_tables_accept(tmp_pa
     assert "with one support image nothing can be held out" in said.out
     assert "2 trials (2 complete) of 4 different cells" in said.out
     assert "promoted trial" in said.out
+    assert "not re-evaluated on fresh seeds: " in said.err
     (document,) = documents(tmp_path)
     assert document["trials"] == 2
     assert [parameter["paper"] for parameter in document["space"]] == [0.001, 1, 4]
+    assert document["fresh"] is None
     assert list((tmp_path / "study" / "searches").glob("*.journal"))
 
     hidden.rename(root / "plate" / "test")
@@ -83,6 +86,43 @@ def test_held_out_categories_are_reported_and_never_tuned_on(asked, tmp_path, ca
         ]
 
 
+def test_winners_and_base_are_judged_on_test_images_at_seeds_that_the_search_did_not_see(asked, tmp_path, capsys):
+    search = ["search", "--trials", "3", "--fresh", "2", "--prune", "0", "--executor", "serial", *asked]
+    assert main(search) == 0
+    said = capsys.readouterr().out
+    (document,) = documents(tmp_path)
+    fresh = document["fresh"]
+    assert fresh["seeds"] == [1, 2]
+    (folder,) = [path for path in (tmp_path / "study" / "searches").iterdir() if path.is_dir()]
+    trials = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    best = sorted(trials, key=lambda trial: (-trial["values"][0], trial["number"]))
+    assert [int(number) for number in fresh["trials"]] == [trial["number"] for trial in best]
+    for digests in (fresh["default"], *fresh["trials"].values()):
+        cells = [json.loads((tmp_path / "study" / "rows" / f"{digest}.json").read_text())["cell"] for digest in digests]
+        assert {cell["query"] for cell in cells} == {"test"}
+        assert {(cell["seed"], cell["category"], cell["task"]) for cell in cells} == {
+            (seed, category, task) for seed in (1, 2) for category in ("disc", "plate") for task in ("image", "pixel")
+        }
+    assert "On fresh seeds it reaches" in said
+    page = (tmp_path / "study" / "report" / "index.html").read_text()
+    assert "On fresh seeds it reaches" in page
+    assert "It was not re-evaluated" not in page
+    rows = {path.name for path in (tmp_path / "study" / "rows").iterdir()}
+    assert main(search) == 0
+    assert {path.name for path in (tmp_path / "study" / "rows").iterdir()} == rows
+
+
+def test_of_several_objectives_the_best_of_each_is_judged_again(asked, tmp_path):
+    search = ["search", "--objective", "pareto", "--trials", "4", "--fresh", "1", "--executor", "serial", *asked]
+    assert main([*search, "--sampler", "random"]) == 0
+    (document,) = documents(tmp_path)
+    (folder,) = [path for path in (tmp_path / "study" / "searches").iterdir() if path.is_dir()]
+    trials = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    lead = {max(range(4), key=lambda n: (trials[n]["values"][place], -trials[n]["number"])) for place in (0, 1)}
+    lead |= {min(range(4), key=lambda n: (trials[n]["values"][2], trials[n]["number"]))}
+    assert {int(number) for number in document["fresh"]["trials"]} == {trials[n]["number"] for n in lead}
+
+
 def test_the_same_command_again_does_nothing_and_with_more_trials_goes_on(asked, tmp_path, capsys):
     search = ["search", "--sampler", "sobol", "--executor", "serial", *asked]
     assert main([*search, "--trials", "2"]) == 0
@@ -102,6 +142,7 @@ def test_the_same_command_again_does_nothing_and_with_more_trials_goes_on(asked,
         (["--objective", "orcale"], "no objective is called orcale; there are synthetic, held_out_categories, oracle"),
         (["--sampler", "tep"], "no sampler is called tep; there are tpe, gp, cmaes, random, sobol, nsga2"),
         (["--sampler", "cmaes", "--objective", "pareto"], "sampler cmaes wants one value a trial"),
+        (["--fresh", "-1"], "--fresh must be at least 0, but got -1"),
         (["--trials", "0"], "--trials must be at least 1, but got 0"),
         (["--prune", "2"], "--prune must be 0 (off) or between 0 and 1, but got 2"),
         (["--shots", "1,2"], "a search has one number of --shots"),
