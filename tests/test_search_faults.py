@@ -8,7 +8,7 @@ import time
 import pytest
 from processes import below
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 SEARCH = ("search", "--space", "paper", "--trials", "6", "--shots", "2", "--sampler")
 
