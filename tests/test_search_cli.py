@@ -1,6 +1,7 @@
 """The verb ``search`` as a user meets it, run in this process with the serial executor."""
 
 import json
+import re
 
 import pytest
 from inspection_set import write_inspection_set
@@ -133,6 +134,47 @@ def test_the_same_command_again_does_nothing_and_with_more_trials_goes_on(asked,
     assert "2 are there already" in capsys.readouterr().out
     (document,) = documents(tmp_path)
     assert document["trials"] == 3
+
+
+def test_backbone_and_shots_are_parameters_like_others(inspection_root, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from ablations import Choice, Level, Parameter, Space\n"
+        "def choice(name, *values):\n"
+        "    return Choice(levels=tuple(Level(value=value, changes={name: value}) for value in values))\n"
+        "MINE = Space(name='mine', title='', parameters=(\n"
+        "    Parameter(name='backbone', label='', domain=choice('backbone', 'tiny', 'RN50:random')),\n"
+        "    Parameter(name='shots', label='', domain=choice('shots', 1, 2)),\n"
+        "))\n"
+    )
+    asked = ["search", "--data", f"mvtec:{inspection_root}", "--categories", "disc", "--study", str(tmp_path / "study")]
+    asked += ["--space", str(path), "--sampler", "sobol", "--seeds", "1", "--fresh", "0", "--prune", "0"]
+    asked += ["--tasks", "image", "--set", "epochs=1", "--executor", "serial", "--objective", "oracle"]
+    assert main([*asked, "--trials", "4", "--promote", "chosen"]) == 0
+    (folder,) = [each for each in (tmp_path / "study" / "searches").iterdir() if each.is_dir()]
+    trials = [json.loads(each.read_text()) for each in sorted(folder.glob("*.json"))]
+    for trial in trials:
+        (digest,) = trial["cells"]
+        cell = json.loads((tmp_path / "study" / "rows" / f"{digest}.json").read_text())["cell"]
+        assert (cell["backbone"], cell["shots"]) == (trial["params"]["backbone"], trial["params"]["shots"])
+    assert len({(trial["params"]["backbone"], trial["params"]["shots"]) for trial in trials}) > 2
+    best = max(trials, key=lambda trial: trial["values"])
+    provenance = json.loads((tmp_path / "study" / "methods" / "chosen.json").read_text())["provenance"]
+    assert (provenance["backbone"], provenance["shots"]) == (best["params"]["backbone"], best["params"]["shots"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["serial", pytest.param("ray", marks=pytest.mark.faults)])
+def test_a_search_that_runs_out_of_time_stops_and_goes_on_later(executor, asked, capsys):
+    def trials(*options):
+        assert main([*search, *options]) == 0
+        return int(re.search(r"^(\d+) trials \(", capsys.readouterr().out, re.MULTILINE)[1])
+
+    search = ["search", "--executor", executor, "--fresh", "0", "--prune", "0", "--sampler", "random", *asked]
+    # Workers of Ray begin after many seconds: that none of the trials has ended then is no error.
+    count = trials("--trials", "500", "--timeout", "25" if executor == "ray" else "2")
+    assert count < 500
+    assert trials("--trials", str(count + 2)) == count + 2
 
 
 @pytest.mark.parametrize(
