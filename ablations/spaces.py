@@ -105,6 +105,18 @@ class Space:
                 made |= parameter.changes(params[parameter.name])
         return in_tower(made, blocks)
 
+    def paper_values(self) -> dict[str, Any] | None:
+        """The setting that is the paper's; None where a parameter does not reach its value."""
+        made: dict[str, Any] = {}
+        for parameter in self.parameters:
+            if not parameter.active(made):
+                continue
+            value = parameter.paper_value()
+            if value is None:
+                return None
+            made[parameter.name] = value
+        return made
+
     def size(self) -> int | None:
         """How many different settings it holds; None where a parameter has no end of values."""
         if any(parameter.domain.values is None for parameter in self.parameters):

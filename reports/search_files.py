@@ -52,6 +52,7 @@ def read_search(files: SearchFiles) -> Search:
             objective=str(objective["label"]),
             tuned_on=str(objective["tuned_on"]),
             on_test=bool(objective["on_test"]),
+            on_test_images=objective["query"] == "test",
             objectives=objectives,
             sampler=str(raw["sampler"]),
             asked=int(raw["trials"]),

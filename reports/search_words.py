@@ -52,10 +52,10 @@ def _winner(search: Search, winner: Candidate) -> str:
             f" The paper's defaults reach {number_text(objective, default.values[0])}: a difference of "
             f"{effect_text(winner.effect.summary)}, in the search itself."
         )
-    return text + compared + _fresh(winner)
+    return text + compared + _fresh(winner, same=search.on_test_images)
 
 
-def _fresh(winner: Candidate) -> str:
+def _fresh(winner: Candidate, *, same: bool) -> str:
     fresh = winner.fresh
     if fresh is None:
         return " It was not re-evaluated on fresh seeds, and a winner looks better than it is."
@@ -64,7 +64,17 @@ def _fresh(winner: Candidate) -> str:
     text = f" On fresh seeds it reaches {summary_text(fresh.summary)}"
     if fresh.effect is not None:
         text += f", against the defaults {effect_text(fresh.effect.summary)}"
-    return text + (f"; the search was {points(winner.optimism)} points off." if winner.optimism is not None else ".")
+    return f"{text}{_optimism(winner.optimism, same=same)}."
+
+
+def _optimism(optimism: float | None, *, same: bool) -> str:
+    """What the search's own number was worth; `same`: it is a test AUROC too."""
+    if optimism is None:
+        return ""
+    size = points(abs(optimism)).lstrip("+")
+    if not same:
+        return f" (the search's own number, another measure, is {size} points {'higher' if optimism > 0 else 'lower'})"
+    return f": the search promised {size} points too {'much' if optimism > 0 else 'little'}"
 
 
 def _held_out(search: Search, rows: Rows) -> str:

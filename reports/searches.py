@@ -123,6 +123,7 @@ class Search:
     objective: str
     tuned_on: str
     on_test: bool
+    on_test_images: bool
     objectives: tuple[Objective, ...]
     sampler: str
     asked: int

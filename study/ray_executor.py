@@ -125,10 +125,14 @@ def prepare_tune() -> None:
 
 
 class _RestartableDispatcher(Dispatcher):
-    """A dispatcher whose groups the driver holds (``held``), so that they are there whenever its process begins."""
+    """A dispatcher that finds its groups again whenever its process begins.
 
-    def __init__(self, ledger: Ledger, held: Sequence[ray.ObjectRef[list[Group]]], **options: Any) -> None:
-        super().__init__(ledger, ray.get(held[0]), **options)
+    ``reference`` is a pickled reference to them: Ray keeps what such a one points to as long as the driver lives, while
+    it lets go of an actor's arguments once the actor has started.
+    """
+
+    def __init__(self, ledger: Ledger, reference: bytes, **options: Any) -> None:
+        super().__init__(ledger, ray.get(ray.cloudpickle.loads(reference)), **options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,13 +155,11 @@ class Execution:
         beside_driver = NodeAffinitySchedulingStrategy(nodes.own_node(), soft=False)
         # The ledger is all that it needs to begin again, so it may be restarted when its process is killed.
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": beside_driver}
-        # Held here as long as the round: whoever restarts begins with the same groups. An argument of an actor would be
-        # let go of once it started.
         groups = ray.put(list(current.groups))
         dispatcher = (
             ray.remote(_RestartableDispatcher)
             .options(**options)
-            .remote(self.ledger, [groups], earlier=current.earlier, limit=self.limit)
+            .remote(self.ledger, ray.cloudpickle.dumps(groups), earlier=current.earlier, limit=self.limit)
         )
         overseer = Overseer(dispatcher, self, resources)
         overseer.pulse([])

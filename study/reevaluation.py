@@ -39,7 +39,7 @@ def on_held_out(plan: SearchPlan, best: TrialRecord, ledger: Ledger, run: RunGro
 
 
 def on_fresh_seeds(found: Search, count: int, ledger: Ledger, run: RunGroups) -> dict[str, Any]:
-    """Best trials and base config on the test images, at ``count`` seeds after the search's, for its document.
+    """Best trials and the paper's values on the test images, at ``count`` seeds after the search's, for its document.
 
     Raises:
         PlanError: if the categories have no test images that can be read.
@@ -52,7 +52,7 @@ def on_fresh_seeds(found: Search, count: int, ledger: Ledger, run: RunGroups) ->
     asked = {
         str(record.number): plan.cells_on(opened, record.params, seeds=seeds, query="test") for record in winners(found)
     }
-    asked["base"] = plan.cells_on(opened, {}, seeds=seeds, query="test")
+    asked["base"] = plan.cells_on(opened, plan.request.space.paper_values() or {}, seeds=seeds, query="test")
     _run_missing(opened, asked, ledger, run)
     digests = {who: [cell.digest for cell in cells] for who, cells in asked.items()}
     return {"seeds": list(seeds), "default": digests.pop("base"), "trials": digests}

@@ -236,6 +236,11 @@ class Search:
             else:
                 self.study.add_trial(self._frozen(record))
             self.records[number] = record
+        if not records and not proposals and (defaults := self.plan.request.space.paper_values()) is not None:
+            # What all others are compared with comes first.
+            self.study.enqueue_trial(defaults)
+            self._open.append(self.study.ask())
+            self.propose(self._open[0])
         self._open = [trial for trial in self._open if trial.number < self._trials]
 
     def _confirmed(self, record: TrialRecord | None, rows: Mapping[str, Row]) -> TrialRecord | None:

@@ -85,6 +85,7 @@ def search_document(
             "label": objective.label,
             "tuned_on": objective.tuned_on.format(**words),
             "on_test": objective.on_test,
+            "query": objective.query,
             "metrics": list(objective.metrics),
             "directions": list(objective.directions),
             "tune_categories": list(tune),

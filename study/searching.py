@@ -145,7 +145,7 @@ def _reevaluated(driver: Driver, options: argparse.Namespace, ledger: Ledger, fo
         print(held_out_text(told["report"]))
     if options.fresh and chosen:
         names = ", ".join(str(record.number) for record in chosen)
-        print(f"trials {names} and the base on {options.fresh} fresh seeds, on test images", flush=True)
+        print(f"trials {names} and the paper's values on {options.fresh} fresh seeds, on test images", flush=True)
         try:
             told["fresh"] = on_fresh_seeds(found, options.fresh, ledger, run)
         except PlanError as error:

@@ -44,6 +44,7 @@ def document(name="quick", *, space=SPACE, metrics=("mean_auroc",), directions=(
             "directions": list(directions),
             "tuned_on": "the test set that it reports",
             "on_test": True,
+            "query": "test",
             "tune_categories": list(CATEGORIES),
             "held_out": [],
         },

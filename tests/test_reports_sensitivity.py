@@ -1,6 +1,7 @@
 """What a search says, by hand-computed numbers: slices, history, front, work, winners, fresh seeds and stability."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from searches_of_trials import CATEGORIES, LOSS, SEEDS, TOKENS, document, files, many_trials, trial
@@ -165,6 +166,17 @@ def test_fresh_seeds_show_the_optimism_of_the_search():
     assert default.fresh.summary.mean == pytest.approx(0.69)
     assert default.fresh.effect is None
     assert default.optimism == pytest.approx(0.01)
+
+
+def test_what_the_search_promised_too_much_is_said_and_that_another_measure_is_none():
+    trials, rows, fresh = fresh_study()
+    # 80.0 in the search, 72.0 on fresh seeds.
+    search = read(trials, fresh=fresh)
+    assert ": the search promised 8.0 points too much." in search_lead(search, rows)
+    other = replace(search, on_test_images=False)
+    assert "(the search's own number, another measure, is 8.0 points higher)." in search_lead(other, rows)
+    trials[1] = trial(1, {"tokens": 8, "loss": "on"}, value=0.71)
+    assert ": the search promised 1.0 points too little." in search_lead(read(trials, fresh=fresh), rows)
 
 
 def test_fresh_cells_that_are_missing_or_failed_give_no_mean():

@@ -60,6 +60,20 @@ def test_a_search_runs_the_trials_that_are_asked_for_and_keeps_records(inspectio
     assert found.best() == best
 
 
+def test_the_first_trial_has_the_papers_values_for_all_are_compared_with_them(inspection_root, tmp_path):
+    found, _ = run_search(search_plan(inspection_root, sampler="random"), tmp_path)
+    assert found.records[0].params == {"lambda": 0.001, "N": 1, "L": 4}
+    assert found.records[1].params != found.records[0].params
+
+
+def test_where_the_space_does_not_reach_the_papers_values_nothing_stands_in_for_them(inspection_root, tmp_path):
+    many = Parameter(name="L", label="", domain=IntRange(low=6, high=9), fields=("n_anomaly_suffixes",))
+    space = Space(name="many", title="", parameters=(many,))
+    assert space.paper_values() is None
+    found, _ = run_search(search_plan(inspection_root, space=space, trials=3), tmp_path)
+    assert all(record.params["L"] >= 6 for record in found.records.values())
+
+
 @pytest.mark.parametrize("name", ["tpe", "gp", "cmaes", "random", "sobol", "nsga2"])
 def test_a_search_that_dies_again_and_again_ends_as_one_in_peace(name, inspection_root, tmp_path):
     plan = search_plan(inspection_root, sampler=name, trials=14, prune=0.1, seeds=3)

@@ -42,6 +42,8 @@ def test_the_papers_values_are_known():
     }
     assert FULL.parameter("anomaly_prompts").paper_value() == "both"
     assert FULL.parameter("memory").paper_value() == "default"
+    assert PAPER.paper_values() == {"lambda": 0.001, "N": 1, "L": 4}
+    assert PromptADConfig() == PromptADConfig().with_changes(FULL.changes(FULL.paper_values()))
 
 
 def test_values_become_changes_of_the_config():
