@@ -157,6 +157,8 @@ def _pair(axes: Axes, search: Search, front: Sequence[Trial], first: int, second
         ]
         return found[0], found[1]
 
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
     axes.scatter(
         *places(search.complete),
         s=16,

@@ -70,11 +70,12 @@ def _best(search: Search, rows: Mapping[str, Mapping[str, Any]]) -> View:
         "Differences to the paper's defaults: paired at equal seed and category, mean and 95% t-interval over seeds. "
     )
     caption += (
-        "In the search, they flatter its winners, for they were chosen by them; on fresh seeds they do not. Fresh "
-        "scores are test AUROC, so the optimism also holds what separates another objective from it."
+        "In the search, they flatter its winners, for they were chosen by them; on fresh seeds they do not."
         if search.fresh is not None
         else "They flatter the winners, which were chosen by these numbers; without fresh seeds nobody knows how much."
     )
+    if search.fresh is not None and not search.on_test_images:
+        caption += " Fresh scores are test AUROC: the optimism also holds what separates the objective from it."
     return View(title=title, caption=caption, grids=(best_grid(search, rows),))
 
 
