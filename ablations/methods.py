@@ -14,7 +14,7 @@ METHODS: Mapping[str, Mapping[str, Any] | None] = {
     # WinCLIP's prompts on the features of VV-CLIP: no window, no memory, no support image.
     "CPE+VV-CLIP": {"prompts": "ensemble", "vad": False},
     "CPE+WinCLIP": {},
-    "CoCoOp+VV-CLIP": None,
+    "CoCoOp+VV-CLIP": {},
     "MaPLe": None,
     "SPADE": {},
     "PaDiM": {},
@@ -32,6 +32,7 @@ METHODS: Mapping[str, Mapping[str, Any] | None] = {
 """Changes to the method's config; None: published numbers only. A new method is one entry here."""
 
 RUNS: Mapping[str, str] = {
+    "CoCoOp+VV-CLIP": "cocoop",
     "SPADE": "spade",
     "PaDiM": "padim",
     "PatchCore": "patchcore",

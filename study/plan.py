@@ -19,9 +19,10 @@ from promptad.backbones import (
     parse_backbone,
     patch_grid,
 )
+from promptad.class_prompts import ClassPrompts
 from promptad.config import PromptADConfig, Task
 from promptad.datasets import Category, DatasetError, data_digest, named_support
-from promptad.method_configs import WinCLIPConfig
+from promptad.method_configs import CoCoOpConfig, WinCLIPConfig
 from promptad.method_table import canonical_config, method_of, uses_memory_layers
 from promptad.prompt_ensemble import ensemble_prompts
 from promptad.prompt_learning import prompts_for
@@ -269,6 +270,8 @@ def _check_prompts(opened: Mapping[str, tuple[Category, str]], planned: PlannedA
                 ensemble_prompts(
                     tokenizer, category, templates=changed.ensemble_templates, prompt_text=changed.prompt_text
                 )
+            elif isinstance(changed, CoCoOpConfig):
+                ClassPrompts.of(tokenizer, category, n_tokens=changed.context_length, prompt_text=changed.prompt_text)
         except PromptError as error:
             problems[str(error)] = None
     if problems:

@@ -48,7 +48,7 @@ def test_shots_below_zero(inspection_root):
 def test_a_resnet_for_a_method_of_windows(inspection_root):
     message = (
         "arm by winclip: WinCLIP needs a transformer backbone, but RN101:random is a ResNet: use another backbone, "
-        "or a method that needs none: PromptAD, PatchCore, SPADE, PaDiM, FastRecon"
+        "or a method that needs none: PromptAD, PatchCore, SPADE, PaDiM, FastRecon, CoCoOp"
     )
     with pytest.raises(PlanError, match=message):
         planned(inspection_root, arm("winclip"), arm("padim"), backbone="RN101:random")
