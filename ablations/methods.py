@@ -15,7 +15,7 @@ METHODS: Mapping[str, Mapping[str, Any] | None] = {
     "CPE+VV-CLIP": {"prompts": "ensemble", "vad": False},
     "CPE+WinCLIP": {},
     "CoCoOp+VV-CLIP": {},
-    "MaPLe": None,
+    "MaPLe": {},
     "SPADE": {},
     "PaDiM": {},
     "PatchCore": {},
@@ -33,6 +33,7 @@ METHODS: Mapping[str, Mapping[str, Any] | None] = {
 
 RUNS: Mapping[str, str] = {
     "CoCoOp+VV-CLIP": "cocoop",
+    "MaPLe": "maple",
     "SPADE": "spade",
     "PaDiM": "padim",
     "PatchCore": "patchcore",

@@ -209,6 +209,28 @@ class CoCoOpConfig(PromptLearningConfig):
         ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaPLeConfig(PromptLearningConfig):
+    """MaPLe (Khattak et al., CVPR 2023); see ``promptad/methods/maple.py``."""
+
+    n_context_tokens: int = 2
+    """Learnable tokens in a prompt, and in each block with prompts, of either tower."""
+    prompt_depth: int | None = None
+    """J: how many blocks of either tower have prompts; None: 9 of 12, scaled to the shallower tower and rounded up."""
+
+    @property
+    def context_length(self) -> int:
+        """How many learnable tokens stand in front of a class."""
+        return self.n_context_tokens
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain; how deep the towers are is known with the backbone."""
+        problems = [*PromptLearningConfig.domain_problems(self), *_between(1, 32, self, "n_context_tokens")]
+        if self.prompt_depth is not None and self.prompt_depth < 1:
+            problems.append(f"prompt_depth must be at least 1, but got {self.prompt_depth}")
+        return problems
+
+
 def _between(lowest: int, highest: int, config: SharedConfig, name: str) -> list[str]:
     value = getattr(config, name)
     return [] if lowest <= value <= highest else [f"{name} must be between {lowest} and {highest}, but got {value}"]

@@ -12,6 +12,7 @@ from promptad.config import ConfigError, PromptADConfig, Task, canonical, field_
 from promptad.method_configs import (
     CoCoOpConfig,
     FastReconConfig,
+    MaPLeConfig,
     PaDiMConfig,
     PatchCoreConfig,
     SPADEConfig,
@@ -72,6 +73,13 @@ METHODS: Mapping[str, MethodEntry] = {
         needs=("transformer",),
     ),
     "cocoop": MethodEntry(title="CoCoOp", config=CoCoOpConfig, factory="promptad.methods.cocoop:CoCoOp", min_shots=1),
+    "maple": MethodEntry(
+        title="MaPLe",
+        config=MaPLeConfig,
+        factory="promptad.methods.maple:MaPLe",
+        min_shots=1,
+        needs=("transformer",),
+    ),
 }
 """Every method that a cell can name. A new one is a file in ``promptad/methods/``, a config and an entry here."""
 
