@@ -231,6 +231,43 @@ class MaPLeConfig(PromptLearningConfig):
         return problems
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RWDAConfig(SharedConfig):
+    """Random word data augmentation (Tamura, BMVC 2023); see ``promptad/methods/rwda.py``."""
+
+    n_texts: int = 512
+    """Texts of each class that the network is trained on."""
+    random_words: int = 4
+    """Most random words in a text; each text has at least 1, or none if this is 0."""
+    names_object: bool = True
+    """Whether texts end with the category's name; without it one network serves all categories."""
+    hidden_width: int = 256
+    """Width of the network's hidden layer."""
+    steps: int = 200
+    """Full-batch steps of Adam."""
+    step_size: float = 0.001
+    """Adam's learning rate."""
+    prompt_text: Literal["bare", "mapped_with_full_stop"] = "bare"
+    """D19, as PromptAD's: which names categories have."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        problems = [
+            *SharedConfig.domain_problems(self),
+            *problems_below(self, {"n_texts": 1, "hidden_width": 1, "steps": 1}),
+            *_between(0, 16, self, "random_words"),
+        ]
+        if not 0 < self.step_size < float("inf"):
+            problems.append(f"step_size must be positive and finite, but got {self.step_size}")
+        if self.random_words == 0 and not self.names_object:
+            problems.append("random_words must be at least 1 where names_object is false: texts would name nothing")
+        return problems
+
+    def inert(self, task: Task) -> frozenset[str]:
+        """Category names do not matter where no text has one."""
+        return SharedConfig.inert(self, task) | (set() if self.names_object else {"prompt_text"})
+
+
 def _between(lowest: int, highest: int, config: SharedConfig, name: str) -> list[str]:
     value = getattr(config, name)
     return [] if lowest <= value <= highest else [f"{name} must be between {lowest} and {highest}, but got {value}"]

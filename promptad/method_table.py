@@ -15,6 +15,7 @@ from promptad.method_configs import (
     MaPLeConfig,
     PaDiMConfig,
     PatchCoreConfig,
+    RWDAConfig,
     SPADEConfig,
     WinCLIPConfig,
     WinCLIPPlusConfig,
@@ -79,6 +80,9 @@ METHODS: Mapping[str, MethodEntry] = {
         factory="promptad.methods.maple:MaPLe",
         min_shots=1,
         needs=("transformer",),
+    ),
+    "rwda": MethodEntry(
+        title="RWDA", config=RWDAConfig, factory="promptad.methods.rwda:RWDA", min_shots=0, tasks=("image",)
     ),
 }
 """Every method that a cell can name. A new one is a file in ``promptad/methods/``, a config and an entry here."""
