@@ -86,7 +86,7 @@ def test_the_whole_catalogue_shares_its_cells(source):
     assert by_name["table11_13"] == by_name["table15_17"]
     assert by_name["table11_13"] < by_name["table1"]
     assert by_name["table11_13"] < by_name["table9"]
-    # SPADE, PaDiM, PatchCore, WinCLIP+ and FastRecon beside it, three numbers of shots each.
+    # SPADE, PaDiM, PatchCore, WinCLIP+, RWDA and FastRecon beside it, three numbers of shots each.
     assert len(by_name["table1"]) == 7 * 3
     assert by_name["steps"] < by_name["table3"]
     assert len(by_name["table3"] & by_name["interactions"]) == 4 * 2

@@ -7,7 +7,7 @@ import pytest
 import torch
 from memory_methods import fitted, some_features
 from slow_text import encode_slowly
-from small_models import small_backbone
+from small_models import small_backbone, small_features
 from torch.nn.functional import cosine_similarity
 
 from promptad.config import ConfigError, PromptADConfig
@@ -186,6 +186,19 @@ def test_temperature_and_names_reach_prompts_and_scores():
     assert method.score(query).image[0].item() == pytest.approx(expected, rel=1e-3)
     mapped = fitted(support, STRONG.with_changes({"prompt_text": "mapped_with_full_stop"}), "image").prompts
     assert small_backbone().tokenizer.decode(mapped.anomaly[1:-1].tolist()).strip() == "abnormal bottle ."
+
+
+@TASKS
+def test_a_resnet_and_half_precision_have_the_views_it_needs(task):
+    for backbone, side in ((small_backbone("small-resnet"), 2), (small_backbone(precision="fp16"), 4)):
+        support, query = (small_features(backbone, seeds, ["global", "local/vv"]) for seeds in ([1], [2, 3]))
+        config = CoCoOpConfig(epochs=2, precision=backbone.precision)
+        result = CoCoOp().fit(backbone, support, config, task=task, category="bottle", seed=0).score(query)
+        found = result.image if task == "image" else result.maps
+        assert found.shape == ((2,) if task == "image" else (2, side, side))
+        assert found.dtype == torch.float32
+        assert torch.isfinite(found).all()
+        assert not torch.equal(found[0], found[1])
 
 
 def test_views():

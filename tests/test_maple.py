@@ -7,7 +7,7 @@ import pytest
 import torch
 from memory_methods import fitted, some_features
 from slow_text import encode_slowly
-from small_models import small_backbone
+from small_models import small_backbone, small_features
 from test_capabilities import arm, planned
 from torch.nn.functional import cosine_similarity, linear, softmax
 
@@ -195,6 +195,19 @@ def test_each_epoch_is_shown_as_it_was(task):
         assert all(torch.equal(value, method.tensors()[name]) for name, value in fresh.tensors().items())
     name = "image" if task == "image" else "maps"
     assert torch.equal(getattr(seen[-1][1].score(query), name), getattr(last.score(query), name))
+
+
+@TASKS
+def test_half_precision(task):
+    backbone = small_backbone(precision="fp16")
+    support, query = (small_features(backbone, seeds, ["pixels"]) for seeds in ([1], [2, 3]))
+    config = MaPLeConfig(epochs=2, precision="fp16")
+    method = MaPLe().fit(backbone, support, config, task=task, category="bottle", seed=0)
+    whole = fitted(some_features()[0], MaPLeConfig(epochs=0), task)
+    torch.testing.assert_close(method.prompts.float(), whole.prompts, atol=0.02, rtol=0)
+    found = method.score(query).image if task == "image" else method.score(query).maps
+    assert found.dtype == torch.float32
+    assert torch.isfinite(found).all()
 
 
 def test_the_backbone_stays_as_it_was():

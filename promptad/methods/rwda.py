@@ -98,10 +98,8 @@ class RWDA:
             draws=numpy_generator(seed, whose, "random words"),
         )
         prompts = fixed_prompts(backbone.tokenizer, whose, normal=texts[0], anomaly=texts[1])
-        # Clones: what comes out of inference mode cannot be trained on.
         normal, anomaly = (
-            normalize(text_features(backbone, side).float(), dim=-1).clone()
-            for side in (prompts.normal, prompts.anomaly)
+            normalize(text_features(backbone, side).float(), dim=-1) for side in (prompts.normal, prompts.anomaly)
         )
         network = trained_network(
             normal,
