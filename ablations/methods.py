@@ -14,13 +14,13 @@ METHODS: Mapping[str, Mapping[str, Any] | None] = {
     # WinCLIP's prompts on the features of VV-CLIP: no window, no memory, no support image.
     "CPE+VV-CLIP": {"prompts": "ensemble", "vad": False},
     "CPE+WinCLIP": {},
-    "CoCoOp+VV-CLIP": None,
-    "MaPLe": None,
+    "CoCoOp+VV-CLIP": {},
+    "MaPLe": {},
     "SPADE": {},
     "PaDiM": {},
     "PatchCore": {},
     "WinCLIP+": {},
-    "RWDA": None,
+    "RWDA": {},
     "FastRecon": {},
     "DiffNet": None,
     "TDG": None,
@@ -32,9 +32,12 @@ METHODS: Mapping[str, Mapping[str, Any] | None] = {
 """Changes to the method's config; None: published numbers only. A new method is one entry here."""
 
 RUNS: Mapping[str, str] = {
+    "CoCoOp+VV-CLIP": "cocoop",
+    "MaPLe": "maple",
     "SPADE": "spade",
     "PaDiM": "padim",
     "PatchCore": "patchcore",
+    "RWDA": "rwda",
     "FastRecon": "fastrecon",
     "CPE+WinCLIP": "winclip",
     "WinCLIP+": "winclip_plus",

@@ -156,7 +156,10 @@ TABLE6 = Ablation(
         baseline="CPE+VV-CLIP",
         factor_labels=_METHOD,
     ),
-    note="Without VAD. CPE and WinCLIP see no support image and draw nothing: their seeds are equal.",
+    note=(
+        "Without VAD. CPE and WinCLIP see no support image and draw nothing: their seeds are equal. MaPLe's pixel "
+        "scores are those of its prompted tower's V-V branch; the paper does not say what its own are."
+    ),
     shown_as=("arms", "effects", "delta_map"),
     published="table6",
 )

@@ -253,6 +253,21 @@ def available_blocks(name: BackboneName) -> int:
     return len(layers) if isinstance(layers, (list, tuple)) else int(layers)
 
 
+def prompt_blocks(name: BackboneName) -> int:
+    """Most blocks that can have prompts in both towers: those of the shallower one."""
+    if name.is_tiny:
+        from promptad.tiny.model import TEXT_LAYERS
+
+        return min(available_blocks(name), int(TEXT_LAYERS))
+    text = open_clip.get_model_config(name.architecture)["text_cfg"]
+    return min(available_blocks(name), int(text.get("layers", 12)))
+
+
+def default_prompt_depth(name: BackboneName) -> int:
+    """How many blocks have prompts where the user names no number: MaPLe's 9 of 12, scaled and rounded up."""
+    return math.ceil(prompt_blocks(name) * 9 / 12)
+
+
 def patch_grid(name: BackboneName) -> int:
     """Patches on a side of a transformer backbone's grid."""
     if name.is_tiny:

@@ -3,6 +3,9 @@
 A view is named ``global``, ``local/<transformation>``, ``block/<l>``, ``attended/<l>``, ``stream`` or
 ``windows/<size>`` (the class token of every window of size x size patches, each a short pass of its own). All views but
 ``stream`` are l2-normalised over their last axis.
+
+``pixels`` is no feature: it is the tower's input, for methods that change the tower itself. It is never cached, but
+decoded whenever it is asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from jaxtyping import Float
@@ -29,6 +32,9 @@ from promptad.windows import encode_windows
 
 ACCELERATOR_BATCH = 16
 """Images per forward pass on an accelerator. On a CPU it is one: faster there, and the same bits in any company."""
+
+PIXELS = "pixels"
+"""The view that is the tower's input: image x 3 x height x width, preprocessed."""
 
 DECODED_AHEAD = 4
 """Least number of decoded images that may wait for the tower."""
@@ -62,6 +68,34 @@ class ImageInput:
     pixels: Callable[[], Pixels]
 
 
+class NetworkInputs(Sequence[Tensor]):
+    """The tower's input of every image, decoded when it is asked for and not kept: what ``pixels`` is made of."""
+
+    def __init__(self, inputs: Sequence[ImageInput], preprocessing: Preprocessing, dtype: torch.dtype) -> None:
+        self._inputs, self._preprocessing, self._dtype = inputs, preprocessing, dtype
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._inputs)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> NetworkInputs: ...
+
+    def __getitem__(self, index: int | slice) -> Tensor | NetworkInputs:
+        """One image decoded, or some of them still to decode."""
+        if isinstance(index, slice):
+            return NetworkInputs(self._inputs[index], self._preprocessing, self._dtype)
+        return normalised(self._inputs[index].pixels(), self._preprocessing).to(self._dtype)
+
+
+def images_at_once(device: torch.device) -> int:
+    """Images per forward pass of the tower (see ``ACCELERATOR_BATCH``)."""
+    return 1 if device.type == "cpu" else ACCELERATOR_BATCH
+
+
 def file_inputs(paths: Sequence[Path], preprocessing: Preprocessing) -> list[ImageInput]:
     """Image files as inputs, identified by their content."""
     return [
@@ -88,9 +122,9 @@ def extract_features(
 
     ``on_image`` is called after each image. Without a cache features stay in memory.
     """
-    wanted = sorted(views)
+    wanted = sorted(set(views) - {PIXELS})
     found: dict[str, list[Tensor | None]] = {view: [None] * len(inputs) for view in wanted}
-    batch_size = 1 if backbone.device.type == "cpu" else ACCELERATOR_BATCH
+    batch_size = images_at_once(backbone.device)
     pending: deque[tuple[int, Future[Pixels]]] = deque()
 
     def encode(count: int) -> None:
@@ -117,7 +151,11 @@ def extract_features(
                 on_image()
         while pending:
             encode(batch_size)
-    complete = {view: [feature for feature in found[view] if feature is not None] for view in wanted}
+    complete: dict[str, Sequence[Tensor]] = {
+        view: [feature for feature in found[view] if feature is not None] for view in wanted
+    }
+    if PIXELS in views:
+        complete[PIXELS] = NetworkInputs(inputs, preprocessing, backbone.dtype)
     return Features(views=complete, device=backbone.device)
 
 

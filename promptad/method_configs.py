@@ -141,6 +141,138 @@ class WinCLIPPlusConfig(WinCLIPConfig):
         return SharedConfig.inert(self, task)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptLearningConfig(SharedConfig):
+    """What other methods of prompt learning share with PromptAD: fields, defaults and meanings are its own.
+
+    So a table that compares them varies the prompts, and neither the optimiser nor the local branch.
+    """
+
+    learns = True
+
+    transformation: Literal["clip", "maskclip", "vv"] = "vv"
+    """CLIP transformation of the local branch; ``linear`` is PromptAD's alone."""
+    learning_rate: float = 0.002
+    momentum: float = 0.9
+    weight_decay: float = 0.0005
+    epochs: int = 100
+    """Steps of SGD, each on all support images."""
+    initial_deviation: float = 0.02
+    """Standard deviation of the normal distribution that learnable tokens are drawn from."""
+    learning_rate_schedule: Literal["constant", "cosine"] = "constant"
+    """D16, as PromptAD's."""
+    temperature: Literal["exponential", "raw_parameter"] = "exponential"
+    """D1, as PromptAD's."""
+    prompt_text: Literal["bare", "mapped_with_full_stop"] = "bare"
+    """D19, as PromptAD's."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        problems = SharedConfig.domain_problems(self)
+        for name in ("weight_decay", "initial_deviation", "epochs"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                problems.append(f"{name} must be finite and not negative, but got {getattr(self, name)}")
+        if not 0 < self.learning_rate < float("inf"):
+            problems.append(f"learning_rate must be positive and finite, but got {self.learning_rate}")
+        if not 0 <= self.momentum < 1:
+            problems.append(f"momentum must be at least 0 and below 1, but got {self.momentum}")
+        return problems
+
+    def inert(self, task: Task) -> frozenset[str]:
+        """The image score takes the global feature alone, and without an epoch nothing moves."""
+        inert = SharedConfig.inert(self, task) | ({"transformation"} if task == "image" else set())
+        if self.epochs == 0:
+            inert |= {"learning_rate", "momentum", "weight_decay", "learning_rate_schedule", "selection"}
+        return inert
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoCoOpConfig(PromptLearningConfig):
+    """CoCoOp (Zhou et al., CVPR 2022); see ``promptad/methods/cocoop.py``."""
+
+    n_normal_tokens: int = 4
+    """Learnable tokens of the context, as PromptAD's in a prefix."""
+    reduction: int = 16
+    """How many times narrower than the image feature the meta-network's hidden layer is."""
+
+    @property
+    def context_length(self) -> int:
+        """How many learnable tokens stand in front of a class."""
+        return self.n_normal_tokens
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        return [
+            *PromptLearningConfig.domain_problems(self),
+            *_between(1, 32, self, "n_normal_tokens"),
+            *problems_below(self, {"reduction": 1}),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaPLeConfig(PromptLearningConfig):
+    """MaPLe (Khattak et al., CVPR 2023); see ``promptad/methods/maple.py``."""
+
+    n_context_tokens: int = 2
+    """Learnable tokens in a prompt, and in each block with prompts, of either tower."""
+    prompt_depth: int | None = None
+    """J: how many blocks of either tower have prompts; None: 9 of 12, scaled to the shallower tower and rounded up."""
+
+    @property
+    def context_length(self) -> int:
+        """How many learnable tokens stand in front of a class."""
+        return self.n_context_tokens
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain; how deep the towers are is known with the backbone."""
+        problems = [*PromptLearningConfig.domain_problems(self), *_between(1, 32, self, "n_context_tokens")]
+        if self.prompt_depth is not None and self.prompt_depth < 1:
+            problems.append(f"prompt_depth must be at least 1, but got {self.prompt_depth}")
+        return problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RWDAConfig(SharedConfig):
+    """Random word data augmentation (Tamura, BMVC 2023); see ``promptad/methods/rwda.py``."""
+
+    n_texts: int = 512
+    """Texts of each class that the network is trained on."""
+    random_words: int = 4
+    """Most random words in a text; each text has at least 1, or none if this is 0."""
+    names_object: bool = True
+    """Whether texts end with the category's name; without it one network serves all categories."""
+    hidden_width: int = 256
+    """Width of the network's hidden layer."""
+    steps: int = 200
+    """Full-batch steps of Adam."""
+    step_size: float = 0.001
+    """Adam's learning rate."""
+    prompt_text: Literal["bare", "mapped_with_full_stop"] = "bare"
+    """D19, as PromptAD's: which names categories have."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        problems = [
+            *SharedConfig.domain_problems(self),
+            *problems_below(self, {"n_texts": 1, "hidden_width": 1, "steps": 1}),
+            *_between(0, 16, self, "random_words"),
+        ]
+        if not 0 < self.step_size < float("inf"):
+            problems.append(f"step_size must be positive and finite, but got {self.step_size}")
+        if self.random_words == 0 and not self.names_object:
+            problems.append("random_words must be at least 1 where names_object is false: texts would name nothing")
+        return problems
+
+    def inert(self, task: Task) -> frozenset[str]:
+        """Category names do not matter where no text has one."""
+        return SharedConfig.inert(self, task) | (set() if self.names_object else {"prompt_text"})
+
+
+def _between(lowest: int, highest: int, config: SharedConfig, name: str) -> list[str]:
+    value = getattr(config, name)
+    return [] if lowest <= value <= highest else [f"{name} must be between {lowest} and {highest}, but got {value}"]
+
+
 def _neighbourhood_problems(neighbourhood: int) -> list[str]:
     odd = neighbourhood >= 1 and neighbourhood % 2 == 1
     return [] if odd else [f"neighbourhood must be odd and positive, but got {neighbourhood}"]

@@ -10,9 +10,12 @@ from typing import Any, Literal
 
 from promptad.config import ConfigError, PromptADConfig, Task, canonical, field_names
 from promptad.method_configs import (
+    CoCoOpConfig,
     FastReconConfig,
+    MaPLeConfig,
     PaDiMConfig,
     PatchCoreConfig,
+    RWDAConfig,
     SPADEConfig,
     WinCLIPConfig,
     WinCLIPPlusConfig,
@@ -70,6 +73,17 @@ METHODS: Mapping[str, MethodEntry] = {
         min_shots=1,
         needs=("transformer",),
     ),
+    "cocoop": MethodEntry(title="CoCoOp", config=CoCoOpConfig, factory="promptad.methods.cocoop:CoCoOp", min_shots=1),
+    "maple": MethodEntry(
+        title="MaPLe",
+        config=MaPLeConfig,
+        factory="promptad.methods.maple:MaPLe",
+        min_shots=1,
+        needs=("transformer",),
+    ),
+    "rwda": MethodEntry(
+        title="RWDA", config=RWDAConfig, factory="promptad.methods.rwda:RWDA", min_shots=0, tasks=("image",)
+    ),
 }
 """Every method that a cell can name. A new one is a file in ``promptad/methods/``, a config and an entry here."""
 
@@ -90,12 +104,14 @@ def under_protocol(method: str, base: PromptADConfig) -> MethodConfig:
     """The default config of a method with the protocol of ``base``, so that all are measured alike.
 
     Taken over is every field that PromptAD's config has too, where it means the same (see ``SharedConfig``), but for
-    ``selection``: where nothing is learned there is no epoch to select.
+    ``selection`` where nothing is learned in epochs: there is none to select.
     """
     kind = known_method(method, "an arm's").config
     if issubclass(kind, PromptADConfig):
         return base
-    names = {field.name for field in dataclasses.fields(kind)} & set(field_names()) - {"selection"}
+    names = {field.name for field in dataclasses.fields(kind)} & set(field_names())
+    if not kind.learns:
+        names -= {"selection"}
     return kind().with_changes({name: getattr(base, name) for name in names})
 
 

@@ -14,18 +14,16 @@ from torch.nn.functional import normalize
 
 from promptad.backbones import Backbone
 from promptad.config import PromptADConfig, Task
+from promptad.descent import Descent
 from promptad.features import Features
 from promptad.losses import alignment_loss, contrastive_loss, margin_loss, prototype
-from promptad.method_configs import WinCLIPConfig
+from promptad.method_configs import PromptLearningConfig, WinCLIPConfig
 from promptad.prompt_ensemble import ensemble_prompts
 from promptad.prompt_tree import build_tree, encode_tree
 from promptad.prompts import PromptSet, build_prompts
 from promptad.randomness import torch_generator
 from promptad.suffixes import manual_suffixes, object_name
 from promptad.towers import linear_local_features
-
-COSINE_FLOOR = 1e-5
-"""Learning rate at the end of cosine annealing (the released code's)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,14 +124,7 @@ class PromptTraining:
             identity = torch.eye(width, device=device, dtype=dtype).repeat(self._stream.shape[1] - 1, 1, 1)
             self.layers = identity.requires_grad_()
             parameters.append(self.layers)
-        self._optimiser = torch.optim.SGD(
-            parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
-        )
-        self._schedule = (
-            torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, max(config.epochs, 1), eta_min=COSINE_FLOOR)
-            if config.learning_rate_schedule == "cosine"
-            else None
-        )
+        self._descent = Descent(config, parameters)
 
     @property
     def inverse_temperature(self) -> float:
@@ -173,17 +164,13 @@ class PromptTraining:
         Raises:
             FloatingPointError: the loss is no longer finite.
         """
-        self._optimiser.zero_grad(set_to_none=True)
         total, parts = self.loss()
         if not torch.isfinite(total):
             raise FloatingPointError(
                 f"the training loss must stay finite, but its parts are {parts}: lower learning_rate "
                 f"(now {self._config.learning_rate}) or use precision fp32 (now {self._config.precision})"
             )
-        total.backward()
-        self._optimiser.step()
-        if self._schedule is not None:
-            self._schedule.step()
+        self._descent.step([total])
         return parts
 
     @torch.no_grad()
@@ -218,6 +205,6 @@ def learned_prompts(
     return training
 
 
-def inverse_temperature(backbone: Backbone, config: PromptADConfig | WinCLIPConfig) -> float:
+def inverse_temperature(backbone: Backbone, config: PromptADConfig | WinCLIPConfig | PromptLearningConfig) -> float:
     """1/tau: the exponential of CLIP's logit_scale, or the raw parameter (deviation D1)."""
     return backbone.logit_scale if config.temperature == "raw_parameter" else math.exp(backbone.logit_scale)

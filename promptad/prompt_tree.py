@@ -89,19 +89,24 @@ def encode_tree(
     tree: PromptTree,
     prefixes: Float[Tensor, "prefix token width"],
     suffixes: Float[Tensor, "suffix token width"],
+    deeper: Sequence[Float[Tensor, "prefix token width"]] = (),
 ) -> Float[Tensor, "prompt embed"]:
     """Text features of the tree's prompts, not normalised, differentiable in the learnable tokens.
 
     ``text`` is an open_clip text tower (or the CLIP that holds its parts). Equal to encoding each prompt on its own
-    up to rounding.
+    up to rounding. ``deeper`` are deep prompts: its first entry stands in the prefixes' place at the input of the
+    second block (in a tree whose learned nodes are prefixes only), the next one at that of the third, and so on.
     """
     embedded = text.token_embedding(tree.tokens)
     learned = torch.cat([prefixes.flatten(0, 1), suffixes.flatten(0, 1)])[tree.learned_rows]
     embedded = embedded.index_copy(0, tree.learned_nodes, learned.to(embedded.dtype))
     embedded = embedded + text.positional_embedding[tree.depths]
     blocks = text.transformer.resblocks
-    for block in blocks[:-1]:
+    for number, block in enumerate(blocks[:-1]):
         embedded = masked_block(block, embedded, tree.mask)
+        if number < len(deeper):
+            replacing = deeper[number].flatten(0, 1)[tree.learned_rows]
+            embedded = embedded.index_copy(0, tree.learned_nodes, replacing.to(embedded.dtype))
     features: Tensor = text.ln_final(masked_block(blocks[-1], embedded, tree.mask, tree.ends))
     projection = text.text_projection
     if isinstance(projection, torch.nn.Linear):

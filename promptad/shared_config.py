@@ -20,8 +20,11 @@ class SharedConfig:
     ``under_protocol`` takes it over from the study's base config, so that a table compares methods and nothing else.
     """
 
-    selection: Literal["last"] = "last"
-    """There are no epochs to select from."""
+    learns = False
+    """Whether the method learns in epochs, of which one can be selected; no field, but the same for a whole class."""
+
+    selection: Literal["last", "best_on_test"] = "last"
+    """D2, as PromptAD's; ``last`` alone where nothing is learned in epochs."""
     query_channels: Literal["rgb", "bgr"] = "rgb"
     precision: Literal["fp32", "fp16"] = "fp32"
     support_draw: Literal["per_seed", "fixed"] = "per_seed"
@@ -49,6 +52,8 @@ class SharedConfig:
     def domain_problems(self) -> list[str]:
         """Values out of their domain; a subclass adds its own."""
         problems = []
+        if self.selection != "last" and not self.learns:
+            problems.append(f"selection must be last where nothing is learned in epochs, but got {self.selection}")
         if not 16 <= self.map_size <= 2048:
             problems.append(f"map_size must be between 16 and 2048 pixels, but got {self.map_size}")
         if not 0 <= self.map_smoothing < float("inf"):

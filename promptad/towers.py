@@ -106,6 +106,52 @@ def linear_local_features(
     return _project(visual, stream[:, 0] + contributions)
 
 
+def encode_prompted_images(
+    visual: nn.Module,
+    images: Float[Tensor, "image 3 height width"],
+    prompts: Float[Tensor, "depth prompt width"],
+    *,
+    local: Collection[Transformation],
+) -> TowerOutput:
+    """``encode_images`` of a tower with learnable tokens inside (visual prompts), differentiable in them.
+
+    ``prompts[0]`` stands behind the embedded patches, before the first layer norm and without position, and
+    ``prompts[j]`` in its place at the input of block j + 1; after the last of them the tokens go on as the tower
+    makes them (MaPLe, section 3.2.2). Patches see the prompts, in the local branches as values of V too.
+
+    Raises:
+        UnsupportedTowerError: a ResNet, the transformation ``linear``, or more prompts than blocks.
+    """
+    if not isinstance(visual, VisionTransformer):
+        raise UnsupportedTowerError("visual prompts need a transformer backbone, but this one is a ResNet")
+    require_class_token(visual)
+    if "linear" in local:
+        raise UnsupportedTowerError("transformation linear has no prompted form: choose clip, maskclip or vv")
+    if not 1 <= len(prompts) <= block_count(visual):
+        raise UnsupportedTowerError(
+            f"visual prompts must be for 1 to {block_count(visual)} blocks of this backbone, but are for {len(prompts)}"
+        )
+    embedded = visual._embeds(images)
+    count, width = embedded.shape[1], prompts.shape[1]
+    branches: dict[str, Tensor] = {name: embedded[:, 1:] for name in local if name != "clip"}
+    tokens = torch.cat([embedded, visual.ln_pre(prompts[0]).expand(len(images), width, -1)], dim=1)
+    for number, block in enumerate(visual.transformer.resblocks):
+        if 0 < number < len(prompts):
+            tokens = torch.cat([tokens[:, :count], prompts[number].expand(len(images), width, -1)], dim=1)
+        _, tokens, additions = _dual_block(block, tokens, tuple(branches))
+        for name, addition in additions.items():
+            branches[name] = branches[name] + addition[:, 1:count]
+    if "clip" in local:
+        branches["clip"] = tokens[:, 1:count]
+    pooled, _ = visual._pool(tokens)
+    return TowerOutput(
+        global_feature=pooled if visual.proj is None else pooled @ visual.proj,
+        local={name: _project(visual, branch) for name, branch in branches.items()},
+        blocks={},
+        attended={},
+    )
+
+
 def grid_side(patches: int) -> int:
     """Side of a square patch grid; raises if ``patches`` is no square."""
     side = isqrt(patches)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptad.config import PromptADConfig
+from promptad.method_configs import PromptLearningConfig
 from study.cell import Cell
 from study.duration import duration
 from study.plan import StudyPlan
@@ -156,7 +157,11 @@ def _digests(document: Mapping[str, Any]) -> set[str]:
 def _keys(cell: Cell) -> list[tuple[Any, ...]]:
     """What a cell's time depends on, from all of it to nothing."""
     config = cell.config
-    learns = isinstance(config, PromptADConfig) and config.pad and config.prompts == "learned"
-    epochs = config.epochs if learns and isinstance(config, PromptADConfig) else 0
+    if isinstance(config, PromptADConfig):
+        learns = config.pad and config.prompts == "learned"
+        epochs = config.epochs if learns else 0
+    else:
+        learns = isinstance(config, PromptLearningConfig)
+        epochs = config.epochs if isinstance(config, PromptLearningConfig) else 0
     kind = (cell.task, cell.method, learns, config.selection, config.precision, epochs)
     return [(*kind, cell.backbone), kind, kind[:5], kind[:4], kind[:2], kind[:1], ()]

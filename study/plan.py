@@ -14,14 +14,17 @@ from promptad.backbones import (
     BackboneName,
     available_blocks,
     default_memory_layers,
+    default_prompt_depth,
     is_resnet,
     load_tokenizer,
     parse_backbone,
     patch_grid,
+    prompt_blocks,
 )
+from promptad.class_prompts import ClassPrompts
 from promptad.config import PromptADConfig, Task
 from promptad.datasets import Category, DatasetError, data_digest, named_support
-from promptad.method_configs import WinCLIPConfig
+from promptad.method_configs import CoCoOpConfig, MaPLeConfig, WinCLIPConfig
 from promptad.method_table import canonical_config, method_of, uses_memory_layers
 from promptad.prompt_ensemble import ensemble_prompts
 from promptad.prompt_learning import prompts_for
@@ -190,8 +193,10 @@ def _cells(
 
 
 def resolved(config: MethodConfig, task: Task, backbone: BackboneName) -> MethodConfig:
-    """The config a cell runs: canonical for its task, the backbone's default memory layers spelled out."""
+    """The config a cell runs: canonical for its task, the backbone's default layers spelled out."""
     reduced = canonical_config(config, task)
+    if isinstance(reduced, MaPLeConfig) and reduced.prompt_depth is None:
+        return reduced.with_changes({"prompt_depth": default_prompt_depth(backbone)})
     if not uses_memory_layers(reduced, task) or _memory_layers(reduced) is not None:
         return reduced
     return reduced.with_changes({"memory_layers": default_memory_layers(backbone)})
@@ -269,6 +274,8 @@ def _check_prompts(opened: Mapping[str, tuple[Category, str]], planned: PlannedA
                 ensemble_prompts(
                     tokenizer, category, templates=changed.ensemble_templates, prompt_text=changed.prompt_text
                 )
+            elif isinstance(changed, CoCoOpConfig | MaPLeConfig):
+                ClassPrompts.of(tokenizer, category, n_tokens=changed.context_length, prompt_text=changed.prompt_text)
         except PromptError as error:
             problems[str(error)] = None
     if problems:
@@ -293,6 +300,11 @@ def _check_layers(planned: PlannedAblation) -> None:
             sizes = ", ".join(map(str, config.windows))
             problems.add(
                 f"windows must be between 1 and {grid} patches wide for {backbone.text}, but arm {arm} has {sizes}"
+            )
+        if isinstance(config, MaPLeConfig) and (config.prompt_depth or 1) > (deepest := prompt_blocks(backbone.name)):
+            problems.add(
+                f"prompt_depth must be between 1 and {deepest} for {backbone.text}, but arm {arm} has "
+                f"{config.prompt_depth}"
             )
         if "attention" in planned.ablation.artefacts and 0 in planned.shots:
             problems.add("attention by block is that of a support image, but 0 shots are asked for: use --shots 1")

@@ -10,7 +10,7 @@ from promptad.features import Features
 from promptad.method_table import method_of
 from promptad.methods import method_named
 
-VIEWS = ("global", "block/1", "block/2", "block/3", "attended/1", "windows/2", "windows/3")
+VIEWS = ("global", "local/vv", "block/1", "block/2", "block/3", "attended/1", "windows/2", "windows/3", "pixels")
 
 
 @functools.cache

@@ -14,10 +14,12 @@ from promptad.backbones import (
     BackboneName,
     available_blocks,
     default_memory_layers,
+    default_prompt_depth,
     is_resnet,
     load_backbone,
     load_tokenizer,
     parse_backbone,
+    prompt_blocks,
     weights_are_here,
     weights_digest,
 )
@@ -244,6 +246,16 @@ def test_default_memory_layers(name, layers, blocks, resnet):
     assert default_memory_layers(parsed) == layers
     assert available_blocks(parsed) == blocks
     assert is_resnet(parsed) == resnet
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks", "depth"),
+    [("tiny", 3, 3), ("ViT-B-16-plus-240", 12, 9), ("ViT-L-14", 12, 9), ("ViT-H-14", 24, 18), ("small-vit", 2, 2)],
+)
+def test_blocks_with_prompts_are_those_of_the_shallower_tower(name, blocks, depth):
+    parsed = BackboneName(architecture=name, source="random")
+    assert prompt_blocks(parsed) == blocks
+    assert default_prompt_depth(parsed) == depth
 
 
 @pytest.mark.parametrize(

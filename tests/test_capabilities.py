@@ -26,7 +26,7 @@ def planned(root, *arms, **options):
 def test_methods_that_need_support_images_and_get_none(inspection_root):
     message = (
         r"PatchCore needs at least 1 normal image of a category, but 0 shots are asked for \(arm by patchcore\): "
-        r"use --shots 1, or WinCLIP$"
+        r"use --shots 1, or WinCLIP, RWDA$"
     )
     with pytest.raises(PlanError, match=message):
         planned(inspection_root, arm("patchcore"), arm("winclip"), shots=(0,))
@@ -48,7 +48,7 @@ def test_shots_below_zero(inspection_root):
 def test_a_resnet_for_a_method_of_windows(inspection_root):
     message = (
         "arm by winclip: WinCLIP needs a transformer backbone, but RN101:random is a ResNet: use another backbone, "
-        "or a method that needs none: PromptAD, PatchCore, SPADE, PaDiM, FastRecon"
+        "or a method that needs none: PromptAD, PatchCore, SPADE, PaDiM, FastRecon, CoCoOp, RWDA"
     )
     with pytest.raises(PlanError, match=message):
         planned(inspection_root, arm("winclip"), arm("padim"), backbone="RN101:random")

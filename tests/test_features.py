@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from promptad import features
 from promptad.cache import FeatureCache
-from promptad.features import ImageInput, extract_features, file_digest, file_inputs
+from promptad.features import Features, ImageInput, extract_features, file_digest, file_inputs
 from promptad.images import Preprocessing, load_image, normalised
 from promptad.towers import encode_images
 
@@ -101,6 +101,41 @@ def test_cache_hits_do_no_forward_pass(backbone, forwards, tmp_path):
     extract(backbone, [1], ["block/2"], cache=stored)
     extract(backbone, [2, 5, 1], cache=stored)
     assert forwards == [1, 1, 1, 1]
+
+
+def test_pixels_are_the_towers_input_decoded_when_asked_for(backbone, forwards, tmp_path):
+    decoded = []
+
+    def pixels_of(seed):
+        decoded.append(seed)
+        return pixels(seed)
+
+    three = [ImageInput(identity=str(seed), pixels=functools.partial(pixels_of, seed)) for seed in (1, 2, 3)]
+    stored, fetched = FeatureCache(tmp_path), []
+    found = extract_features(
+        backbone,
+        three,
+        preprocessing=PREPROCESSING,
+        views=["pixels"],
+        cache=stored,
+        on_image=lambda: fetched.append(1),
+    )
+    assert (decoded, len(found), len(fetched), stored.info().files) == ([], 3, 3, 0)
+    expected = torch.stack([normalised(pixels(seed), PREPROCESSING) for seed in (1, 2, 3)])
+    assert torch.equal(found.stack("pixels"), expected)
+    assert torch.equal(found.stack("pixels", 1, 2), expected[1:2])
+    assert torch.equal(found.views["pixels"][-1], expected[2])
+    assert decoded == [1, 2, 3, 2, 3]
+    assert forwards == []
+    beside = extract(backbone, [1, 2], [*VIEWS, "pixels"])
+    assert torch.equal(beside.stack("pixels"), expected[:2])
+    assert_same(extract(backbone, [1, 2]), Features(views={v: beside.views[v] for v in VIEWS}, device=beside.device))
+
+
+def test_pixels_have_the_backbones_precision():
+    found = extract(small_backbone(precision="fp16"), [1], ["pixels"])
+    expected = normalised(pixels(1), PREPROCESSING).half()
+    assert torch.equal(found.stack("pixels")[0], expected)
 
 
 def test_images_are_decoded_ahead_in_order_and_not_all_at_once(backbone):

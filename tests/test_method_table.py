@@ -7,7 +7,7 @@ from small_models import small_backbone
 
 from promptad.config import ConfigError, PromptADConfig
 from promptad.features import Features
-from promptad.method_configs import FastReconConfig, PaDiMConfig, PatchCoreConfig, SPADEConfig
+from promptad.method_configs import CoCoOpConfig, FastReconConfig, PaDiMConfig, PatchCoreConfig, SPADEConfig
 from promptad.method_table import METHODS, canonical_config, method_of, under_protocol
 from promptad.methods import method_named
 from promptad.shared_config import MemoryConfig, SharedConfig
@@ -68,7 +68,9 @@ def test_every_method_runs_under_the_protocol_of_the_base(name):
     assert method_of(config) == name
     shared = set(config.as_dict()) & set(base.as_dict())
     assert shared >= set(SharedConfig().as_dict())
-    assert {field for field in shared if getattr(config, field) != getattr(base, field)} <= {"selection"}
+    other = {field for field in shared if getattr(config, field) != getattr(base, field)}
+    # There is an epoch to select where there are epochs, and nowhere else.
+    assert other == (set() if "epochs" in shared else {"selection"})
     assert METHODS[name].config.from_dict(config.as_dict()) == config
     with pytest.raises(ConfigError, match="config has no field coresets"):
         config.with_changes({"coresets": 1})
@@ -78,6 +80,10 @@ def test_what_cannot_matter_is_reset():
     changed = PatchCoreConfig(map_size=400, map_smoothing=2.0, neighbours=2, coreset=0.5)
     assert canonical_config(changed, "image") == PatchCoreConfig(neighbours=2, coreset=0.5)
     assert canonical_config(changed, "pixel") == PatchCoreConfig(map_size=400, map_smoothing=2.0, coreset=0.5)
+    cocoop = CoCoOpConfig(transformation="clip", momentum=0.5, epochs=2, selection="best_on_test")
+    assert canonical_config(cocoop, "pixel") == cocoop
+    assert canonical_config(cocoop, "image") == CoCoOpConfig(momentum=0.5, epochs=2, selection="best_on_test")
+    assert canonical_config(cocoop.with_changes({"epochs": 0}), "image") == CoCoOpConfig(epochs=0)
     spade = SPADEConfig(memory_layers=(1,), images=3)
     assert canonical_config(spade, "image") == SPADEConfig(images=3)
     assert canonical_config(spade, "pixel") == spade
@@ -92,6 +98,7 @@ def test_an_unknown_method_names_the_known_ones():
     ("kind", "changes", "message"),
     [
         (PatchCoreConfig, {"coreset": 0.0, "neighbours": 0}, "coreset must be above 0 .* neighbours must be at least"),
+        (PatchCoreConfig, {"selection": "best_on_test"}, "selection must be last where nothing is learned in epochs"),
         (PatchCoreConfig, {"neighbourhood": 2}, "neighbourhood must be odd and positive, but got 2"),
         (PatchCoreConfig, {"map_size": 1.5}, "map_size must be int, but got 1.5"),
         (FastReconConfig, {"coreset": 2.0}, "coreset must be above 0 and at most 1, but got 2.0"),

@@ -17,10 +17,15 @@ from study.workbench import Workbench
 
 
 def group_of(root, *methods, **options):
-    arms = tuple(Arm(name=name, label=name, runs=name) for name in methods)
-    table = Ablation(name="own", title="t", question="q?", design=PaperTable(rows=arms, baseline=None))
+    tables = []
+    # A table asks all its rows for the same tasks.
+    for tasks in dict.fromkeys(METHODS[name].tasks for name in methods):
+        arms = tuple(Arm(name=name, label=name, runs=name) for name in methods if METHODS[name].tasks == tasks)
+        metrics = tuple(f"{task}_auroc" for task in tasks)
+        design = PaperTable(rows=arms, baseline=None)
+        tables.append(Ablation(name=f"own{len(tables)}", title="t", question="q?", design=design, metrics=metrics))
     base = PromptADConfig().with_changes(FAST | {"map_smoothing": 1.0})
-    asked = {"ablations": (table,), "base": base, "categories": ("plate",), "seeds": 1, **options}
+    asked = {"ablations": tuple(tables), "base": base, "categories": ("plate",), "seeds": 1, **options}
     plan = plan_study(request(root, **asked))
     (group,) = plan.groups(plan.cells)
     return group
@@ -43,7 +48,7 @@ def test_all_methods_run_in_one_group_and_share_their_features(inspection_root, 
 
     monkeypatch.setattr(features, "_encode", counting)
     outcomes = run(group, FeatureCache(tmp_path))
-    assert len(outcomes) == 2 * len(METHODS)
+    assert len(outcomes) == sum(len(entry.tasks) for entry in METHODS.values())
     # Six test images and one support image, all methods together.
     assert len(encoded) == len(set(encoded)) == 7
     for cell, outcome in zip(group.cells, outcomes, strict=True):
@@ -58,9 +63,25 @@ def test_all_methods_run_in_one_group_and_share_their_features(inspection_root, 
     assert len({cell.digest for cell in group.cells}) == len(group.cells)
 
 
+def test_methods_that_learn_in_epochs_are_selected_as_promptad_is(inspection_root):
+    base = PromptADConfig().with_changes(FAST | {"selection": "best_on_test"})
+    learning = [name for name, entry in METHODS.items() if "epochs" in entry.config().as_dict()]
+    assert set(learning) >= {"promptad", "cocoop", "maple"}
+    for outcome in run(group_of(inspection_root, *learning, "rwda", base=base)):
+        cell, curve = outcome.row.cell, outcome.row.curve
+        if cell.method == "rwda":
+            assert (cell.config.selection, curve) == ("last", None)
+            continue
+        metric = f"{cell.task}_auroc"
+        assert cell.config.selection == "best_on_test"
+        assert curve["epochs"] == [1.0, 2.0, 3.0]
+        assert outcome.row.scores[metric] == max(curve[metric])
+
+
 def test_cells_without_support_images(inspection_root):
+    outcomes = run(group_of(inspection_root, "winclip", "rwda", shots=(0,)))
+    assert [outcome.row.support_images for outcome in outcomes] == [(), (), ()]
     outcomes = run(group_of(inspection_root, "winclip", shots=(0,)))
-    assert [outcome.row.support_images for outcome in outcomes] == [(), ()]
     beside = run(group_of(inspection_root, "winclip", shots=(1,)))
     assert [outcome.row.scores for outcome in outcomes] == [outcome.row.scores for outcome in beside]
 

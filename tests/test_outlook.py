@@ -1,9 +1,12 @@
 """What a plan says of work done, shared and left, on rows with known seconds."""
 
+import dataclasses
+
 import pytest
 
 from ablations.loading import named_ablations
 from promptad.config import PromptADConfig
+from promptad.method_configs import CoCoOpConfig
 from study.outlook import Times, described_plan, outlooks
 from study.plan import plan_study
 from study.request import StudyRequest
@@ -78,6 +81,19 @@ def test_work_is_estimated_by_rows_of_the_same_kind(plan):
         )
         == 0.5
     )
+
+
+def test_work_of_other_methods_that_learn_depends_on_their_epochs(plan):
+    cell = next(cell for cell in plan.cells.values() if cell.task == "image")
+
+    def learning(epochs):
+        return dataclasses.replace(cell, method="cocoop", config=CoCoOpConfig(epochs=epochs))
+
+    rows = [
+        Row(cell=learning(epochs), status="ok", scores={"image_auroc": 0.5}, seconds={"total": seconds})
+        for epochs, seconds in ((10, 1.0), (100, 9.0))
+    ]
+    assert Times.measured(rows).of([learning(100)]) == 9.0
 
 
 def test_failed_rows_are_to_run_and_tell_no_time(plan):

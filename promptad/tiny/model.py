@@ -20,6 +20,7 @@ VOCABULARY_SIZE = 49408
 IMAGE_MEAN: tuple[float, float, float] = open_clip.OPENAI_DATASET_MEAN
 IMAGE_STD: tuple[float, float, float] = open_clip.OPENAI_DATASET_STD
 VISION_LAYERS = 5
+TEXT_LAYERS = 3
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
 
 _EMBEDDING = "token_embedding.weight"
@@ -38,7 +39,13 @@ def build_model(*, vocabulary_size: int = VOCABULARY_SIZE, seed: int = 0) -> ope
         "layers": VISION_LAYERS,
         "head_width": 32,
     }
-    text = {"context_length": CONTEXT_LENGTH, "vocab_size": vocabulary_size, "width": 128, "heads": 4, "layers": 3}
+    text = {
+        "context_length": CONTEXT_LENGTH,
+        "vocab_size": vocabulary_size,
+        "width": 128,
+        "heads": 4,
+        "layers": TEXT_LAYERS,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = open_clip.CLIP(

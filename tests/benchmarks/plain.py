@@ -19,11 +19,12 @@ from torch.nn.functional import normalize
 
 from promptad.backbones import Backbone
 from promptad.config import PromptADConfig, Task
+from promptad.descent import COSINE_FLOOR
 from promptad.images import Preprocessing, load_image
 from promptad.losses import alignment_loss, contrastive_loss, margin_loss, prototype
 from promptad.maps import finished_maps
 from promptad.methods.promptad import memory_views
-from promptad.prompt_learning import COSINE_FLOOR, LearnableTokens, inverse_temperature, prompts_for
+from promptad.prompt_learning import LearnableTokens, inverse_temperature, prompts_for
 from promptad.prompts import Prompt, Word
 from promptad.scoring import harmonic_fusion, prompt_score, resize_maps, visual_map
 from promptad.towers import encode_images, grid_side

@@ -1,0 +1,226 @@
+"""MaPLe (Khattak et al., CVPR 2023): prompts in the first blocks of both towers, coupled by linear layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from promptad.backbones import Backbone, default_prompt_depth, prompt_blocks
+from promptad.class_prompts import ClassPrompts, draw_context
+from promptad.config import ConfigError, Task
+from promptad.descent import Descent
+from promptad.features import PIXELS, Features, images_at_once
+from promptad.linear_layers import Linear, layer_tensors, restored_layers
+from promptad.losses import contrastive_loss
+from promptad.method_configs import MaPLeConfig
+from promptad.methods.method import Fitted, Scores
+from promptad.prompt_learning import inverse_temperature
+from promptad.prompt_tree import PromptTree, encode_tree
+from promptad.randomness import torch_generator
+from promptad.scoring import prompt_score
+from promptad.towers import encode_prompted_images, grid_side
+
+TRAINED_AT_ONCE = 4
+"""Support images whose graph is held together; bounds memory, changes no step but by rounding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedMaPLe:
+    """Prompts of the text tower and the layers that make those of the image tower, as they were learned.
+
+    ``couplings`` are one layer for each block with prompts; ``prototypes`` both classes' text features (normal,
+    anomaly), l2-normalised: what the words and the prompts of the text tower come to.
+    """
+
+    backbone: Backbone
+    config: MaPLeConfig
+    task: Task
+    prompts: Float[Tensor, "depth token width"]
+    couplings: tuple[Linear, ...]
+    prototypes: Float[Tensor, "2 embed"]
+
+    @torch.inference_mode()
+    def score(self, query: Features) -> Scores:
+        """The probability of the anomaly prompt, of what the prompted image tower makes of each image."""
+        visual_prompts = coupled(self.couplings, self.prompts)
+        scale = inverse_temperature(self.backbone, self.config)
+        normal, anomaly = self.prototypes
+        parts = []
+        for chunk in query.chunks(images_at_once(self.backbone.device)):
+            images = query.stack(PIXELS, chunk.start, chunk.stop)
+            z = encoded(self.backbone, self.config, self.task, images, visual_prompts)
+            parts.append(prompt_score(z, normal, anomaly, scale).float().cpu())
+        scored = torch.cat(parts)
+        if self.task == "image":
+            return Scores(image=scored, maps=None, branches={})
+        side = grid_side(scored.shape[1])
+        maps = scored.unflatten(-1, (side, side))
+        return Scores(image=None, maps=maps, branches={"textual": maps})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Prompts, couplings and prototypes by name."""
+        couplings = layer_tensors("couplings", self.couplings)
+        return {"prompts": self.prompts, "prototypes": self.prototypes, **couplings}
+
+
+class MaPLe:
+    """The method's entry point; see ``Method``.
+
+    The text tower reads ``[P_0][normal {object}]`` and ``[P_0][abnormal {object}]``, P_0 being 2 learnable tokens; at
+    the input of blocks 2 to J further tokens P_1, ..., P_(J-1) stand in their place (section 3.2.1). The image tower
+    has as many tokens beside its patches, in block j + 1 F_j(P_j), where F_j are learnable linear layers (sections
+    3.2.2 and 3.2.3). So images cannot be encoded in advance: support images pass the tower at every step, and query
+    images once for each fitted model. Ours:
+
+    - The classes, eq. 12 of PromptAD as loss, optimiser and number of steps are those of our CoOp form (``prompts.py``,
+      ``sc=false``); P_0 is drawn as its context is, and the other P_j with the same deviation. F_j are drawn one by
+      one as torch's linear layers are.
+    - J is 9 of 12 blocks, as printed, scaled to the shallower tower.
+    - For the pixel task the loss and the scores take local features of the prompted tower, by default those of its V-V
+      branch, in which patches attend to the prompts' values too. PromptAD prints a pixel score and not how it was had;
+      its row is not called VV-CLIP, so that ``transformation=clip`` may be what was meant.
+    """
+
+    def views(self, config: MaPLeConfig, task: Task, backbone: Backbone) -> frozenset[str]:
+        """The tower's input alone."""
+        return frozenset({PIXELS})
+
+    def fit(
+        self,
+        backbone: Backbone,
+        support: Features,
+        config: MaPLeConfig,
+        *,
+        task: Task,
+        category: str,
+        seed: int,
+        on_epoch: Callable[[int, Fitted], None] | None = None,
+    ) -> FittedMaPLe:
+        """Learn prompts and couplings on the support images for ``config.epochs`` epochs.
+
+        Raises:
+            ConfigError: more blocks with prompts than one of the towers has.
+        """
+        words = ClassPrompts.of(
+            backbone.tokenizer, category, n_tokens=config.n_context_tokens, prompt_text=config.prompt_text
+        )
+        tree = words.tree(1, config.n_context_tokens, device=backbone.device, dtype=backbone.dtype)
+        drawn, layers = draw_prompts(backbone, config, category=category, seed=seed)
+        prompts = drawn.to(backbone.device, backbone.dtype).requires_grad_()
+        couplings = tuple(layer.leaf(backbone.device, backbone.dtype) for layer in layers)
+        images = support.stack(PIXELS)
+        descent = Descent(config, [prompts, *(part for layer in couplings for part in layer.parameters())])
+
+        def fitted() -> FittedMaPLe:
+            with torch.no_grad():
+                prototypes = normalize(class_features(backbone, tree, prompts), dim=-1)
+            return FittedMaPLe(
+                backbone=backbone,
+                config=config,
+                task=task,
+                prompts=prompts.detach().clone(),
+                couplings=tuple(layer.frozen() for layer in couplings),
+                prototypes=prototypes,
+            )
+
+        for epoch in range(1, config.epochs + 1):
+            descent.step(maple_losses(backbone, tree, config, task, prompts, couplings, images))
+            if on_epoch is not None:
+                on_epoch(epoch, fitted())
+        return fitted()
+
+    def restore(
+        self, backbone: Backbone, tensors: Mapping[str, Tensor], config: MaPLeConfig, *, task: Task
+    ) -> FittedMaPLe:
+        """A fitted method from its tensors."""
+        moved = {name: tensor.to(backbone.device) for name, tensor in tensors.items()}
+        return FittedMaPLe(
+            backbone=backbone,
+            config=config,
+            task=task,
+            prompts=moved["prompts"],
+            couplings=restored_layers("couplings", moved),
+            prototypes=moved["prototypes"],
+        )
+
+
+def draw_prompts(
+    backbone: Backbone, config: MaPLeConfig, *, category: str, seed: int
+) -> tuple[Float[Tensor, "depth token width"], tuple[Linear, ...]]:
+    """The prompts of every block and the layers beside them; those of a block are the same whatever J is.
+
+    Raises:
+        ConfigError: more blocks with prompts than one of the towers has.
+    """
+    deepest = prompt_blocks(backbone.name)
+    depth = config.prompt_depth or default_prompt_depth(backbone.name)
+    if depth > deepest:
+        raise ConfigError(f"prompt_depth must be between 1 and {deepest} for {backbone.name}, but got {depth}")
+    first = draw_context(
+        backbone.text,
+        n_tokens=config.n_context_tokens,
+        deviation=config.initial_deviation,
+        category=category,
+        seed=seed,
+    )
+    deeper = [
+        config.initial_deviation
+        * torch.randn(first.shape, generator=torch_generator(seed, category, f"prompts of block {number}"))
+        for number in range(2, depth + 1)
+    ]
+    width = backbone.model.visual.ln_post.weight.shape[0]
+    couplings = tuple(
+        Linear.draw(first.shape[-1], width, torch_generator(seed, category, f"coupling of block {number}"))
+        for number in range(1, depth + 1)
+    )
+    return torch.stack([first, *deeper]), couplings
+
+
+def coupled(
+    couplings: tuple[Linear, ...], prompts: Float[Tensor, "depth token width"]
+) -> Float[Tensor, "depth token visual_width"]:
+    """The image tower's prompts F_j(P_j)."""
+    return torch.stack([layer(own) for layer, own in zip(couplings, prompts, strict=True)])
+
+
+def class_features(
+    backbone: Backbone, tree: PromptTree, prompts: Float[Tensor, "depth token width"]
+) -> Float[Tensor, "2 embed"]:
+    """Normal and anomaly text feature, not normalised."""
+    nothing = prompts.new_zeros((0, 0, prompts.shape[-1]))
+    return encode_tree(backbone.text, tree, prompts[:1], nothing, deeper=[own[None] for own in prompts[1:]])
+
+
+def encoded(
+    backbone: Backbone,
+    config: MaPLeConfig,
+    task: Task,
+    images: Float[Tensor, "image 3 height width"],
+    visual_prompts: Float[Tensor, "depth token visual_width"],
+) -> Float[Tensor, "image *patch embed"]:
+    """What the task scores of each image, l2-normalised: its global feature, or its local ones."""
+    local = () if task == "image" else (config.transformation,)
+    output = encode_prompted_images(backbone.model.visual, images, visual_prompts, local=local)
+    return normalize(output.global_feature if task == "image" else output.local[config.transformation], dim=-1)
+
+
+def maple_losses(
+    backbone: Backbone,
+    tree: PromptTree,
+    config: MaPLeConfig,
+    task: Task,
+    prompts: Float[Tensor, "depth token width"],
+    couplings: tuple[Linear, ...],
+    images: Float[Tensor, "image 3 height width"],
+) -> Iterator[Tensor]:
+    """PromptAD's eq. 12, some images at a time; the sum of all parts is the mean over images."""
+    for part in images.split(TRAINED_AT_ONCE):
+        normal, anomaly = class_features(backbone, tree, prompts).split(1)
+        z = encoded(backbone, config, task, part, coupled(couplings, prompts))
+        loss = contrastive_loss(z, normal, anomaly, inverse_temperature(backbone, config))
+        yield loss * (len(part) / len(images))
