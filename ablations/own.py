@@ -5,6 +5,7 @@ from __future__ import annotations
 from ablations.arms import Arm
 from ablations.designs import Cumulative, Factor, Factorial, LeaveOneOut, Level, PaperTable
 from ablations.fractions import FractionalFactorial
+from ablations.methods import RUNS
 from ablations.ready_spaces import PAPER
 from ablations.sobol import SobolSet
 from ablations.spec import Ablation
@@ -192,4 +193,36 @@ TRANSFER = Ablation(
     shown_as=("transfer", "arms"),
 )
 
-OWN = (PROTOCOL_AUDIT, SUPPORT_SETS, INTERACTIONS, STEPS, LEAVE_ONE_OUT, SCREENING, TRANSFER)
+
+def _tower_arm(method: str, *, cnn: bool) -> Arm:
+    runs = RUNS[method]
+    return Arm(
+        name=f"{runs}-cnn" if cnn else runs,
+        label=f"{method}, {'ImageNet CNN' if cnn else 'CLIP'}",
+        factors={"method": method, "tower": "wide_resnet50_2" if cnn else "CLIP"},
+        runs=runs,
+        backbone="timm/wide_resnet50_2:tv_in1k" if cnn else None,
+    )
+
+
+TOWERS = Ablation(
+    name="towers",
+    title="Methods without prompts: is it the method or the tower?",
+    question="The papers of SPADE, PaDiM, PatchCore and FastRecon use an ImageNet CNN. What does CLIP's tower do?",
+    design=PaperTable(
+        rows=tuple(
+            _tower_arm(method, cnn=cnn)
+            for method in ("SPADE", "PaDiM", "PatchCore", "FastRecon")
+            for cnn in (False, True)
+        ),
+        baseline="patchcore",
+        factor_labels={"method": "method", "tower": "image tower"},
+    ),
+    note=(
+        "PatchCore's wide ResNet with torchvision's weights, or those of a further --backbone "
+        "timm/wide_resnet50_2:...; its rows run where the weights are on the machine."
+    ),
+    shown_as=("arms", "effects", "per_category"),
+)
+
+OWN = (PROTOCOL_AUDIT, SUPPORT_SETS, INTERACTIONS, STEPS, LEAVE_ONE_OUT, SCREENING, TRANSFER, TOWERS)

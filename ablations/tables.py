@@ -35,7 +35,7 @@ TABLE2 = Ablation(
     design=_by_method(("PromptAD", "DiffNet", "TDG", "RegAD", "FastRecon", "MKD", "P-SVDD", "PatchCore", "SimpleNet")),
     note=(
         "In the paper the other methods see 8 to 16 normal images of each category, or all of them (full); rows that "
-        "run here see as many as PromptAD."
+        "run here see as many as PromptAD: --shots 1,4,16 or more."
     ),
     shots=(1, 4),
     shown_as=("arms",),

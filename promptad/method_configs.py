@@ -14,24 +14,42 @@ from promptad.templates import N_TEMPLATES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PatchCoreConfig(MemoryConfig):
-    """PatchCore (Roth et al., CVPR 2022); see ``promptad/methods/patchcore.py``."""
+class CoresetConfig(MemoryConfig):
+    """What methods share whose memory is a coreset of locally aware patches (PatchCore, sections 3.1 and 3.2)."""
 
     neighbourhood: int = 3
-    """p of section 3.1: side in patches of the window whose mean makes a patch locally aware; odd."""
+    """p: side in patches of the window whose mean makes a patch locally aware; odd."""
     coreset: float = 0.1
-    """Fraction of the support's patches that the memory keeps (section 3.2)."""
+    """Fraction of the support's patches that the memory keeps, at least one."""
+    most_entries: int = 2_000
+    """Most patches that the memory keeps: beyond, time and memory grow with the support images and no faster."""
+    projection: int = 128
+    """Channels of the random projection in which the coreset is chosen; narrower patches are not projected."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        problems = [*MemoryConfig.domain_problems(self), *problems_below(self, {"most_entries": 1, "projection": 1})]
+        if not (self.neighbourhood >= 1 and self.neighbourhood % 2 == 1):
+            problems.append(f"neighbourhood must be odd and positive, but got {self.neighbourhood}")
+        if not 0 < self.coreset <= 1:
+            problems.append(f"coreset must be above 0 and at most 1, but got {self.coreset}")
+        return problems
+
+    def entries(self, patches: int) -> int:
+        """How many of so many patches the memory keeps."""
+        return min(self.most_entries, max(1, round(self.coreset * patches)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchCoreConfig(CoresetConfig):
+    """PatchCore (Roth et al., CVPR 2022); see ``promptad/methods/patchcore.py``."""
+
     neighbours: int = 9
     """b of eq. 7: entries around the nearest one that weigh the image score."""
 
     def domain_problems(self) -> list[str]:
         """Values out of their domain."""
-        return [
-            *MemoryConfig.domain_problems(self),
-            *_neighbourhood_problems(self.neighbourhood),
-            *_coreset_problems(self.coreset),
-            *problems_below(self, {"neighbours": 1}),
-        ]
+        return [*CoresetConfig.domain_problems(self), *problems_below(self, {"neighbours": 1})]
 
     def inert(self, task: Task) -> frozenset[str]:
         """The weight of eq. 7 is the image score's."""
@@ -76,13 +94,9 @@ class PaDiMConfig(MemoryConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FastReconConfig(MemoryConfig):
-    """FastRecon (Fang et al., ICCV 2023); see ``promptad/methods/fastrecon.py``."""
+class FastReconConfig(CoresetConfig):
+    """FastRecon (Fang et al., ICCV 2023): queries rebuilt from a coreset; see ``promptad/methods/fastrecon.py``."""
 
-    neighbourhood: int = 3
-    """Side in patches of the window whose mean makes a patch locally aware; odd."""
-    coreset: float = 0.1
-    """Fraction of the support's patches that queries are reconstructed from."""
     distribution_weight: float = 2.0
     """lambda: how much a reconstruction is pulled towards its position's mean normal patch."""
     ridge: float = 1e-4
@@ -90,11 +104,7 @@ class FastReconConfig(MemoryConfig):
 
     def domain_problems(self) -> list[str]:
         """Values out of their domain."""
-        problems = [
-            *MemoryConfig.domain_problems(self),
-            *_neighbourhood_problems(self.neighbourhood),
-            *_coreset_problems(self.coreset),
-        ]
+        problems = CoresetConfig.domain_problems(self)
         if not 0 <= self.distribution_weight < float("inf"):
             problems.append(f"distribution_weight must be finite and not negative, but got {self.distribution_weight}")
         if not 0 < self.ridge < float("inf"):
@@ -271,12 +281,3 @@ class RWDAConfig(SharedConfig):
 def _between(lowest: int, highest: int, config: SharedConfig, name: str) -> list[str]:
     value = getattr(config, name)
     return [] if lowest <= value <= highest else [f"{name} must be between {lowest} and {highest}, but got {value}"]
-
-
-def _neighbourhood_problems(neighbourhood: int) -> list[str]:
-    odd = neighbourhood >= 1 and neighbourhood % 2 == 1
-    return [] if odd else [f"neighbourhood must be odd and positive, but got {neighbourhood}"]
-
-
-def _coreset_problems(coreset: float) -> list[str]:
-    return [] if 0 < coreset <= 1 else [f"coreset must be above 0 and at most 1, but got {coreset}"]

@@ -22,8 +22,8 @@ from promptad.method_configs import (
 )
 from promptad.shared_config import MemoryConfig, MethodConfig, SharedConfig
 
-Need = Literal["transformer"]
-"""What a method may need of a backbone: an image tower that can be run on some of its patch tokens."""
+Need = Literal["transformer", "text"]
+"""What a method may need of a backbone: an image tower over patch tokens, which can be run on some of them; texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class MethodEntry:
     """One method. ``title`` is what its paper calls it, ``config`` the class of its hyperparameters.
 
     ``factory`` (``module:Class``) is loaded on first use and fits ``Method``. ``min_shots`` is the least number of
-    support images, ``tasks`` what it can score, ``needs`` what the backbone must have.
+    support images, ``tasks`` what it can score, ``needs`` what the backbone must have (see ``needs_of``).
     """
 
     title: str
@@ -49,7 +49,11 @@ class MethodEntry:
 
 METHODS: Mapping[str, MethodEntry] = {
     "promptad": MethodEntry(
-        title="PromptAD", config=PromptADConfig, factory="promptad.methods.promptad:PromptAD", min_shots=1
+        title="PromptAD",
+        config=PromptADConfig,
+        factory="promptad.methods.promptad:PromptAD",
+        min_shots=1,
+        needs=("text",),
     ),
     "patchcore": MethodEntry(
         title="PatchCore", config=PatchCoreConfig, factory="promptad.methods.patchcore:PatchCore", min_shots=1
@@ -64,25 +68,36 @@ METHODS: Mapping[str, MethodEntry] = {
         config=WinCLIPConfig,
         factory="promptad.methods.winclip:WinCLIP",
         min_shots=0,
-        needs=("transformer",),
+        needs=("transformer", "text"),
     ),
     "winclip_plus": MethodEntry(
         title="WinCLIP+",
         config=WinCLIPPlusConfig,
         factory="promptad.methods.winclip:WinCLIPPlus",
         min_shots=1,
-        needs=("transformer",),
+        needs=("transformer", "text"),
     ),
-    "cocoop": MethodEntry(title="CoCoOp", config=CoCoOpConfig, factory="promptad.methods.cocoop:CoCoOp", min_shots=1),
+    "cocoop": MethodEntry(
+        title="CoCoOp",
+        config=CoCoOpConfig,
+        factory="promptad.methods.cocoop:CoCoOp",
+        min_shots=1,
+        needs=("text",),
+    ),
     "maple": MethodEntry(
         title="MaPLe",
         config=MaPLeConfig,
         factory="promptad.methods.maple:MaPLe",
         min_shots=1,
-        needs=("transformer",),
+        needs=("transformer", "text"),
     ),
     "rwda": MethodEntry(
-        title="RWDA", config=RWDAConfig, factory="promptad.methods.rwda:RWDA", min_shots=0, tasks=("image",)
+        title="RWDA",
+        config=RWDAConfig,
+        factory="promptad.methods.rwda:RWDA",
+        min_shots=0,
+        tasks=("image",),
+        needs=("text",),
     ),
 }
 """Every method that a cell can name. A new one is a file in ``promptad/methods/``, a config and an entry here."""
@@ -91,6 +106,13 @@ METHODS: Mapping[str, MethodEntry] = {
 def method_of(config: MethodConfig) -> str:
     """Name of the method whose config this is."""
     return next(name for name, entry in METHODS.items() if type(config) is entry.config)
+
+
+def needs_of(config: MethodConfig) -> tuple[Need, ...]:
+    """What a backbone must have for a method, as configured: PromptAD's visual memory alone needs no texts."""
+    if isinstance(config, PromptADConfig) and not config.pad:
+        return ()
+    return METHODS[method_of(config)].needs
 
 
 def known_method(name: str, whose: str) -> MethodEntry:

@@ -18,6 +18,7 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
 from promptad.attention import join_heads, split_heads
+from promptad.cnn import REDUCTIONS, CNNTower
 
 Transformation = Literal["clip", "maskclip", "vv", "linear"]
 """What the local branch does in a block: nothing of its own, V without attention, V-V attention, a learnable layer."""
@@ -32,7 +33,7 @@ class TowerOutput:
     """What one forward pass of an image tower gives; nothing in it is normalised.
 
     ``local[name]`` are patch features in the space of the text features, ``blocks[l]`` the patches after block
-    ``l`` (1-based; for a ResNet after stage ``l``, whose grid and width differ by stage). ``attended[l]`` is
+    ``l`` (1-based; for a ResNet or CNN after stage ``l``, whose grid and width differ by stage). ``attended[l]`` is
     ``blocks[l]`` plus the attention output of block ``l + 1`` (equal to ``blocks[l]`` after the last block and in
     a ResNet): what the released code keeps as memory, since it adds in place to the tensor it has stored.
     ``stream`` holds the embedded patches followed by what each block added to them: its sum is the last output.
@@ -46,15 +47,17 @@ class TowerOutput:
 
 
 def block_count(visual: nn.Module) -> int:
-    """Number of transformer blocks, or of ResNet stages (4).
+    """Number of transformer blocks, or of stages of a ResNet or another CNN (4).
 
     Raises:
-        UnsupportedTowerError: neither an open_clip VisionTransformer nor a ModifiedResNet.
+        UnsupportedTowerError: neither an open_clip VisionTransformer nor a ModifiedResNet, nor a CNN of timm.
     """
     if isinstance(visual, VisionTransformer):
         return len(visual.transformer.resblocks)
     if isinstance(visual, ModifiedResNet):
         return 4
+    if isinstance(visual, CNNTower):
+        return len(REDUCTIONS)
     raise UnsupportedTowerError(
         f"the image tower must be open_clip's VisionTransformer or ModifiedResNet, but is {type(visual).__name__}: "
         "choose another backbone, e.g. ViT-B-16-plus-240, ViT-L-14 or RN101"
@@ -75,16 +78,19 @@ def encode_images(
     second stream starts from the same embedded tokens and adds, block by block, ``proj(V)`` or
     ``proj(softmax(V V^T / sqrt(d)) V)`` with V taken from the *original* stream; it has no FFN. ``linear`` asks
     for ``stream``, from which ``linear_local_features`` makes the local features. In a ResNet the attention pool
-    is the only place with tokens, so it alone is transformed.
+    is the only place with tokens, so it alone is transformed. A CNN has no space of text features, so no local
+    features; its global feature is the mean of its last stage.
 
     Raises:
-        UnsupportedTowerError: unknown tower, a block out of range, or ``linear`` on a ResNet.
+        UnsupportedTowerError: unknown tower, a block out of range, ``linear`` on a ResNet, or local features of a CNN.
     """
     count = block_count(visual)
     if outside := sorted(block for block in {*blocks, *attended} if not 1 <= block <= count):
         raise UnsupportedTowerError(f"memory layers must be between 1 and {count} for this backbone, but got {outside}")
     if isinstance(visual, VisionTransformer):
         return _encode_with_transformer(visual, images, local, blocks, attended)
+    if isinstance(visual, CNNTower):
+        return _encode_with_cnn(visual, images, local, blocks, attended)
     assert isinstance(visual, ModifiedResNet)
     return _encode_with_resnet(visual, images, local, blocks, attended)
 
@@ -259,6 +265,27 @@ def _encode_with_resnet(
         local=features,
         blocks={number: kept[number] for number in blocks},
         attended={number: kept[number] for number in attended},
+    )
+
+
+def _encode_with_cnn(
+    visual: CNNTower,
+    images: Tensor,
+    local: Collection[Transformation],
+    blocks: Collection[int],
+    attended: Collection[int],
+) -> TowerOutput:
+    if local:
+        raise UnsupportedTowerError(
+            f"local features ({', '.join(local)}) need a backbone with a text tower, but this one is a CNN"
+        )
+    stages = visual(images)
+    patches = {number: stages[number - 1].flatten(2).transpose(1, 2) for number in {*blocks, *attended}}
+    return TowerOutput(
+        global_feature=stages[-1].mean(dim=(2, 3)),
+        local={},
+        blocks={number: patches[number] for number in blocks},
+        attended={number: patches[number] for number in attended},
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablations.spec import Ablation
-from promptad.backbones import BackboneName, parse_backbone, weights_are_here, weights_digest
+from promptad.backbone_names import BackboneName, parse_backbone
+from promptad.backbones import weights_are_here, weights_digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

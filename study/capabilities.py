@@ -6,14 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from ablations.spec import Ablation
-from promptad.backbones import is_resnet
+from promptad.backbone_names import BackboneName, is_transformer, kind_of
 from promptad.config import Task
-from promptad.method_table import METHODS, MethodEntry, Need
+from promptad.method_table import METHODS, MethodEntry, Need, needs_of
+from promptad.shared_config import MethodConfig
 from study.arm_backbones import PlannedBackbone
 
 
 def unfit_backbones(
-    ablation: Ablation, backbones: Mapping[str, PlannedBackbone]
+    ablation: Ablation, configs: Mapping[str, MethodConfig], backbones: Mapping[str, PlannedBackbone]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Why arms cannot run on their backbones, by arm: rows that the paper prints, and others.
 
@@ -26,9 +27,11 @@ def unfit_backbones(
             continue
         backbone = backbones[arm.name]
         entry = METHODS[arm.runs]
-        if missing := [need for need in entry.needs if need not in _offered(backbone)]:
+        if missing := [need for need in needs_of(configs[arm.name]) if need not in offered(backbone.name)]:
             texts = " and ".join(_NEEDS[need] for need in missing)
-            reason = f"{entry.title} needs {texts}, but {backbone.text} is a ResNet: use another backbone"
+            reason = (
+                f"{entry.title} needs {texts}, but {backbone.text} is {kind_of(backbone.name)}: use another backbone"
+            )
             fitting = _names(other for other in METHODS.values() if not set(other.needs) & set(missing))
             if arm.published is None:
                 others[arm.name] = f"{reason}, or a method that needs none: {fitting}"
@@ -63,12 +66,14 @@ def impossible_requests(ablation: Ablation, arms: Iterable[str], shots: Sequence
     return problems
 
 
-_NEEDS: Mapping[Need, str] = {"transformer": "a transformer backbone"}
+def offered(name: BackboneName) -> frozenset[Need]:
+    """What a backbone has of what methods may need."""
+    found: set[Need] = set() if name.is_cnn else {"text"}
+    return frozenset(found | {"transformer"} if is_transformer(name) else found)
+
+
+_NEEDS: Mapping[Need, str] = {"transformer": "a transformer backbone", "text": "a text tower"}
 _SCORED: Mapping[Task, str] = {"image": "images", "pixel": "pixels"}
-
-
-def _offered(backbone: PlannedBackbone) -> frozenset[Need]:
-    return frozenset() if is_resnet(backbone.name) else frozenset({"transformer"})
 
 
 def _names(entries: Iterable[MethodEntry]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from ablations.arms import Arm
 from ablations.published import published
 from ablations.spec import Ablation
-from promptad.backbones import parse_backbone
+from promptad.backbone_names import parse_backbone
 from promptad.datasets import Category
 from promptad.protocol import protocol_name
 from promptad.shared_config import MethodConfig

@@ -10,22 +10,23 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ablations.spec import Ablation, AblationError
-from promptad.backbones import (
+from promptad.backbone_names import (
     BackboneName,
     available_blocks,
     default_memory_layers,
     default_prompt_depth,
-    is_resnet,
-    load_tokenizer,
+    is_transformer,
+    kind_of,
     parse_backbone,
     patch_grid,
     prompt_blocks,
 )
+from promptad.backbones import load_tokenizer
 from promptad.class_prompts import ClassPrompts
 from promptad.config import PromptADConfig, Task
 from promptad.datasets import Category, DatasetError, data_digest, named_support
 from promptad.method_configs import CoCoOpConfig, MaPLeConfig, WinCLIPConfig
-from promptad.method_table import canonical_config, method_of, uses_memory_layers
+from promptad.method_table import canonical_config, method_of, needs_of, uses_memory_layers
 from promptad.prompt_ensemble import ensemble_prompts
 from promptad.prompt_learning import prompts_for
 from promptad.prompts import PromptError
@@ -133,7 +134,7 @@ def _planned(
     configs = ablation.configs(request.base, blocks=available_blocks(study.name))
     backbones, not_runnable = arm_backbones(ablation, study, named)
     shots = request.shots or ablation.shots
-    printed, unfit = unfit_backbones(ablation, backbones)
+    printed, unfit = unfit_backbones(ablation, configs, backbones)
     if set(backbones) == set(printed):
         unfit |= printed
     problems = [f"arm {arm}: {reason}" for arm, reason in unfit.items()]
@@ -265,6 +266,8 @@ def check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, ..
 def _check_prompts(opened: Mapping[str, tuple[Category, str]], planned: PlannedAblation, request: StudyRequest) -> None:
     problems: dict[str, None] = {}
     for (arm, config), task, category in itertools.product(planned.configs.items(), planned.ablation.tasks, opened):
+        if "text" not in needs_of(config):
+            continue
         tokenizer = load_tokenizer(planned.backbones[arm].name)
         changed = with_suffixes(config, category, request)
         try:
@@ -308,9 +311,14 @@ def _check_layers(planned: PlannedAblation) -> None:
             )
         if "attention" in planned.ablation.artefacts and 0 in planned.shots:
             problems.add("attention by block is that of a support image, but 0 shots are asked for: use --shots 1")
-        if "attention" in planned.ablation.artefacts and is_resnet(backbone.name):
-            problems.add(f"attention by block needs a transformer backbone, but {backbone.text} is a ResNet")
-        if isinstance(config, PromptADConfig) and config.transformation == "linear" and is_resnet(backbone.name):
-            problems.add(f"transformation linear needs a transformer backbone, but {backbone.text} is a ResNet")
+        if "attention" in planned.ablation.artefacts and not is_transformer(backbone.name):
+            problems.add(
+                f"attention by block needs a transformer backbone, but {backbone.text} is {kind_of(backbone.name)}"
+            )
+        linear = isinstance(config, PromptADConfig) and config.pad and config.transformation == "linear"
+        if linear and not is_transformer(backbone.name):
+            problems.add(
+                f"transformation linear needs a transformer backbone, but {backbone.text} is {kind_of(backbone.name)}"
+            )
     if problems:
         raise PlanError("\n".join(sorted(problems)))

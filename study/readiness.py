@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptad.backbones import BackboneError, parse_backbone, weights_digest
+from promptad.backbone_names import BackboneError, parse_backbone
+from promptad.backbones import weights_digest
 from promptad.datasets import Category
 from study.group import Group
 from study.sources import SYNTHETIC

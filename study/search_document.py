@@ -11,7 +11,7 @@ from typing import Any
 
 from ablations.domains import Choice, FloatRange
 from ablations.spaces import Parameter, Space
-from promptad.backbones import parse_backbone
+from promptad.backbone_names import parse_backbone
 from promptad.config import Task
 from promptad.datasets import Category
 from study.arm_backbones import PlannedBackbone

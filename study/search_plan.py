@@ -9,7 +9,7 @@ from typing import Any
 
 from ablations.domains import Choice
 from ablations.spaces import Params, Space
-from promptad.backbones import available_blocks
+from promptad.backbone_names import available_blocks
 from promptad.config import PromptADConfig
 from promptad.datasets import Category
 from study.arm_backbones import PlannedBackbone, planned_backbones
@@ -138,6 +138,8 @@ def plan_search(request: SearchRequest) -> SearchPlan:
     if problems:
         raise SearchError("; ".join(problems))
     backbones = planned_by_text(space, study.backbone)
+    if silent := [text for text, backbone in backbones.items() if backbone.name.is_cnn]:
+        raise SearchError(f"a search is for PromptAD, which needs a text tower, but {silent[0]} is a CNN without one")
     for backbone in backbones.values():
         space.check(study.base, blocks=available_blocks(backbone.name))
     opened = open_categories(study, normal_only=objective.query == "synthetic")

@@ -13,7 +13,8 @@ import open_clip
 import torch
 from PIL import Image
 
-from promptad.backbones import Backbone, BackboneName
+from promptad.backbone_names import BackboneName
+from promptad.backbones import Backbone
 from promptad.features import ImageInput, extract_features
 from promptad.images import CLIP_MEAN, CLIP_STD, Preprocessing
 
@@ -50,8 +51,8 @@ def small_backbone(architecture="small-vit", seed=0, precision="fp32"):
         name=BackboneName(architecture=architecture, source="random"),
         weights=f"seed-{seed}",
         model=model,
-        text=model,
-        tokenizer=open_clip.get_tokenizer(architecture),
+        text_tower=model,
+        text_tokenizer=open_clip.get_tokenizer(architecture),
         image_size=IMAGE_SIZE[architecture],
         mean=CLIP_MEAN,
         std=CLIP_STD,

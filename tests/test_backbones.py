@@ -9,20 +9,17 @@ import safetensors.torch
 import small_models
 import torch
 
-from promptad.backbones import (
+from promptad.backbone_names import (
     BackboneError,
     BackboneName,
     available_blocks,
     default_memory_layers,
     default_prompt_depth,
-    is_resnet,
-    load_backbone,
-    load_tokenizer,
+    is_transformer,
     parse_backbone,
     prompt_blocks,
-    weights_are_here,
-    weights_digest,
 )
+from promptad.backbones import load_backbone, load_tokenizer, weights_are_here, weights_digest
 from promptad.towers import encode_images
 
 
@@ -245,7 +242,7 @@ def test_default_memory_layers(name, layers, blocks, resnet):
     parsed = BackboneName(architecture=name, source="random")
     assert default_memory_layers(parsed) == layers
     assert available_blocks(parsed) == blocks
-    assert is_resnet(parsed) == resnet
+    assert is_transformer(parsed) != resnet
 
 
 @pytest.mark.parametrize(

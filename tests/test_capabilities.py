@@ -69,6 +69,27 @@ def test_a_table_of_which_no_row_fits_is_an_error(inspection_root):
         planned(inspection_root, row, backbone="RN101:random")
 
 
+def test_a_cnn_for_methods_that_need_texts(inspection_root):
+    message = (
+        "arm by promptad: PromptAD needs a text tower, but timm/test_resnet:random is a CNN without text tower: use "
+        "another backbone, or a method that needs none: PatchCore, SPADE, PaDiM, FastRecon"
+    )
+    with pytest.raises(PlanError, match=message):
+        planned(inspection_root, arm("promptad"), arm("padim"), backbone="timm/test_resnet:random")
+    with pytest.raises(PlanError, match="WinCLIP needs a transformer backbone and a text tower, but timm/test_resnet"):
+        planned(inspection_root, arm("winclip"), arm("padim"), backbone="timm/test_resnet:random")
+
+
+def test_the_visual_memory_alone_needs_no_texts(inspection_root):
+    asked = {"ablations": (CATALOGUE["table3"],), "backbone": "timm/test_resnet:random", "shots": (1,)}
+    plan = plan_study(request(inspection_root, **asked))
+    (document,) = plan.documents.values()
+    assert {cell["arm"] for cell in document["cells"]} == {"vad"}
+    reasons = {arm["name"]: arm["not_runnable_reason"] for arm in document["arms"]}
+    assert reasons["full"].startswith("PromptAD needs a text tower, but timm/test_resnet:random is a CNN without")
+    assert {cell.config.memory_layers for cell in plan.cells.values()} == {(2, 3)}
+
+
 def test_windows_that_do_not_fit_the_grid(inspection_root):
     message = "windows must be between 1 and 12 patches wide for tiny, but arm by winclip has 2, 13"
     with pytest.raises(PlanError, match=message):

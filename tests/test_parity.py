@@ -13,7 +13,8 @@ import pytest
 import torch
 from parity_weights import fill_weights
 
-from promptad.backbones import Backbone, BackboneName
+from promptad.backbone_names import BackboneName
+from promptad.backbones import Backbone
 from promptad.config import PromptADConfig
 from promptad.features import Features
 from promptad.maps import finished_maps
@@ -50,8 +51,8 @@ class Case:
             name=BackboneName(architecture="ViT-S-16", source="random"),
             weights="parity",
             model=model.requires_grad_(requires_grad=False),
-            text=model,
-            tokenizer=open_clip.get_tokenizer("ViT-S-16"),
+            text_tower=model,
+            text_tokenizer=open_clip.get_tokenizer("ViT-S-16"),
             image_size=224,
             mean=(0.0, 0.0, 0.0),
             std=(1.0, 1.0, 1.0),

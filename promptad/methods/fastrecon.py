@@ -13,9 +13,9 @@ from promptad.backbones import Backbone
 from promptad.config import Task
 from promptad.features import Features
 from promptad.method_configs import FastReconConfig
+from promptad.methods.coreset import coreset
 from promptad.methods.method import Fitted, Scores
 from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
-from promptad.neighbours import greedy_coreset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class FastRecon:
     - rho I is added to S S^T, in units of the patches' mean squared length: a coreset with more entries than channels,
       or equal ones, has no inverse. This is the minimum with ``rho (1 + lambda) |W|^2`` added.
     - lambda = 2 is the released code's. Its coreset keeps a thousandth of far larger grids, which would be one patch
-      here: ours keeps a tenth. It is k-centre's without random projection, from the first patch on.
+      here: ours keeps a tenth. It is PatchCore's.
     - Layers are l2-normalised and concatenated. The image score is the map's maximum on the patch grid.
     """
 
@@ -83,7 +83,7 @@ class FastRecon:
         """Take the coreset, the means and the inverse, in double precision."""
         grids = support_patches(support, patch_views(config, backbone), neighbourhood=config.neighbourhood)
         patches = grids.flatten(0, 2)
-        memory = patches[greedy_coreset(patches, max(1, round(config.coreset * len(patches))))]
+        memory = coreset(patches, config, category=category, seed=seed)
         gram = memory.double() @ memory.double().T
         ridge = config.ridge * gram.diagonal().mean()
         inverse = torch.linalg.inv(gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from promptad.backbones import Backbone, default_prompt_depth, prompt_blocks
+from promptad.backbone_names import default_prompt_depth, prompt_blocks
+from promptad.backbones import Backbone
 from promptad.class_prompts import ClassPrompts, draw_context
 from promptad.config import ConfigError, Task
 from promptad.descent import Descent

@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from promptad.backbones import Backbone, default_memory_layers
+from promptad.backbone_names import default_memory_layers
+from promptad.backbones import Backbone
 from promptad.features import Features
 from promptad.shared_config import MemoryConfig
 from promptad.towers import grid_side

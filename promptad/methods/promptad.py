@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from promptad.backbones import Backbone, default_memory_layers
+from promptad.backbone_names import default_memory_layers
+from promptad.backbones import Backbone
 from promptad.config import PromptADConfig, Task
 from promptad.features import Features
 from promptad.methods.method import Fitted, Scores

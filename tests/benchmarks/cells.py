@@ -166,7 +166,8 @@ def _problem(backbone: Backbone, category: Category, config: PromptADConfig, tas
 
 
 def _cell(case: Case, category: Category, config: PromptADConfig, task: Task) -> Cell:
-    from promptad.backbones import parse_backbone, weights_digest
+    from promptad.backbone_names import parse_backbone
+    from promptad.backbones import weights_digest
 
     name = parse_backbone(case.backbone)
     return Cell(

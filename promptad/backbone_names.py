@@ -1,0 +1,199 @@
+"""Names of backbones, and what is known of one before its weights are loaded."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import open_clip
+import timm
+from safetensors import SafetensorError, safe_open
+
+from promptad import cnn
+
+CNN_PREFIX = "timm/"
+"""What the architecture of a convolutional network of timm begins with."""
+
+
+class BackboneError(ValueError):
+    """A backbone that does not exist, cannot be loaded, or has an unsupported text tower."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneName:
+    """A backbone as a user writes it: ``tiny``, ``NAME:TAG``, ``NAME:/path/to/checkpoint`` or ``NAME:random``.
+
+    NAME is one of open_clip's, or ``timm/`` and a convolutional network of timm's, which has no text tower.
+    """
+
+    architecture: str
+    source: str
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the weights are random: scores then say nothing about the method."""
+        return self.source == "random"
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether this is the embedded tiny CLIP."""
+        return self.architecture == "tiny"
+
+    @property
+    def is_cnn(self) -> bool:
+        """Whether this is a convolutional network of timm: an image tower alone."""
+        return self.architecture.startswith(CNN_PREFIX)
+
+    @property
+    def network(self) -> str:
+        """The network's name in timm or open_clip."""
+        return self.architecture.removeprefix(CNN_PREFIX)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the source is a checkpoint file rather than a tag."""
+        return "/" in self.source or self.source.endswith((".safetensors", ".pt", ".pth", ".bin"))
+
+    @property
+    def label(self) -> str:
+        """How rows and reports name the weights."""
+        if self.is_tiny:
+            return "embedded tiny CLIP"
+        return "RANDOM weights" if self.is_random else Path(self.source).name if self.is_file else self.source
+
+    def __str__(self) -> str:
+        """The name as a user writes it."""
+        return "tiny" if self.is_tiny else f"{self.architecture}:{self.source}"
+
+
+def parse_backbone(text: str) -> BackboneName:
+    """Read a backbone's name.
+
+    Raises:
+        BackboneError: no such architecture or tag, or a missing source or file; says what there is.
+    """
+    architecture, _, source = text.partition(":")
+    if architecture == "tiny":
+        if source:
+            raise BackboneError(f"tiny brings its own weights and takes no source, but got {text!r}: write tiny")
+        return BackboneName(architecture="tiny", source="embedded")
+    name = BackboneName(architecture=architecture, source=source)
+    tags = _cnn_tags(name) if name.is_cnn else _clip_tags(name)
+    if not source:
+        raise BackboneError(
+            f"backbone {architecture} needs weights: write {architecture}:TAG with a TAG of {', '.join(tags)}, "
+            f"{architecture}:/path/to/checkpoint, or {architecture}:random for random weights"
+        )
+    if name.is_file and not Path(source).is_file():
+        raise BackboneError(f"checkpoint of {architecture} missing: {source} is not a file")
+    if name.is_file:
+        _check_container(name)
+    if not name.is_file and not name.is_random and source not in tags:
+        raise BackboneError(f"{architecture} has no weights {source!r}; it has {', '.join(tags)}")
+    return name
+
+
+def _clip_tags(name: BackboneName) -> list[str]:
+    known = open_clip.list_models()
+    if name.network not in known:
+        near = difflib.get_close_matches(name.network, known, n=3, cutoff=0.4)
+        raise BackboneError(f"open_clip has no model {name.network!r}; near: {', '.join(near) or 'none'}; or use tiny")
+    tags: list[str] = open_clip.list_pretrained_tags_by_model(name.network)
+    return tags
+
+
+def _cnn_tags(name: BackboneName) -> list[str]:
+    if not timm.is_model(name.network):
+        near = difflib.get_close_matches(name.network, timm.list_models(), n=3, cutoff=0.4)
+        raise BackboneError(
+            f"timm has no model {name.network!r}; near: {', '.join(near) or 'none'}; PatchCore's is wide_resnet50_2"
+        )
+    if cnn.stage_indices(name.network) is None:
+        raise BackboneError(
+            f"a network of timm's must have stages with patches of {', '.join(map(str, cnn.REDUCTIONS))} pixels, but "
+            f"{name.network} has not: use a ResNet, e.g. timm/wide_resnet50_2"
+        )
+    return cnn.tags(name.network)
+
+
+def default_memory_layers(name: BackboneName) -> tuple[int, ...]:
+    """Memory layers where the user names none: blocks 3 and 8 of 12 (section G), scaled with depth and rounded up.
+
+    For ResNets the paper is silent; stages 2 and 3 are our choice (PatchCore's), as are blocks 2 and 3 of ``tiny``.
+    """
+    if name.is_tiny or name.is_cnn:
+        return (2, 3)
+    layers = open_clip.get_model_config(name.architecture)["vision_cfg"].get("layers", 12)
+    if isinstance(layers, (list, tuple)):
+        return (2, 3)
+    return (math.ceil(layers * 3 / 12), math.ceil(layers * 8 / 12))
+
+
+def available_blocks(name: BackboneName) -> int:
+    """Number of blocks (ResNet: stages) that memory layers may name."""
+    if name.is_tiny:
+        from promptad.tiny.model import VISION_LAYERS
+
+        return int(VISION_LAYERS)
+    if name.is_cnn:
+        return len(cnn.REDUCTIONS)
+    layers = open_clip.get_model_config(name.architecture)["vision_cfg"].get("layers", 12)
+    return len(layers) if isinstance(layers, (list, tuple)) else int(layers)
+
+
+def prompt_blocks(name: BackboneName) -> int:
+    """Most blocks that can have prompts in both towers: those of the shallower one."""
+    if name.is_tiny:
+        from promptad.tiny.model import TEXT_LAYERS
+
+        return min(available_blocks(name), int(TEXT_LAYERS))
+    text = open_clip.get_model_config(name.architecture)["text_cfg"]
+    return min(available_blocks(name), int(text.get("layers", 12)))
+
+
+def default_prompt_depth(name: BackboneName) -> int:
+    """How many blocks have prompts where the user names no number: MaPLe's 9 of 12, scaled and rounded up."""
+    return math.ceil(prompt_blocks(name) * 9 / 12)
+
+
+def patch_grid(name: BackboneName) -> int:
+    """Patches on a side of a transformer backbone's grid."""
+    if name.is_tiny:
+        from promptad.tiny.model import IMAGE_SIZE, PATCH_SIZE
+
+        return int(IMAGE_SIZE // PATCH_SIZE)
+    vision = open_clip.get_model_config(name.architecture)["vision_cfg"]
+    return int(vision["image_size"] // vision["patch_size"])
+
+
+def is_transformer(name: BackboneName) -> bool:
+    """Whether the image tower is a transformer over patch tokens; else it is a ResNet with attention pool, or a CNN."""
+    if name.is_tiny:
+        return True
+    if name.is_cnn:
+        return False
+    return not isinstance(open_clip.get_model_config(name.architecture)["vision_cfg"].get("layers"), (list, tuple))
+
+
+def kind_of(name: BackboneName) -> str:
+    """What the backbone is, for messages."""
+    if name.is_cnn:
+        return "a CNN without text tower"
+    return "a transformer" if is_transformer(name) else "a ResNet"
+
+
+def _check_container(name: BackboneName) -> None:
+    """Find a file that is no checkpoint before anything starts; whether its weights fit is found when it is loaded."""
+    path = Path(name.source)
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt"):
+                return
+        readable = zipfile.is_zipfile(path)
+    except (OSError, SafetensorError) as error:
+        raise BackboneError(f"checkpoint {path} must be a whole safetensors file, but is not: {error}") from error
+    if not readable:
+        raise BackboneError(f"checkpoint {path} must be safetensors or what torch.save writes, but is neither")
