@@ -28,8 +28,10 @@ def lead(table: Table) -> str:
     baseline = next((arm for arm in table.plan.arms if arm.name == table.plan.baseline), None)
     if WITHOUT_SCORES.issuperset(table.plan.shown_as):
         return "Shown below, image by image; there is nothing to average."
-    if baseline is None or len(table.plan.arms) == 1:
+    if len(table.plan.arms) == 1:
         return "There is no other arm to compare with, so the table gives the scores alone."
+    if baseline is None:
+        return "No arm is the baseline, so the table gives the scores alone."
     columns = [(column, _effects(table, column)) for column in primary_columns(table)]
     measured = [(column, effects) for column, effects in columns if effects]
     if not measured:

@@ -241,7 +241,7 @@ def test_leads_of_incomplete_single_seed_and_empty_studies():
         built(seeds=(0,))
     )
     assert lead(built(lambda _: {})) == "Nothing can be said yet: 0 of 180 ok, 180 missing."
-    assert lead(built(baseline=None)).startswith("There is no other arm to compare with")
+    assert lead(built(baseline=None)).startswith("No arm is the baseline, so")
     plan = make_plan()
     rows = make_rows(plan)
     spoil(plan, rows, None, arm="none")
