@@ -7,39 +7,24 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from ablations.spec import Ablation, AblationError
 from promptad.backbone_names import (
-    BackboneName,
     available_blocks,
-    default_memory_layers,
-    default_prompt_depth,
-    is_transformer,
-    kind_of,
     parse_backbone,
-    patch_grid,
-    prompt_blocks,
 )
-from promptad.backbones import load_tokenizer
-from promptad.class_prompts import ClassPrompts
-from promptad.config import PromptADConfig, Task
 from promptad.datasets import Category, DatasetError, data_digest, named_support
-from promptad.method_configs import CoCoOpConfig, MaPLeConfig, WinCLIPConfig
-from promptad.method_table import canonical_config, method_of, needs_of, uses_memory_layers
-from promptad.prompt_ensemble import ensemble_prompts
-from promptad.prompt_learning import prompts_for
-from promptad.prompts import PromptError
-from promptad.shared_config import MemoryConfig, MethodConfig
+from promptad.method_table import method_of
 from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones
 from study.capabilities import impossible_requests, unfit_backbones
 from study.cell import Cell
+from study.cell_config import resolved, with_suffixes
 from study.documents import PlannedAblation, plan_document
 from study.group import Group
+from study.plan_problems import layer_problems, prompt_problems
 from study.request import StudyRequest
 from study.sources import chosen_categories
-
-_Config = TypeVar("_Config", bound=MethodConfig)
 
 GROUP_SIZE = 32
 """Most cells in a group: small enough to spread over workers, large enough to make scheduling cheap."""
@@ -152,10 +137,10 @@ def _planned(
         seeds=min(request.seeds, ablation.most_seeds or request.seeds),
         categories=ablation.categories(opened),
     )
-    _check_layers(planned)
+    _refuse(layer_problems(planned))
     chosen = {name: opened[name] for name in planned.categories}
     check_shots(chosen, planned.shots, request)
-    _check_prompts(chosen, planned, request)
+    _refuse(prompt_problems(chosen, planned, request))
     return planned
 
 
@@ -191,28 +176,6 @@ def _cells(
                 query=query,
             )
             yield {"arm": arm, "category": category, "shots": shots, "seed": seed, "task": task}, cell
-
-
-def resolved(config: MethodConfig, task: Task, backbone: BackboneName) -> MethodConfig:
-    """The config a cell runs: canonical for its task, the backbone's default layers spelled out."""
-    reduced = canonical_config(config, task)
-    if isinstance(reduced, MaPLeConfig) and reduced.prompt_depth is None:
-        return reduced.with_changes({"prompt_depth": default_prompt_depth(backbone)})
-    if not uses_memory_layers(reduced, task) or _memory_layers(reduced) is not None:
-        return reduced
-    return reduced.with_changes({"memory_layers": default_memory_layers(backbone)})
-
-
-def _memory_layers(config: MethodConfig) -> tuple[int, ...] | None:
-    return config.memory_layers if isinstance(config, PromptADConfig | MemoryConfig) else None
-
-
-def with_suffixes(config: _Config, category: str, request: StudyRequest) -> _Config:
-    """``config`` with the user's suffixes of the category, if there are any."""
-    own = (request.suffixes or {}).get(category)
-    if own is None or not isinstance(config, PromptADConfig):
-        return config
-    return config.with_changes({"own_suffixes": own})
 
 
 def open_categories(request: StudyRequest, *, normal_only: bool = False) -> dict[str, tuple[Category, str]]:
@@ -263,62 +226,6 @@ def check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, ..
         raise PlanError("\n".join(problems))
 
 
-def _check_prompts(opened: Mapping[str, tuple[Category, str]], planned: PlannedAblation, request: StudyRequest) -> None:
-    problems: dict[str, None] = {}
-    for (arm, config), task, category in itertools.product(planned.configs.items(), planned.ablation.tasks, opened):
-        if "text" not in needs_of(config):
-            continue
-        tokenizer = load_tokenizer(planned.backbones[arm].name)
-        changed = with_suffixes(config, category, request)
-        try:
-            if isinstance(changed, PromptADConfig):
-                prompts_for(tokenizer, changed, task, category)
-            elif isinstance(changed, WinCLIPConfig):
-                ensemble_prompts(
-                    tokenizer, category, templates=changed.ensemble_templates, prompt_text=changed.prompt_text
-                )
-            elif isinstance(changed, CoCoOpConfig | MaPLeConfig):
-                ClassPrompts.of(tokenizer, category, n_tokens=changed.context_length, prompt_text=changed.prompt_text)
-        except PromptError as error:
-            problems[str(error)] = None
-    if problems:
-        raise PlanError("\n".join(problems))
-
-
-def _check_layers(planned: PlannedAblation) -> None:
-    problems = set()
-    for arm, config in planned.configs.items():
-        backbone = planned.backbones[arm]
-        blocks = available_blocks(backbone.name)
-        used = any(uses_memory_layers(config, task) for task in planned.ablation.tasks)
-        layers = (_memory_layers(config) or ()) if used else ()
-        if layers and max(layers) > blocks:
-            problems.add(f"memory_layers must be between 1 and {blocks} for {backbone.text}, but got {layers}")
-        if "embedding" in planned.ablation.artefacts and not isinstance(config, PromptADConfig):
-            problems.add(
-                f"embeddings of prompts need a method with prompts, but arm {arm} runs {method_of(config)}: "
-                "use promptad"
-            )
-        if isinstance(config, WinCLIPConfig) and max(config.windows) > (grid := patch_grid(backbone.name)):
-            sizes = ", ".join(map(str, config.windows))
-            problems.add(
-                f"windows must be between 1 and {grid} patches wide for {backbone.text}, but arm {arm} has {sizes}"
-            )
-        if isinstance(config, MaPLeConfig) and (config.prompt_depth or 1) > (deepest := prompt_blocks(backbone.name)):
-            problems.add(
-                f"prompt_depth must be between 1 and {deepest} for {backbone.text}, but arm {arm} has "
-                f"{config.prompt_depth}"
-            )
-        if "attention" in planned.ablation.artefacts and 0 in planned.shots:
-            problems.add("attention by block is that of a support image, but 0 shots are asked for: use --shots 1")
-        if "attention" in planned.ablation.artefacts and not is_transformer(backbone.name):
-            problems.add(
-                f"attention by block needs a transformer backbone, but {backbone.text} is {kind_of(backbone.name)}"
-            )
-        linear = isinstance(config, PromptADConfig) and config.pad and config.transformation == "linear"
-        if linear and not is_transformer(backbone.name):
-            problems.add(
-                f"transformation linear needs a transformer backbone, but {backbone.text} is {kind_of(backbone.name)}"
-            )
-    if problems:
-        raise PlanError("\n".join(sorted(problems)))
+def _refuse(problems: Iterable[str]) -> None:
+    if text := "\n".join(problems):
+        raise PlanError(text)

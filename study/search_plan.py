@@ -14,9 +14,10 @@ from promptad.config import PromptADConfig
 from promptad.datasets import Category
 from study.arm_backbones import PlannedBackbone, planned_backbones
 from study.cell import Cell, Query
+from study.cell_config import resolved, with_suffixes
 from study.group import Group
 from study.objectives import Objective, ObjectiveError, fold_of, named_objective
-from study.plan import check_shots, open_categories, resolved, with_suffixes
+from study.plan import check_shots, open_categories
 from study.request import StudyRequest
 from study.search_document import SearchRequest, search_document
 

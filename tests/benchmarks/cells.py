@@ -27,7 +27,7 @@ from promptad.prompt_learning import LearnableTokens, PromptTraining, prompts_fo
 from promptad.protocol import protocol_config
 from promptad.towers import encode_images
 from study.cell import Cell
-from study.plan import resolved
+from study.cell_config import resolved
 from study.sources import DataSource
 from study.workbench import Workbench
 
