@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -54,6 +54,24 @@ class Features:
     def stack(self, view: str, start: int = 0, stop: int | None = None) -> Float[Tensor, "image *shape"]:
         """Images ``start`` to ``stop`` of one view as one tensor on the computing device."""
         return torch.stack(list(self.views[view][start:stop])).to(self.device)
+
+    def joined(
+        self, views: Sequence[str], start: int, stop: int, *, channels: Sequence[Int[Tensor, " channel"]] | None = None
+    ) -> Float[Tensor, "image patch width"]:
+        """Views with equally many patches side by side, all of their channels or those given for each view.
+
+        What is not asked for is not moved, and what is is copied once.
+        """
+        taken = [self.views[view][start:stop] for view in views]
+        if channels is not None:
+            taken = [
+                [image.index_select(-1, own) for image in images] for images, own in zip(taken, channels, strict=True)
+            ]
+        width = sum(images[0].shape[-1] for images in taken)
+        joined = taken[0][0].new_empty((len(taken[0]), len(taken[0][0]), width))
+        for target, *layers in zip(joined, *taken, strict=True):
+            torch.cat(layers, dim=-1, out=target)
+        return joined.to(self.device)
 
     def chunks(self, size: int) -> Iterator[slice]:
         """Slices that cover the images in order, ``size`` at a time."""

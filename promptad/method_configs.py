@@ -100,15 +100,16 @@ class FastReconConfig(CoresetConfig):
     distribution_weight: float = 2.0
     """lambda: how much a reconstruction is pulled towards its position's mean normal patch."""
     ridge: float = 1e-4
-    """rho, in units of the patches' mean squared length: what makes the regression solvable."""
+    """rho, in units of the patches' mean squared length: what makes the regression solvable, in double precision from
+    1e-12 on."""
 
     def domain_problems(self) -> list[str]:
         """Values out of their domain."""
         problems = CoresetConfig.domain_problems(self)
         if not 0 <= self.distribution_weight < float("inf"):
             problems.append(f"distribution_weight must be finite and not negative, but got {self.distribution_weight}")
-        if not 0 < self.ridge < float("inf"):
-            problems.append(f"ridge must be positive and finite, but got {self.ridge}")
+        if not 1e-12 <= self.ridge < float("inf"):
+            problems.append(f"ridge must be at least 1e-12 and finite, but got {self.ridge}")
         return problems
 
 

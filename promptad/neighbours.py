@@ -13,16 +13,8 @@ from torch import Tensor
 TILE = 2**24
 """Most entries of a tile."""
 
-
-def distances(
-    query: Float[Tensor, "query width"], memory: Float[Tensor, "entry width"]
-) -> Float[Tensor, "query entry"]:
-    """Euclidean distances by one matrix product: ||q||^2 + ||m||^2 - 2 q.m, cut off at 0.
-
-    Rounding leaves up to about 5e-4 between equal unit vectors in float32; ``nearest`` mends that for what it finds.
-    """
-    squared = query.square().sum(dim=1)[:, None] + memory.square().sum(dim=1) - 2 * query @ memory.T
-    return squared.clamp(min=0).sqrt()
+BLOCK = 2**18
+"""Most numbers of found entries that are subtracted from queries at once, if it is not one query's."""
 
 
 def nearest(
@@ -38,28 +30,28 @@ def nearest(
     """
     if count < 1 or not len(memory):
         raise ValueError(f"neighbours need count >= 1 and a memory, but got {count} and {len(memory)} entries")
+    squares = torch.linalg.vector_norm(memory, dim=1).square()
     step = max(1, min(len(memory), tile // 256))
-    rows = max(1, tile // max(step, min(count, len(memory)) * query.shape[1]))
-    found = [_nearest_in_tiles(part, memory, count, step) for part in query.split(rows)]
+    rows = max(1, tile // step)
+    found = [_nearest_in_tiles(part, memory, squares, count, step) for part in query.split(rows)]
     return torch.cat([distance for distance, _ in found]), torch.cat([index for _, index in found])
 
 
-def greedy_coreset(features: Float[Tensor, "entry width"], size: int, *, tile: int = TILE) -> Int[Tensor, " size"]:
+def greedy_coreset(features: Float[Tensor, "entry width"], size: int) -> Int[Tensor, " size"]:
     """Indices of a minimax facility location coreset (PatchCore, algorithm 1: k-centre), greedily from entry 0.
 
     Each step takes the entry that is farthest from those taken, of equally far ones the first. Time is size x entries;
-    beside a ``tile``, memory is two numbers per entry.
+    memory is four numbers per entry.
 
     Raises:
         ValueError: a size that is not between 1 and the number of entries.
     """
     if not 1 <= size <= len(features):
         raise ValueError(f"a coreset's size must be between 1 and {len(features)}, but got {size}")
-    parts = features.split(max(1, tile // features.shape[1]))
-    squares = torch.cat([part.square().sum(dim=1) for part in parts])
+    squares = torch.linalg.vector_norm(features, dim=1).square()
 
     def squared_gaps(index: Tensor) -> Tensor:
-        return squares + squares[index] - 2 * (features @ features[index])
+        return torch.addmv(squares, features, features[index], alpha=-2).add_(squares[index])
 
     taken = torch.zeros(size, dtype=torch.long, device=features.device)
     gap = squared_gaps(taken[0])
@@ -71,14 +63,28 @@ def greedy_coreset(features: Float[Tensor, "entry width"], size: int, *, tile: i
     return taken
 
 
-def _nearest_in_tiles(query: Tensor, memory: Tensor, count: int, step: int) -> tuple[Tensor, Tensor]:
+def _closeness(query: Tensor, memory: Tensor, squares: Tensor) -> Tensor:
+    """``|m|^2 - 2 q.m``, which ranks a query's entries as their distances do, since ``|q|^2`` is the same for all."""
+    return torch.addmm(squares, query, memory.T, alpha=-2)
+
+
+def _nearest_in_tiles(query: Tensor, memory: Tensor, squares: Tensor, count: int, step: int) -> tuple[Tensor, Tensor]:
     best, where = query.new_empty(len(query), 0), torch.empty(len(query), 0, dtype=torch.long, device=query.device)
     for start in range(0, len(memory), step):
-        here = distances(query, memory[start : start + step])
-        index = torch.arange(start, start + here.shape[1], device=here.device).expand_as(here)
-        here, index = torch.cat([best, here], dim=1), torch.cat([where, index], dim=1)
-        best, order = here.topk(min(count, here.shape[1]), dim=1, largest=False)
-        where = index.gather(1, order)
-    exact = (query[:, None] - memory[where]).norm(dim=2)
+        here = _closeness(query, memory[start : start + step], squares[start : start + step])
+        # Of one neighbour the minimum is the same and many times faster.
+        least, index = here.min(dim=1, keepdim=True) if count == 1 else _smallest(here, count)
+        best, where = torch.cat([best, least], dim=1), torch.cat([where, index + start], dim=1)
+        best, order = _smallest(best, count)
+        where = where.gather(1, order)
+    # In blocks that stay in a processor's cache.
+    rows = max(1, BLOCK // (where.shape[1] * query.shape[1]))
+    blocks = zip(query.split(rows), where.split(rows), strict=True)
+    exact = torch.cat([(memory[near] - part[:, None]).norm(dim=2) for part, near in blocks])
     exact, order = exact.sort(dim=1, stable=True)
     return exact, where.gather(1, order)
+
+
+def _smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    least, index = values.topk(min(count, values.shape[1]), dim=1, largest=False)
+    return least, index

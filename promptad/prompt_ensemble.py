@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
 from open_clip.tokenizer import SimpleTokenizer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from promptad.backbones import Backbone
@@ -19,6 +20,8 @@ from promptad.templates import ensemble_texts
 
 CHUNK = 128
 """Prompts encoded at once; bounds memory, which grows with the square of a tree's nodes."""
+
+_PROTOTYPES: WeakKeyDictionary[nn.Module, dict[PromptSet, Tensor]] = WeakKeyDictionary()
 
 
 def ensemble_prompts(
@@ -40,9 +43,15 @@ def ensemble_prompts(
 
 @torch.inference_mode()
 def ensemble_prototypes(backbone: Backbone, prompts: PromptSet) -> Float[Tensor, "2 embed"]:
-    """Normal and anomaly prototype: each the l2-normalised mean of l2-normalised prompt features, as in CLIP."""
-    sides = (text_features(backbone, prompts.normal), text_features(backbone, prompts.anomaly))
-    return torch.stack([normalize(normalize(features, dim=-1).mean(dim=0), dim=-1) for features in sides])
+    """Normal and anomaly prototype: each the l2-normalised mean of l2-normalised prompt features, as in CLIP.
+
+    They are remembered as long as the backbone lives: a category's cells differ in seed, shots and task, not in these.
+    """
+    known = _PROTOTYPES.setdefault(backbone.model, {})
+    if prompts not in known:
+        sides = (text_features(backbone, prompts.normal), text_features(backbone, prompts.anomaly))
+        known[prompts] = torch.stack([normalize(normalize(side, dim=-1).mean(dim=0), dim=-1) for side in sides])
+    return known[prompts]
 
 
 @torch.inference_mode()

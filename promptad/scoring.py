@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from promptad.neighbours import TILE
 from promptad.towers import grid_side
 
 
@@ -29,11 +30,12 @@ def visual_map(
     """Vision-guided map M_v (eq. 8): half the cosine distance to the nearest memory entry, averaged over layers.
 
     One query and one memory per layer, l2-normalised. Layers with different grids (ResNet stages) are upsampled
-    bilinearly to the finest one before averaging.
+    bilinearly to the finest one before averaging. A memory is looked at in tiles (``neighbours.TILE``).
     """
     maps = []
     for query, memory in zip(queries, memories, strict=True):
-        nearest = (query @ memory.T).amax(dim=-1)
+        step = max(1, TILE // (query.shape[0] * query.shape[1]))
+        nearest = torch.stack([(query @ part.T).amax(dim=-1) for part in memory.split(step)]).amax(dim=0)
         side = grid_side(query.shape[1])
         maps.append((0.5 * (1 - nearest)).clamp(min=0).unflatten(-1, (side, side)))
     finest = max(layer.shape[-1] for layer in maps)

@@ -103,7 +103,7 @@ def test_an_unknown_method_names_the_known_ones():
         (PatchCoreConfig, {"map_size": 1.5}, "map_size must be int, but got 1.5"),
         (FastReconConfig, {"coreset": 2.0}, "coreset must be above 0 and at most 1, but got 2.0"),
         (FastReconConfig, {"distribution_weight": -1.0}, "distribution_weight must be finite and not negative"),
-        (FastReconConfig, {"ridge": 0.0}, "ridge must be positive and finite, but got 0.0"),
+        (FastReconConfig, {"ridge": 0.0}, "ridge must be at least 1e-12 and finite, but got 0.0"),
         (SPADEConfig, {"images": 0}, "images must be at least 1, but got 0"),
         (PaDiMConfig, {"regularisation": 0.0}, "regularisation must be positive and finite, but got 0.0"),
         (PaDiMConfig, {"dimensions": 0}, "dimensions must be at least 1, but got 0"),

@@ -36,13 +36,13 @@ def test_an_entry_is_at_no_distance_from_itself():
 
 @pytest.mark.parametrize("tile", [512, 4096])
 def test_no_tile_is_larger_than_asked_for(tile, monkeypatch):
-    sizes, real = [], neighbours.distances
+    sizes, real = [], neighbours._closeness
 
-    def recording(query, memory):
+    def recording(query, memory, squares):
         sizes.append(len(query) * len(memory))
-        return real(query, memory)
+        return real(query, memory, squares)
 
-    monkeypatch.setattr(neighbours, "distances", recording)
+    monkeypatch.setattr(neighbours, "_closeness", recording)
     nearest(QUERY.repeat(20, 1), MEMORY, 2, tile=tile)
     assert max(sizes) <= tile
     assert sum(sizes) == 20 * 37 * 600
@@ -58,7 +58,7 @@ def slow_coreset(points, size):
 
 @pytest.mark.parametrize("size", [1, 2, 40])
 def test_a_coreset_against_a_slow_loop(size):
-    assert greedy_coreset(MEMORY[:120], size, tile=64).tolist() == slow_coreset(MEMORY[:120].double().numpy(), size)
+    assert greedy_coreset(MEMORY[:120], size).tolist() == slow_coreset(MEMORY[:120].double().numpy(), size)
 
 
 def test_a_coreset_by_hand():

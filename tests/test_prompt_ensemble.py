@@ -5,6 +5,7 @@ import torch
 from small_models import small_backbone, small_features
 from torch.nn.functional import normalize
 
+from promptad import prompt_ensemble
 from promptad.config import PromptADConfig
 from promptad.methods import method_named
 from promptad.prompt_ensemble import CHUNK, ensemble_prototypes
@@ -55,6 +56,25 @@ def test_prototypes_are_means_of_normalised_text_features(backbone):
         with torch.inference_mode():
             features = normalize(backbone.model.encode_text(backbone.tokenizer(list(texts))), dim=-1)
         torch.testing.assert_close(prototype, normalize(features.mean(dim=0), dim=-1), rtol=1e-4, atol=1e-5)
+
+
+def test_a_backbone_encodes_the_same_texts_once(monkeypatch):
+    encoded, real = [], prompt_ensemble.text_features
+
+    def recording(backbone, prompts):
+        encoded.append(len(prompts))
+        return real(backbone, prompts)
+
+    monkeypatch.setattr(prompt_ensemble, "text_features", recording)
+    one, other = (small_backbone.__wrapped__(seed=seed) for seed in (1, 2))
+    bottle, cable = (prompts_for(one.tokenizer, CPE, "image", category) for category in ("bottle", "cable"))
+    first = ensemble_prototypes(one, bottle)
+    assert torch.equal(ensemble_prototypes(one, bottle), first)
+    assert encoded == [154, 88]
+    # Another category, and other weights, are not the same.
+    assert not torch.equal(ensemble_prototypes(one, cable), first)
+    assert not torch.equal(ensemble_prototypes(other, bottle), first)
+    assert encoded == [154, 88] * 3
 
 
 @pytest.mark.parametrize("transformation", ["clip", "maskclip", "vv"])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from promptad import scoring
 from promptad.scoring import harmonic_fusion, prompt_score, resize_maps, visual_map
 from promptad.towers import UnsupportedTowerError
 
@@ -45,6 +46,22 @@ def slow_visual_map(query, memory):
 def test_visual_map_is_half_the_cosine_distance_to_the_nearest_entry():
     query, memory = draw(2, 9, 5, seed=1), draw(7, 5, seed=2)
     torch.testing.assert_close(visual_map([query], [memory]), slow_visual_map(query, memory))
+
+
+def test_visual_map_in_tiles(monkeypatch):
+    query, memory = draw(2, 9, 5, seed=1), draw(47, 5, seed=2)
+    products, real = [], torch.Tensor.__matmul__
+
+    def recording(left, right):
+        products.append(real(left, right))
+        return products[-1]
+
+    monkeypatch.setattr(scoring, "TILE", 18 * 10 + 3)
+    with monkeypatch.context() as inside:
+        inside.setattr(torch.Tensor, "__matmul__", recording)
+        found = visual_map([query], [memory])
+    assert [product.numel() for product in products] == [180, 180, 180, 180, 126]
+    torch.testing.assert_close(found, slow_visual_map(query, memory))
 
 
 def test_visual_map_by_hand():

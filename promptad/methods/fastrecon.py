@@ -20,35 +20,36 @@ from promptad.methods.patches import CHUNK, joined_patches, patch_views, support
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedFastRecon:
-    """The coreset S (``memory``), the mean patch mu of each position, and the inverse of S S^T + rho I."""
+    """The coreset S (``memory``), the mean patch mu of each position, and S^T ((1 + lambda) (S S^T + rho I))^-1.
+
+    The last, ``regression``, is in double precision: W is ``(Q + lambda mu) regression``.
+    """
 
     backbone: Backbone
     config: FastReconConfig
     task: Task
     memory: Float[Tensor, "entry width"]
     means: Float[Tensor, "position width"]
-    inverse: Float[Tensor, "entry entry"]
+    regression: Float[Tensor, "width entry"]
 
     @torch.inference_mode()
     def score(self, query: Features) -> Scores:
         """Length of Q - W S by position, for the image task its maximum."""
-        maps = []
+        views, memory, maps = patch_views(self.config, self.backbone), self.memory.double(), []
         for chunk in query.chunks(CHUNK):
-            views = patch_views(self.config, self.backbone)
             grids = joined_patches(query, views, chunk, neighbourhood=self.config.neighbourhood)
-            patches, weight = grids.flatten(1, 2), self.config.distribution_weight
-            target = ((patches + weight * self.means) / (1 + weight)).double()
-            memory = self.memory.double()
-            rebuilt = target @ memory.T @ self.inverse @ memory
-            maps.append((patches - rebuilt).norm(dim=-1).float().view(grids.shape[:3]).cpu())
+            patches = grids.flatten(1, 2)
+            target = patches.double().add_(self.means, alpha=self.config.distribution_weight)
+            rebuilt = target @ self.regression @ memory
+            maps.append(rebuilt.sub_(patches).norm(dim=-1).float().view(grids.shape[:3]).cpu())
         whole = torch.cat(maps)
         if self.task == "image":
             return Scores(image=whole.flatten(1).amax(dim=1), maps=None, branches={})
         return Scores(image=None, maps=whole, branches={})
 
     def tensors(self) -> dict[str, Tensor]:
-        """Coreset, means and inverse."""
-        return {"memory": self.memory, "means": self.means, "inverse": self.inverse}
+        """Coreset, means and regression."""
+        return {"memory": self.memory, "means": self.means, "regression": self.regression}
 
 
 class FastRecon:
@@ -80,20 +81,21 @@ class FastRecon:
         seed: int,
         on_epoch: Callable[[int, Fitted], None] | None = None,
     ) -> FittedFastRecon:
-        """Take the coreset, the means and the inverse, in double precision."""
+        """Take the coreset and the means, and solve for the regression."""
         grids = support_patches(support, patch_views(config, backbone), neighbourhood=config.neighbourhood)
         patches = grids.flatten(0, 2)
         memory = coreset(patches, config, category=category, seed=seed)
-        gram = memory.double() @ memory.double().T
-        ridge = config.ridge * gram.diagonal().mean()
-        inverse = torch.linalg.inv(gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))
+        entries = memory.double()
+        gram = entries @ entries.T
+        gram.diagonal().add_(config.ridge * gram.diagonal().mean())
+        factor = torch.linalg.cholesky(gram * (1 + config.distribution_weight))
         return FittedFastRecon(
             backbone=backbone,
             config=config,
             task=task,
             memory=memory,
             means=grids.mean(dim=0).flatten(0, 1),
-            inverse=inverse,
+            regression=torch.cholesky_solve(entries, factor).T.contiguous(),
         )
 
     def restore(
@@ -107,5 +109,5 @@ class FastRecon:
             task=task,
             memory=moved["memory"],
             means=moved["means"],
-            inverse=moved["inverse"],
+            regression=moved["regression"],
         )

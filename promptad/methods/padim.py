@@ -14,7 +14,7 @@ from promptad.config import Task
 from promptad.features import Features
 from promptad.method_configs import PaDiMConfig
 from promptad.methods.method import Fitted, Scores
-from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
+from promptad.methods.patches import CHUNK, joined_patches, joined_width, patch_views, support_patches
 from promptad.randomness import torch_generator
 
 
@@ -32,10 +32,11 @@ class FittedPaDiM:
     @torch.inference_mode()
     def score(self, query: Features) -> Scores:
         """Eq. 2's Mahalanobis distance by position; its maximum is the image score."""
+        views, channels = patch_views(self.config, self.backbone), self.channels.cpu()
         maps = []
         for chunk in query.chunks(CHUNK):
-            patches = joined_patches(query, patch_views(self.config, self.backbone), chunk)
-            offset = (patches[..., self.channels].flatten(1, 2) - self.means).permute(1, 2, 0)
+            patches = joined_patches(query, views, chunk, channels=channels)
+            offset = (patches.flatten(1, 2) - self.means).permute(1, 2, 0)
             solved = torch.linalg.solve_triangular(self.factors, offset, upper=False)
             maps.append(solved.norm(dim=1).T.reshape(patches.shape[:3]).cpu())
         whole = torch.cat(maps)
@@ -76,16 +77,25 @@ class PaDiM:
         on_epoch: Callable[[int, Fitted], None] | None = None,
     ) -> FittedPaDiM:
         """Mean and covariance of the support patches at each position."""
-        patches = support_patches(support, patch_views(config, backbone)).flatten(1, 2)
-        drawn = torch.randperm(patches.shape[-1], generator=torch_generator(seed, category, "padim channels"))
-        channels = drawn[: config.dimensions].to(patches.device)
-        chosen = patches[..., channels]
-        means = chosen.mean(dim=0)
-        offset = (chosen - means).transpose(0, 1)
+        views = patch_views(config, backbone)
+        width = joined_width(support, views)
+        drawn = torch.randperm(width, generator=torch_generator(seed, category, "padim channels"))
+        channels = drawn[: config.dimensions].sort().values
+        patches = support_patches(support, views, channels=channels).flatten(1, 2)
+        means = patches.mean(dim=0)
+        offset = (patches - means).transpose(0, 1)
         covariance = offset.transpose(1, 2) @ offset / max(1, len(support) - 1)
         covariance += config.regularisation * torch.eye(len(channels), device=covariance.device)
         factors = torch.linalg.cholesky(covariance)
-        return FittedPaDiM(backbone=backbone, config=config, task=task, channels=channels, means=means, factors=factors)
+        channels = channels.to(means.device)
+        return FittedPaDiM(
+            backbone=backbone,
+            config=config,
+            task=task,
+            channels=channels,
+            means=means,
+            factors=factors,
+        )
 
     def restore(
         self, backbone: Backbone, tensors: Mapping[str, Tensor], config: PaDiMConfig, *, task: Task

@@ -16,7 +16,7 @@ from promptad.method_configs import PatchCoreConfig
 from promptad.methods.coreset import coreset
 from promptad.methods.method import Fitted, Scores
 from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
-from promptad.neighbours import distances, nearest
+from promptad.neighbours import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class FittedPatchCore:
             around = nearest(entry, self.memory, self.config.neighbours)[1][0]
             # With one neighbour the weight would be 0 for every image: then the score is not weighed.
             if len(around) > 1:
-                others = distances(patches[image, farthest][None], self.memory[around])[0]
+                others = (self.memory[around] - patches[image, farthest]).norm(dim=1)
                 score = (1 - (score - others.logsumexp(0)).exp()) * score
             scores.append(score)
         return scores

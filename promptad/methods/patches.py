@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -13,8 +15,8 @@ from promptad.features import Features
 from promptad.shared_config import MemoryConfig
 from promptad.towers import grid_side
 
-CHUNK = 16
-"""Query images scored at once; bounds memory, changes no score."""
+CHUNK = 4
+"""Images whose patches are brought together at once: bounds memory and changes no score; a CPU is faster with few."""
 
 
 def patch_views(config: MemoryConfig, backbone: Backbone) -> tuple[str, ...]:
@@ -23,35 +25,68 @@ def patch_views(config: MemoryConfig, backbone: Backbone) -> tuple[str, ...]:
     return tuple(f"{kind}/{layer}" for layer in config.memory_layers or default_memory_layers(backbone.name))
 
 
+def joined_width(features: Features, views: tuple[str, ...]) -> int:
+    """How many channels ``joined_patches`` has if none are picked."""
+    return sum(features.views[view][0].shape[-1] for view in views)
+
+
 def support_patches(
-    support: Features, views: tuple[str, ...], *, neighbourhood: int = 1
+    support: Features,
+    views: tuple[str, ...],
+    *,
+    neighbourhood: int = 1,
+    channels: Int[Tensor, " channel"] | None = None,
 ) -> Float[Tensor, "image row column width"]:
     """``joined_patches`` of all support images."""
-    return torch.cat(
-        [joined_patches(support, views, chunk, neighbourhood=neighbourhood) for chunk in support.chunks(CHUNK)]
-    )
+    whole = None
+    for chunk in support.chunks(CHUNK):
+        part = joined_patches(support, views, chunk, neighbourhood=neighbourhood, channels=channels)
+        if whole is None:
+            whole = part.new_empty((len(support), *part.shape[1:]))
+        whole[chunk] = part
+    assert whole is not None, "no support image"
+    return whole
 
 
 def joined_patches(
-    features: Features, views: tuple[str, ...], chunk: slice, *, neighbourhood: int = 1
+    features: Features,
+    views: tuple[str, ...],
+    chunk: slice,
+    *,
+    neighbourhood: int = 1,
+    channels: Int[Tensor, " channel"] | None = None,
 ) -> Float[Tensor, "image row column width"]:
     """Layers concatenated along the channels; coarser grids are upsampled bilinearly to the finest.
 
     With a ``neighbourhood`` p > 1 each patch is first the mean of the p x p patches around it, those inside the image.
+    ``channels``, in ascending order and on the CPU, are the only ones that are brought together.
     """
-    layers = []
-    for view in views:
-        patches = features.stack(view, chunk.start, chunk.stop).float()
-        side = grid_side(patches.shape[1])
+    shapes = [features.views[view][0].shape for view in views]
+    sides = [grid_side(patches) for patches, _ in shapes]
+    starts = itertools.accumulate((width for _, width in shapes), initial=0)
+    picked = None if channels is None else [_within(channels, *ends) for ends in itertools.pairwise(starts)]
+    grids = []
+    # Layers of equal grids, all of a transformer's, go through the rest together.
+    for side, group in itertools.groupby(range(len(views)), key=sides.__getitem__):
+        numbers = list(group)
+        own = None if picked is None else [picked[number] for number in numbers]
+        if own is not None and not any(map(len, own)):
+            continue
+        patches = features.joined([views[number] for number in numbers], chunk.start, chunk.stop, channels=own).float()
         grid = patches.unflatten(1, (side, side)).permute(0, 3, 1, 2)
         if neighbourhood > 1:
             grid = avg_pool2d(grid, neighbourhood, stride=1, padding=neighbourhood // 2, count_include_pad=False)
-        layers.append(grid)
-    finest = max(grid.shape[-1] for grid in layers)
+        grids.append(grid)
+    finest = max(sides)
     sized = [
         grid
         if grid.shape[-1] == finest
         else interpolate(grid, size=(finest, finest), mode="bilinear", align_corners=False)
-        for grid in layers
+        for grid in grids
     ]
-    return torch.cat(sized, dim=1).permute(0, 2, 3, 1)
+    whole = sized[0] if len(sized) == 1 else torch.cat(sized, dim=1)
+    return whole.permute(0, 2, 3, 1).contiguous()
+
+
+def _within(channels: Tensor, start: int, stop: int) -> Tensor:
+    return channels[(channels >= start) & (channels < stop)] - start

@@ -31,7 +31,8 @@ class FittedSPADE:
     @torch.inference_mode()
     def score(self, query: Features) -> Scores:
         """Eq. 2's mean distance to the K nearest images; eq. 3's to the kappa nearest patches of these images."""
-        scores, maps = [], []
+        scores: list[Tensor] = []
+        maps: list[Tensor] = []
         for chunk in query.chunks(CHUNK):
             whole = query.stack("global", chunk.start, chunk.stop).float()
             distance, index = nearest(whole, self.images, self.config.images)
@@ -39,10 +40,11 @@ class FittedSPADE:
             if self.gallery is None:
                 continue
             patches = joined_patches(query, patch_views(self.config, self.backbone), chunk)
-            for image, chosen in zip(patches, index, strict=True):
-                memory = self.gallery[chosen].flatten(0, 1)
-                gap = nearest(image.flatten(0, 1), memory, self.config.neighbours)[0].mean(dim=1)
-                maps.append(gap.view(image.shape[:2]).cpu())
+            if index.shape[1] == len(self.gallery):  # Every query is near to all: no part of the gallery is copied.
+                maps += self._gaps(patches, self.gallery)
+            else:
+                for image, chosen in zip(patches, index, strict=True):
+                    maps += self._gaps(image[None], self.gallery[chosen])
         if self.task == "image":
             return Scores(image=torch.cat(scores), maps=None, branches={})
         return Scores(image=None, maps=torch.stack(maps), branches={})
@@ -50,6 +52,10 @@ class FittedSPADE:
     def tensors(self) -> dict[str, Tensor]:
         """Global features and gallery."""
         return {"images": self.images} | ({} if self.gallery is None else {"gallery": self.gallery})
+
+    def _gaps(self, patches: Tensor, gallery: Tensor) -> Tensor:
+        distance, _ = nearest(patches.flatten(0, 2), gallery.flatten(0, 1), self.config.neighbours)
+        return distance.mean(dim=1).view(patches.shape[:3]).cpu()
 
 
 class SPADE:
