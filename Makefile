@@ -1,9 +1,10 @@
 # demo: from nothing to a report. test: everything the tests need, and the tests. test-faults: the tests in which
-# processes, nodes and disks fail, and a cluster over ssh. check: lint and types.
+# processes, nodes and disks fail, and a cluster over ssh. test-oracles: methods against another library's, in an
+# environment of its own. check: lint and types.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo install test test-faults bench check clean
+.PHONY: demo install test test-faults test-oracles bench check clean
 
 demo: install
 	@$(BIN)/python study/run.py run core
@@ -25,6 +26,15 @@ test: install
 test-faults: install
 	$(BIN)/python -m pytest -m faults
 
+test-oracles: .venv-oracles/.installed
+	.venv-oracles/bin/python -m pytest tests/oracles
+
+.venv-oracles/.installed: pyproject.toml
+	@$(PYTHON) -m venv .venv-oracles
+	@.venv-oracles/bin/python -m pip install -qq --upgrade pip
+	@.venv-oracles/bin/python -m pip install -qq --editable '.[oracles]'
+	@touch $@
+
 bench: install
 	@$(BIN)/python -m pip install -qq --editable '.[bench]'
 	$(BIN)/python tests/benchmarks/run.py
@@ -35,4 +45,4 @@ check: install
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv results
+	rm -rf .venv .venv-oracles results
