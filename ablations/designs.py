@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ablations.arms import Arm
-from promptad.config import PromptADConfig
+from promptad.config import ConfigError, PromptADConfig
 from promptad.method_table import METHODS, under_protocol
 from promptad.shared_config import MethodConfig
 
@@ -104,9 +104,9 @@ class PaperTable:
         found = [
             (arm.name, [name for name, value in arm.changes.items() if getattr(config, name, ...) == value])
             for arm in self.rows
-            # An unknown method is found when the arm's config is made.
+            # An unknown method, and a base that it cannot have, are found when the arm's config is made.
             if not self.exact and arm.runs in METHODS
-            for config in (under_protocol(arm.runs, base),)
+            for config in _if_possible(arm.runs, base)
         ]
         return [
             f"arm {name}: {', '.join(idle)} already has this value in the base, so the change changes nothing"
@@ -159,8 +159,12 @@ class FactorDesign:
 
     def idle(self, base: PromptADConfig) -> list[str]:
         """Factors that change nothing in ``base``."""
-        config = under_protocol(self.of_method, base)
-        return [problem for factor in self.factors for problem in factor.idle(config)]
+        return [
+            problem
+            for config in _if_possible(self.of_method, base)
+            for factor in self.factors
+            for problem in factor.idle(config)
+        ]
 
     def _levels(self, combination: Sequence[int]) -> list[tuple[Factor, Level]]:
         return [(factor, factor.levels[number]) for factor, number in zip(self.factors, combination, strict=True)]
@@ -262,3 +266,11 @@ def require_two_levels(factors: Iterable[Factor], kind: str) -> None:
     """Raise ``DesignError`` that names the factors with another number of levels."""
     if wrong := [factor.name for factor in factors if len(factor.levels) != 2]:
         raise DesignError(f"a {kind} design needs factors of 2 levels, but {', '.join(wrong)} has another number")
+
+
+def _if_possible(method: str, base: PromptADConfig) -> tuple[MethodConfig, ...]:
+    """The method's config under the base, or none where it cannot have the base's values."""
+    try:
+        return (under_protocol(method, base),)
+    except ConfigError:
+        return ()

@@ -101,6 +101,12 @@ def _clip_tags(name: BackboneName) -> list[str]:
     if name.network not in known:
         near = difflib.get_close_matches(name.network, known, n=3, cutoff=0.4)
         raise BackboneError(f"open_clip has no model {name.network!r}; near: {', '.join(near) or 'none'}; or use tiny")
+    vision = open_clip.get_model_config(name.network)["vision_cfg"]
+    if timm_tower := vision.get("timm_model_name"):
+        raise BackboneError(
+            f"an image tower must be open_clip's own ViT or ResNet, but {name.network} has {timm_tower} of timm: use "
+            "e.g. ViT-B-16, or a CNN of timm by timm/NAME for methods without prompts"
+        )
     tags: list[str] = open_clip.list_pretrained_tags_by_model(name.network)
     return tags
 

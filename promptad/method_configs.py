@@ -20,7 +20,7 @@ class CoresetConfig(MemoryConfig):
     neighbourhood: int = 3
     """p: side in patches of the window whose mean makes a patch locally aware; odd."""
     coreset: float = 0.1
-    """Fraction of the support's patches that the memory keeps, at least one."""
+    """Fraction of the support's patches that the memory keeps: at least one, and at most ``most_entries``."""
     most_entries: int = 2_000
     """Most patches that the memory keeps: beyond, time and memory grow with the support images and no faster."""
     projection: int = 128
@@ -83,13 +83,14 @@ class PaDiMConfig(MemoryConfig):
     dimensions: int = 100
     """How many channels are drawn; all if there are fewer."""
     regularisation: float = 0.01
-    """epsilon of eq. 1, added to the diagonal: a covariance of few images is singular without it."""
+    """epsilon of eq. 1, added to the diagonal: a covariance of few images is singular without it, in single precision
+    below 1e-6."""
 
     def domain_problems(self) -> list[str]:
         """Values out of their domain."""
         problems = [*MemoryConfig.domain_problems(self), *problems_below(self, {"dimensions": 1})]
-        if not 0 < self.regularisation < float("inf"):
-            problems.append(f"regularisation must be positive and finite, but got {self.regularisation}")
+        if not 1e-6 <= self.regularisation < float("inf"):
+            problems.append(f"regularisation must be at least 1e-6 and finite, but got {self.regularisation}")
         return problems
 
 
@@ -99,6 +100,9 @@ class FastReconConfig(CoresetConfig):
 
     distribution_weight: float = 2.0
     """lambda: how much a reconstruction is pulled towards its position's mean normal patch."""
+    most_of_width: float = 0.5
+    """Most entries of the coreset, as a fraction of the patches' channels: with as many as there are channels it spans
+    all patches, whatever is in it, and a score is ``lambda / (1 + lambda)`` times the distance to the mean."""
     ridge: float = 1e-4
     """rho, in units of the patches' mean squared length: what makes the regression solvable, in double precision from
     1e-12 on."""
@@ -108,6 +112,8 @@ class FastReconConfig(CoresetConfig):
         problems = CoresetConfig.domain_problems(self)
         if not 0 <= self.distribution_weight < float("inf"):
             problems.append(f"distribution_weight must be finite and not negative, but got {self.distribution_weight}")
+        if not 0 < self.most_of_width < float("inf"):
+            problems.append(f"most_of_width must be positive and finite, but got {self.most_of_width}")
         if not 1e-12 <= self.ridge < float("inf"):
             problems.append(f"ridge must be at least 1e-12 and finite, but got {self.ridge}")
         return problems

@@ -1,7 +1,8 @@
 """Nearest neighbours and coresets of feature vectors, in tiles: no whole query x memory matrix is ever held.
 
 A tile of distances has at most ``TILE`` entries, 64 MB in float32; with its indices, and the copies that sorting and
-subtracting make of both, a search holds at most half a gigabyte beside its arguments and results.
+subtracting make of both, a search for up to a thousand neighbours holds at most half a gigabyte beside its arguments
+and results.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ def nearest(
 ) -> tuple[Float[Tensor, "query count"], Int[Tensor, "query count"]]:
     """Distances and indices of the ``count`` nearest entries, nearest first; all entries if there are fewer.
 
-    The distances are those of differences, so that an entry is at exactly 0 from itself. Time is linear in the number
-    of entries; memory is that of a ``tile``, whatever their number.
+    Entries are ranked by one matrix product, of those found the distances are those of differences: exact, and 0
+    between equals. Of entries that differ by less than rounding leaves of the product (about 1e-3 between unit
+    vectors) any may be the one that is found. Time is linear in the number of entries; memory is that of a ``tile``,
+    whatever their number.
 
     Raises:
         ValueError: an empty memory, or a count below 1.
@@ -32,7 +35,7 @@ def nearest(
         raise ValueError(f"neighbours need count >= 1 and a memory, but got {count} and {len(memory)} entries")
     squares = torch.linalg.vector_norm(memory, dim=1).square()
     step = max(1, min(len(memory), tile // 256))
-    rows = max(1, tile // step)
+    rows = max(1, tile // max(step, 4 * min(count, len(memory))))
     found = [_nearest_in_tiles(part, memory, squares, count, step) for part in query.split(rows)]
     return torch.cat([distance for distance, _ in found]), torch.cat([index for _, index in found])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -35,7 +36,7 @@ def visual_map(
     maps = []
     for query, memory in zip(queries, memories, strict=True):
         step = max(1, TILE // (query.shape[0] * query.shape[1]))
-        nearest = torch.stack([(query @ part.T).amax(dim=-1) for part in memory.split(step)]).amax(dim=0)
+        nearest = functools.reduce(torch.maximum, ((query @ part.T).amax(dim=-1) for part in memory.split(step)))
         side = grid_side(query.shape[1])
         maps.append((0.5 * (1 - nearest)).clamp(min=0).unflatten(-1, (side, side)))
     finest = max(layer.shape[-1] for layer in maps)

@@ -56,11 +56,11 @@ def encode_windows(
 def window_map(scores: Float[Tensor, "image window"], size: int) -> Float[Tensor, "image row column"]:
     """Each patch's harmonic mean of the scores of all windows around it (WinCLIP, section 4.2)."""
     windows = grid_side(scores.shape[1])
-    kernel = scores.new_ones(1, 1, size, size)
-    inverse = (1 / scores.float().clamp(min=SMALLEST)).view(-1, 1, windows, windows)
-    total = nn.functional.conv_transpose2d(inverse, kernel)
-    count = nn.functional.conv_transpose2d(torch.ones_like(inverse[:1]), kernel)
-    return (count / total)[:, 0]
+    inverse = (1 / scores.float().clamp(min=SMALLEST)).view(-1, windows, windows)
+    around = [nn.functional.pad(part, [size - 1] * 4) for part in (inverse, torch.ones_like(inverse[:1]))]
+    # The ratio of means is that of sums; a convolution would be of less precision on a GPU.
+    total, count = (nn.functional.avg_pool2d(part, size, stride=1) for part in around)
+    return count / total
 
 
 def harmonic_mean(parts: Collection[Float[Tensor, "*shape"]]) -> Float[Tensor, "*shape"]:

@@ -204,6 +204,16 @@ def test_what_does_not_fit_is_left_out_of_all_with_its_reason(asked, tmp_path, c
     assert not (tmp_path / "study").exists()
 
 
+def test_a_base_that_a_method_cannot_have_names_the_arm_and_stops_no_other_ablation(asked, tmp_path, capsys):
+    assert main(["plan", "all", *asked, "--shots", "1", "--set", "transformation=linear"]) == 0
+    captured = capsys.readouterr()
+    assert "left out: table6: arm CPE+VV-CLIP: transformation linear is learned" in captured.err
+    assert "table3 " in captured.out
+    assert main(["plan", "table6", *asked, "--set", "transformation=linear"]) == 2
+    assert "arm CoCoOp+VV-CLIP: transformation must be one of clip, maskclip, vv" in capsys.readouterr().err
+    assert not (tmp_path / "study").exists()
+
+
 @pytest.mark.parametrize("content", ["[1]", '{"plate": []}', '{"plate": "a.png"}', "{"])
 def test_a_support_file_must_map_categories_to_names(content, asked, tmp_path, capsys):
     path = tmp_path / "support.json"

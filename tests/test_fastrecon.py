@@ -8,7 +8,7 @@ from memory_methods import fitted, joined, one_layer, scores, some_features
 from promptad.method_configs import FastReconConfig
 from promptad.neighbours import greedy_coreset
 
-PLAIN = {"memory_layers": (1,), "neighbourhood": 1, "coreset": 0.25}
+PLAIN = {"memory_layers": (1,), "neighbourhood": 1, "coreset": 0.25, "most_of_width": 1.0}
 
 
 def test_what_the_coreset_does_not_span_is_the_score_by_hand():
@@ -52,6 +52,19 @@ def test_against_stacked_least_squares(weight, ridge):
 
 def test_a_coreset_with_more_entries_than_channels_can_be_solved():
     support, query = one_layer([[1.0, 0.0]] * 4, [[0.0, 1.0]] * 4), one_layer([[0.6, 0.8]] * 4)
-    config = FastReconConfig(**{**PLAIN, "coreset": 1.0}, distribution_weight=0.0)
+    config = FastReconConfig(**{**PLAIN, "coreset": 1.0, "most_of_width": 4.0}, distribution_weight=0.0)
     assert len(fitted(support, config).memory) == 8
     assert scores(config, "pixel", (support, query)).maps.max() < 1e-3
+
+
+def test_a_coreset_that_spans_all_patches_is_no_more_than_the_mean():
+    support, query = some_features()
+    layer = {"memory_layers": (1,), "coreset": 1.0, "distribution_weight": 2.0, "ridge": 1e-9}
+    width = support.views["block/1"][0].shape[1]
+    distance = np.linalg.norm(joined(query, (1,), 3) - joined(support, (1,), 3).mean(axis=0), axis=-1) * 2 / 3
+    spanning = FastReconConfig(**layer, most_of_width=10.0)
+    assert len(fitted(support, spanning).memory) == 48 > width
+    np.testing.assert_allclose(scores(spanning).maps, distance, rtol=1e-3)
+    ours = FastReconConfig(**layer)
+    assert len(fitted(support, ours).memory) == width // 2
+    assert np.abs(scores(ours).maps.numpy() - distance).max() > 0.1 * distance.max()

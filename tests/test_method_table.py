@@ -3,7 +3,7 @@
 import pytest
 import torch
 from memory_methods import fitted, some_features
-from small_models import small_backbone
+from small_models import small_backbone, small_features
 
 from promptad.config import ConfigError, PromptADConfig
 from promptad.features import Features
@@ -48,6 +48,22 @@ def test_methods_need_their_views_alone_and_are_restored(name, task):
     alone = before.score(single)
     value, expected = (alone.image, result.image) if task == "image" else (alone.maps, result.maps)
     torch.testing.assert_close(value[0], expected[2])
+
+
+@pytest.mark.parametrize(("name", "task"), [(name, task) for name in OTHERS for task in METHODS[name].tasks])
+def test_half_precision_is_the_backbones_and_not_the_scores(name, task):
+    values = {}
+    for precision in ("fp32", "fp16"):
+        backbone, method = small_backbone(precision=precision), method_named(name)
+        steps = {field: 2 for field in ("epochs", "steps") if field in METHODS[name].config().as_dict()}
+        config = small_config(name).with_changes({"precision": precision, **steps})
+        views = method.views(config, task, backbone)
+        support, query = (small_features(backbone, seeds, views) for seeds in ([1, 2], [10, 11, 12]))
+        found = method.fit(backbone, support, config, task=task, category="bottle", seed=0).score(query)
+        values[precision] = found.image if task == "image" else found.maps
+    assert values["fp16"].dtype == torch.float32
+    torch.testing.assert_close(values["fp16"], values["fp32"], rtol=0.05, atol=0.02)
+    assert not torch.equal(values["fp16"], values["fp32"])
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -105,7 +121,7 @@ def test_an_unknown_method_names_the_known_ones():
         (FastReconConfig, {"distribution_weight": -1.0}, "distribution_weight must be finite and not negative"),
         (FastReconConfig, {"ridge": 0.0}, "ridge must be at least 1e-12 and finite, but got 0.0"),
         (SPADEConfig, {"images": 0}, "images must be at least 1, but got 0"),
-        (PaDiMConfig, {"regularisation": 0.0}, "regularisation must be positive and finite, but got 0.0"),
+        (PaDiMConfig, {"regularisation": 0.0}, "regularisation must be at least 1e-6 and finite, but got 0.0"),
         (PaDiMConfig, {"dimensions": 0}, "dimensions must be at least 1, but got 0"),
         (PaDiMConfig, {"memory_layers": (0,)}, "memory_layers must be different blocks"),
         (PaDiMConfig, {"map_size": 1}, "map_size must be between 16 and 2048"),

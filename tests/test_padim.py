@@ -43,7 +43,7 @@ def test_many_images_approach_scikit_learns_empirical_covariance():
 
     draws = np.random.default_rng(0)
     normal, other = draws.normal(size=(40, 1, 3)), draws.normal(size=(6, 1, 3))
-    config = PaDiMConfig(memory_layers=(1,), regularisation=1e-9)
+    config = PaDiMConfig(memory_layers=(1,), regularisation=1e-6)
     maps = scores(config, "pixel", (one_layer(*normal.tolist()), one_layer(*other.tolist()))).maps
     # scikit-learn divides by n, eq. 1 by n - 1.
     squared = EmpiricalCovariance().fit(normal[:, 0]).mahalanobis(other[:, 0]) * 39 / 40

@@ -62,7 +62,8 @@ class FastRecon:
     - rho I is added to S S^T, in units of the patches' mean squared length: a coreset with more entries than channels,
       or equal ones, has no inverse. This is the minimum with ``rho (1 + lambda) |W|^2`` added.
     - lambda = 2 is the released code's. Its coreset keeps a thousandth of far larger grids, which would be one patch
-      here: ours keeps a tenth. It is PatchCore's.
+      here: ours keeps a tenth, and at most half as many patches as they have channels. With as many it would span all
+      patches, and a score be ``lambda / (1 + lambda) |Q - mu|``, whatever is in it. It is chosen as PatchCore's.
     - Layers are l2-normalised and concatenated. The image score is the map's maximum on the patch grid.
     """
 
@@ -84,7 +85,8 @@ class FastRecon:
         """Take the coreset and the means, and solve for the regression."""
         grids = support_patches(support, patch_views(config, backbone), neighbourhood=config.neighbourhood)
         patches = grids.flatten(0, 2)
-        memory = coreset(patches, config, category=category, seed=seed)
+        most = max(1, int(config.most_of_width * patches.shape[1]))
+        memory = coreset(patches, config, category=category, seed=seed, most=most)
         entries = memory.double()
         gram = entries @ entries.T
         gram.diagonal().add_(config.ridge * gram.diagonal().mean())
