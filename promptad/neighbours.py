@@ -14,7 +14,7 @@ from torch import Tensor
 TILE = 2**24
 """Most entries of a tile."""
 
-BLOCK = 2**18
+BLOCK = 2**16
 """Most numbers of found entries that are subtracted from queries at once, if it is not one query's."""
 
 
@@ -83,9 +83,15 @@ def _nearest_in_tiles(query: Tensor, memory: Tensor, squares: Tensor, count: int
     # In blocks that stay in a processor's cache.
     rows = max(1, BLOCK // (where.shape[1] * query.shape[1]))
     blocks = zip(query.split(rows), where.split(rows), strict=True)
-    exact = torch.cat([(memory[near] - part[:, None]).norm(dim=2) for part, near in blocks])
+    exact = torch.cat([_distances(part, memory, near) for part, near in blocks])
     exact, order = exact.sort(dim=1, stable=True)
     return exact, where.gather(1, order)
+
+
+def _distances(query: Tensor, memory: Tensor, near: Tensor) -> Tensor:
+    found = memory.index_select(0, near.flatten()).view(*near.shape, -1)
+    distances: Tensor = torch.linalg.vector_norm(found.sub_(query[:, None]), dim=2)
+    return distances
 
 
 def _smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -83,9 +83,10 @@ class PaDiM:
         channels = drawn[: config.dimensions].sort().values
         patches = support_patches(support, views, channels=channels).flatten(1, 2)
         means = patches.mean(dim=0)
-        offset = (patches - means).transpose(0, 1)
-        covariance = offset.transpose(1, 2) @ offset / max(1, len(support) - 1)
-        covariance += config.regularisation * torch.eye(len(channels), device=covariance.device)
+        offset = patches.sub_(means).transpose(0, 1)
+        diagonal = config.regularisation * torch.eye(len(channels), device=offset.device)
+        freedom = max(1, len(support) - 1)
+        covariance = torch.baddbmm(diagonal, offset.transpose(1, 2), offset, alpha=1 / freedom)
         factors = torch.linalg.cholesky(covariance)
         channels = channels.to(means.device)
         return FittedPaDiM(

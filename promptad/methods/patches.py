@@ -15,7 +15,7 @@ from promptad.features import Features
 from promptad.shared_config import MemoryConfig
 from promptad.towers import grid_side
 
-CHUNK = 4
+CHUNK = 2
 """Images whose patches are brought together at once: bounds memory and changes no score; a CPU is faster with few."""
 
 

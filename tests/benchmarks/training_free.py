@@ -28,7 +28,8 @@ from promptad.method_table import METHODS
 from promptad.methods import method_named
 
 SHOTS = (1, 4, 16, 32, 64, 128, 256)
-QUERIES, SIDE, WIDTH, EMBED, DRAWN, MOST_IMAGES, REPEATS = 16, 15, 896, 640, 100, 50, 3
+QUERIES, SIDE, WIDTH, EMBED, DRAWN, MOST_IMAGES = 16, 15, 896, 640, 100, 50
+LEAST_REPEATS, LEAST_SECONDS = 3, 1.0
 PATCHES, JOINED, WINDOWS = SIDE**2, 2 * WIDTH, tuple((SIDE + 1 - size) ** 2 for size in (2, 3))
 BACKBONE = "ViT-B-16-plus-240:random"
 NAMES = ("spade", "padim", "patchcore", "fastrecon", "winclip", "winclip_plus")
@@ -111,12 +112,12 @@ PRODUCTS: dict[str, Callable[[int], list[Callable[[], object]]]] = {
 
 
 def _least_seconds(work: Callable[[], object]) -> float:
-    least = float("inf")
-    for _ in range(REPEATS):
+    seconds: list[float] = []
+    while len(seconds) < LEAST_REPEATS or sum(seconds) < LEAST_SECONDS:
         start = time.perf_counter()
         work()
-        least = min(least, time.perf_counter() - start)
-    return least
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def measured(method: str, shots: int) -> tuple[float, float, float, float]:
