@@ -50,6 +50,7 @@ def test_ray_gives_the_same_scores_as_the_serial_executor(serial, inspection_roo
     )
 
 
+@pytest.mark.faults
 def test_a_killed_worker_loses_nothing(serial, inspection_root, tmp_path):
     process = subprocess.Popen(
         study(tmp_path, inspection_root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -83,7 +84,12 @@ def test_a_trial_that_fits_no_node_is_an_error_and_does_not_wait(inspection_root
 
 
 @pytest.mark.parametrize(
-    ("executor", "stop"), [("serial", signal.SIGINT), ("ray", signal.SIGINT), ("ray", signal.SIGTERM)]
+    ("executor", "stop"),
+    [
+        ("serial", signal.SIGINT),
+        ("ray", signal.SIGINT),
+        pytest.param("ray", signal.SIGTERM, marks=pytest.mark.faults),
+    ],
 )
 def test_an_interrupted_study_goes_on_where_it_stopped(serial, inspection_root, tmp_path, executor, stop):
     process = subprocess.Popen(
