@@ -105,7 +105,7 @@ class PaperTable:
             (arm.name, [name for name, value in arm.changes.items() if getattr(config, name, ...) == value])
             for arm in self.rows
             # An unknown method, and a base that it cannot have, are found when the arm's config is made.
-            if not self.exact and arm.runs in METHODS
+            if not self.exact
             for config in _if_possible(arm.runs, base)
         ]
         return [

@@ -35,8 +35,8 @@ class CoresetConfig(MemoryConfig):
             problems.append(f"coreset must be above 0 and at most 1, but got {self.coreset}")
         return problems
 
-    def entries(self, patches: int) -> int:
-        """How many of so many patches the memory keeps."""
+    def entries(self, patches: int, _width: int) -> int:
+        """How many of so many patches, of so many channels, the memory keeps."""
         return min(self.most_entries, max(1, round(self.coreset * patches)))
 
 
@@ -117,6 +117,10 @@ class FastReconConfig(CoresetConfig):
         if not 1e-12 <= self.ridge < float("inf"):
             problems.append(f"ridge must be at least 1e-12 and finite, but got {self.ridge}")
         return problems
+
+    def entries(self, patches: int, width: int) -> int:
+        """How many of so many patches, of so many channels, the memory keeps: at least one (see ``most_of_width``)."""
+        return min(CoresetConfig.entries(self, patches, width), max(1, int(self.most_of_width * width)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ def nearest(
         raise ValueError(f"neighbours need count >= 1 and a memory, but got {count} and {len(memory)} entries")
     squares = torch.linalg.vector_norm(memory, dim=1).square()
     step = max(1, min(len(memory), tile // 256))
+    # Found neighbours are held beside a tile's: sorted, with their indices.
     rows = max(1, tile // max(step, 4 * min(count, len(memory))))
     found = [_nearest_in_tiles(part, memory, squares, count, step) for part in query.split(rows)]
     return torch.cat([distance for distance, _ in found]), torch.cat([index for _, index in found])

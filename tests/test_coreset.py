@@ -16,7 +16,7 @@ def kept(config, patches=WIDE, seed=0):
 
 def test_a_coreset_is_a_fraction_of_the_patches_and_never_more_than_a_number():
     config = PatchCoreConfig(coreset=0.1, most_entries=30)
-    assert [config.entries(patches) for patches in (1, 100, 299, 400, 10**6)] == [1, 10, 30, 30, 30]
+    assert [config.entries(patches, 8) for patches in (1, 100, 299, 400, 10**6)] == [1, 10, 30, 30, 30]
     assert len(kept(config)) == 20
     assert len(kept(FastReconConfig(coreset=1.0, most_entries=30))) == 30
 

@@ -12,9 +12,9 @@ from promptad.randomness import torch_generator
 
 
 def coreset(
-    patches: Float[Tensor, "patch width"], config: CoresetConfig, *, category: str, seed: int, most: int | None = None
+    patches: Float[Tensor, "patch width"], config: CoresetConfig, *, category: str, seed: int
 ) -> Float[Tensor, "entry width"]:
-    """The patches that a greedy k-centre selection keeps, at most ``most``, in the order in which it takes them.
+    """The patches that a greedy k-centre selection keeps, in the order in which it takes them.
 
     It looks at random projections to ``config.projection`` channels (PatchCore, section 3.2), which keep distances
     well enough (Johnson and Lindenstrauss); narrower patches are looked at as they are. What is kept are patches.
@@ -25,5 +25,4 @@ def coreset(
         generator = torch_generator(seed, category, "coreset projection")
         matrix = torch.randn((width, config.projection), generator=generator) / config.projection**0.5
         seen = patches @ matrix.to(patches.device, patches.dtype)
-    entries = config.entries(len(patches))
-    return patches[greedy_coreset(seen, entries if most is None else min(most, entries))]
+    return patches[greedy_coreset(seen, config.entries(*patches.shape))]

@@ -85,8 +85,7 @@ class FastRecon:
         """Take the coreset and the means, and solve for the regression."""
         grids = support_patches(support, patch_views(config, backbone), neighbourhood=config.neighbourhood)
         patches = grids.flatten(0, 2)
-        most = max(1, int(config.most_of_width * patches.shape[1]))
-        memory = coreset(patches, config, category=category, seed=seed, most=most)
+        memory = coreset(patches, config, category=category, seed=seed)
         entries = memory.double()
         gram = entries @ entries.T
         gram.diagonal().add_(config.ridge * gram.diagonal().mean())

@@ -53,9 +53,9 @@ def _product(rows: int, inner: int, columns: int) -> Callable[[], Tensor]:
     return lambda: left @ right
 
 
-def _coreset_products(shots: int, config: CoresetConfig, *, most: int = 2000) -> tuple[int, list[Callable[[], object]]]:
+def _coreset_products(shots: int, config: CoresetConfig) -> tuple[int, list[Callable[[], object]]]:
     patches = shots * PATCHES
-    entries, seen = min(most, config.entries(patches)), torch.randn(patches, config.projection)
+    entries, seen = config.entries(patches, JOINED), torch.randn(patches, config.projection)
     return entries, [
         _product(patches, JOINED, config.projection),
         lambda: [seen @ seen[entry] for entry in range(entries)],
@@ -78,7 +78,7 @@ def _patchcore_products(shots: int) -> list[Callable[[], object]]:
 
 
 def _fastrecon_products(shots: int) -> list[Callable[[], object]]:
-    entries, products = _coreset_products(shots, FastReconConfig(), most=JOINED // 2)
+    entries, products = _coreset_products(shots, FastReconConfig())
     memory, inverse = torch.randn(entries, JOINED).double(), torch.randn(entries, entries).double()
     query, regression = torch.randn(QUERIES * PATCHES, JOINED).double(), torch.randn(JOINED, entries).double()
     return [
