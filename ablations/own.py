@@ -5,7 +5,7 @@ from __future__ import annotations
 from ablations.arms import Arm
 from ablations.designs import Cumulative, Factor, Factorial, LeaveOneOut, Level, PaperTable
 from ablations.fractions import FractionalFactorial
-from ablations.methods import RUNS
+from ablations.methods import METHODS
 from ablations.ready_spaces import PAPER
 from ablations.sobol import SobolSet
 from ablations.spec import Ablation
@@ -195,7 +195,8 @@ TRANSFER = Ablation(
 
 
 def _tower_arm(method: str, *, cnn: bool) -> Arm:
-    runs = RUNS[method]
+    runs = METHODS[method].runs
+    assert runs is not None
     return Arm(
         name=f"{runs}-cnn" if cnn else runs,
         label=f"{method}, {'ImageNet CNN' if cnn else 'CLIP'}",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 from ablations.arms import Arm, Depths
+from ablations.shots import Setting, Shots
 from promptad.config import ConfigError, PromptADConfig, Task
 from promptad.method_table import canonical_config, under_protocol
 from promptad.shared_config import MethodConfig
@@ -96,7 +97,7 @@ class Ablation:
     design: Design
     note: str = ""
     metrics: tuple[Metric, ...] = ("image_auroc", "pixel_auroc")
-    shots: tuple[int, ...] = (1,)
+    shots: tuple[Shots, ...] = (1,)
     shown_as: tuple[View, ...] = ("arms", "effects", "delta_map")
     data_sets: tuple[str, ...] = ("mvtec", "visa")
     published: str | None = None
@@ -120,6 +121,13 @@ class Ablation:
         ]
         problems += [] if "test" in self.queries else ["queries must have test among them"]
         problems += [] if self.shots else ["shots must name at least one number of images"]
+        problems += [
+            f"shots must be whole numbers from 0 or full, but got {value!r}"
+            for value in (*self.shots, *(arm.shots for arm in self.design.arms if arm.shots is not None))
+            if value != "full" and (type(value) is not int or value < 0)
+        ]
+        if len(set(self.shots)) < len(self.shots):
+            problems.append(f"shots must differ, but got {', '.join(map(str, self.shots))}")
         if problems:
             raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
 
@@ -137,6 +145,11 @@ class Ablation:
     def tasks(self) -> tuple[Task, ...]:
         """The trainings that the metrics need."""
         return tuple(dict.fromkeys(_TASKS[metric] for metric in self.metrics))
+
+    def settings(self, asked: Sequence[Shots] | None = None) -> tuple[Setting, ...]:
+        """The columns of the table: the shots ``asked`` for (None: the ablation's), and ``own`` if arms have theirs."""
+        own = [arm.shots is not None for arm in self.arms]
+        return (*(() if all(own) else asked or self.shots), *(("own",) if any(own) else ()))
 
     def factors(self) -> dict[str, list[Any]]:
         """Levels of each factor in the order of the arms."""
@@ -185,11 +198,11 @@ class Ablation:
         return configs
 
     def _repeated(self, configs: Mapping[str, MethodConfig]) -> list[str]:
-        seen: dict[tuple[str | None, tuple[MethodConfig, ...]], str] = {}
-        backbones = {arm.name: arm.backbone for arm in self.arms}
+        seen: dict[tuple[object, ...], str] = {}
+        places = {arm.name: (arm.backbone, arm.shots) for arm in self.arms}
         problems = []
         for name, config in configs.items():
-            identity = (backbones[name], tuple(canonical_config(config, task) for task in self.tasks))
+            identity = (*places[name], tuple(canonical_config(config, task) for task in self.tasks))
             if identity in seen:
                 problems.append(f"arms {seen[identity]} and {name} are the same experiment")
             seen[identity] = name

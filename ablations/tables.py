@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from ablations.arms import Arm, Depths
+from ablations.arms import PAPER_BACKBONE, Arm, Depths, Measured
 from ablations.designs import PaperTable
 from ablations.methods import METHODS, method_arm
+from ablations.shots import Shots
 from ablations.spec import Ablation
 
 _METHOD = {"method": "method"}
@@ -29,16 +30,32 @@ TABLE1 = Ablation(
     published="table1",
 )
 
+_SHOTS: tuple[tuple[str, Shots], ...] = (
+    ("PromptAD", 1),
+    ("PromptAD", 4),
+    ("DiffNet", 16),
+    ("TDG", 10),
+    ("RegAD", 8),
+    ("FastRecon", 8),
+    ("MKD", "full"),
+    ("P-SVDD", "full"),
+    ("PatchCore", "full"),
+    ("SimpleNet", "full"),
+)
+
 TABLE2 = Ablation(
     name="table2",
     title="Table 2: few shots against many",
     question="How many shots do other methods need to reach PromptAD with one or four?",
-    design=_by_method(("PromptAD", "DiffNet", "TDG", "RegAD", "FastRecon", "MKD", "P-SVDD", "PatchCore", "SimpleNet")),
-    note=(
-        "In the paper the other methods see 8 to 16 normal images of each category, or all of them (full); rows that "
-        "run here see as many as PromptAD: --shots 1,4,16 or more."
+    design=PaperTable(
+        rows=tuple(method_arm(method, shots=shots) for method, shots in _SHOTS),
+        baseline="PromptAD 1",
+        factor_labels={**_METHOD, "shots": "normal images of a category"},
     ),
-    shots=(1, 4),
+    note=(
+        "Every row has the paper's own number of normal images, full meaning all of a category, and --shots changes "
+        "none. Table 1 and Table 4 compare methods at equal shots."
+    ),
     shown_as=("arms", "effects"),
     data_sets=("mvtec",),
     published="table2",
@@ -62,7 +79,7 @@ TABLE3 = Ablation(
     design=PaperTable(
         rows=(
             _table3_arm(
-                "none", "baseline (CoOp, two classes)", METHODS["CoOp+VV-CLIP"] or {}, sc=False, eam=False, vad=False
+                "none", "baseline (CoOp, two classes)", METHODS["CoOp+VV-CLIP"].changes, sc=False, eam=False, vad=False
             ),
             _table3_arm("sc", "SC", {"eam": False, "vad": False}, sc=True, eam=False, vad=False),
             _table3_arm("sc-eam", "SC + EAM", {"vad": False}, sc=True, eam=True, vad=False),
@@ -99,7 +116,7 @@ TABLE4 = Ablation(
 
 def _table5_arm(transformation: str, label: str, *, learned: bool) -> Arm:
     method = "PromptAD" if learned else "CPE+VV-CLIP"
-    changes = {**(METHODS[method] or {}), "vad": False}
+    changes = {**METHODS[method].changes, "vad": False}
     return Arm(
         name=f"{transformation}{' + ours' if learned else ''}",
         label=f"{label}{' + ours' if learned else ''}",
@@ -185,7 +202,7 @@ TABLE7 = Ablation(
             Arm(
                 name="cpe",
                 label="CPE+VV-CLIP (0-shot)",
-                changes={**(METHODS["CPE+VV-CLIP"] or {})},
+                changes=METHODS["CPE+VV-CLIP"].changes,
                 method="CPE+VV-CLIP",
                 published="method=CPE+VV-CLIP;maps=;laps=;vad=0",
             ),
@@ -202,7 +219,7 @@ TABLE7 = Ablation(
 )
 
 
-def _table8_arm(label: str, backbone: str) -> Arm:
+def _table8_arm(label: str, backbone: str, *, weights: Literal["paper", "unnamed"] = "unnamed") -> Arm:
     architecture = backbone.partition(":")[0]
     return Arm(
         name=architecture,
@@ -210,6 +227,7 @@ def _table8_arm(label: str, backbone: str) -> Arm:
         factors={"backbone": architecture},
         backbone=backbone,
         published=None if architecture == "tiny" else f"method=PromptAD;backbone={architecture}",
+        measured=Measured(weights=weights),
     )
 
 
@@ -221,7 +239,7 @@ TABLE8 = Ablation(
         rows=(
             _table8_arm("ResNet101", "RN101:openai"),
             _table8_arm("ViT-L/14", "ViT-L-14:laion400m_e32"),
-            _table8_arm("ViT-B/16+", "ViT-B-16-plus-240:laion400m_e32"),
+            _table8_arm("ViT-B/16+", PAPER_BACKBONE, weights="paper"),
             _table8_arm("embedded tiny CLIP (not in the paper)", "tiny"),
         ),
         baseline="ViT-B-16-plus-240",

@@ -17,6 +17,9 @@ METRICS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Metric -> (title, task); the order is the order of the columns."""
 
+Shots = int | Literal["full", "own"]
+"""Support images of a column: their number, all normal images of each category, or each row's own number."""
+
 Kind = Literal["failed", "pruned", "unavailable", "missing", "not planned", "published only", "incomplete"]
 Verdict = Literal["inside our interval", "above", "below", "incomplete", "no interval", "not comparable"]
 
@@ -43,18 +46,28 @@ class Missing:
         return f"{self.kind} ({self.count} of {self.planned})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """One metric at one number of shots; `scope` says so where the data leaves categories without it."""
 
     metric: str
-    shots: int
+    shots: Shots
     scope: str = ""
+
+    @property
+    def shots_text(self) -> str:
+        """The shots in words: "1-shot", "full-shot", "own shots"."""
+        return shots_text(self.shots)
 
     @property
     def task(self) -> str:
         """The task whose cells hold the metric."""
         return METRICS[self.metric][1]
+
+
+def shots_text(shots: Shots) -> str:
+    """Shots in words: "1-shot", "full-shot", "own shots"."""
+    return "own shots" if shots == "own" else f"{shots}-shot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

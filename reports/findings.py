@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reports.entries import METRICS, Column, Missing
+from reports.entries import METRICS, Column, Missing, Shots, shots_text
 from reports.formats import cells_text, column_title, direction, effect_text, listing, missing_text, points
 from reports.records import Arm
 from reports.statistics import Effect
@@ -83,7 +83,7 @@ def _behaviour(effects: Sequence[tuple[Arm, Effect]], *, named: bool) -> tuple[t
 
 def _columns_text(columns: Sequence[Column]) -> str:
     """Columns in running text: "1-shot image AUROC", "image AUROC (1- and 2-shot) and pixel AUROC (1-shot)"."""
-    shots: dict[str, list[int]] = {}
+    shots: dict[str, list[Shots]] = {}
     for column in columns:
         shots.setdefault(METRICS[column.metric][0], []).append(column.shots)
     titles = {title: title[0].lower() + title[1:] for title in shots}
@@ -93,7 +93,9 @@ def _columns_text(columns: Sequence[Column]) -> str:
     return listing([f"{_shots_text(values)} {titles[title]}" for title, values in shots.items()])
 
 
-def _shots_text(shots: Sequence[int]) -> str:
+def _shots_text(shots: Sequence[Shots]) -> str:
+    if "own" in shots:
+        return listing([shots_text(value) for value in shots])
     return f"{listing([*(f'{value}-' for value in shots[:-1]), f'{shots[-1]}-shot'])}"
 
 

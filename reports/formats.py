@@ -114,7 +114,7 @@ def missing_text(value: Missing) -> str:
 def column_title(column: Column) -> str:
     """A column's heading: "Image AUROC, 1-shot", and of how many categories if not of all."""
     scope = f", {column.scope}" if column.scope else ""
-    return f"{METRICS[column.metric][0]}, {column.shots}-shot{scope}"
+    return f"{METRICS[column.metric][0]}, {column.shots_text}{scope}"
 
 
 def mark_text(value: object) -> str:

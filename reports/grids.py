@@ -74,7 +74,7 @@ def arm_grids(table: Table) -> tuple[Grid, ...]:
 
 
 def _under(column: Column, whose: str) -> str:
-    return ", ".join(part for part in (f"{column.shots}-shot", whose, column.scope) if part)
+    return ", ".join(part for part in (column.shots_text, whose, column.scope) if part)
 
 
 def _datasets(table: Table, column: Column) -> tuple[str, ...]:
@@ -178,7 +178,7 @@ def _categories(table: Table, arm: Arm, columns: Sequence[Column]) -> Grid:
     ]
     head: list[tuple[str, str]] = [("Category", "")]
     for column, has in zip(columns, printed, strict=True):
-        head += [(f"{column.shots}-shot", "ours")] + ([(f"{column.shots}-shot", "published")] if has else [])
+        head += [(column.shots_text, "ours")] + ([(column.shots_text, "published")] if has else [])
     rows = []
     for category in table.plan.categories:
         spots = [Spot(main=category, tone="label")]

@@ -29,7 +29,7 @@ def write_heatmaps(tables: Sequence[Table], loader: Loader, stage: Staging) -> d
             if cell.task == "pixel" and cell.digest in table.rows.found:
                 uses.setdefault(cell.digest, []).append((number, arms[cell.arm]))
                 cells[cell.digest] = cell
-    order = sorted(cells.values(), key=lambda cell: (cell.seed, cell.shots))
+    order = sorted(cells.values(), key=lambda cell: (cell.seed, cell.images))
     entries: list[dict[str, Any]] = []
     shown = 0
     kept = 0
@@ -74,7 +74,7 @@ def _entries(
                 "c": cell.category,
                 "k": path.rpartition("/")[0] or "not named",
                 "n": str(name),
-                "s": cell.shots,
+                "s": cell.images,
                 "e": cell.seed,
                 "a": round(auroc, 5) if np.isfinite(auroc) else None,
                 "w": str(arrays["chosen_as"][index]) if "chosen_as" in arrays else "",

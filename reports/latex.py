@@ -119,7 +119,7 @@ def _float(table: Table, arms: Sequence[Arm], columns: Sequence[Column], *, effe
             rf"\begin{{tabular}}{{@{{}}p{{0.22\linewidth}}{'c' * marks}{'c' * len(columns)}@{{}}}}",
             r"\toprule",
             " & ".join(escape(text) for text in head) + r" \\",
-            " & ".join([""] * (1 + marks) + [_small(f"{column.shots}-shot") for column in columns]) + r" \\",
+            " & ".join([""] * (1 + marks) + [_small(column.shots_text) for column in columns]) + r" \\",
             r"\midrule",
             *body,
             r"\bottomrule",

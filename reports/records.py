@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reports.entries import Shots
+
 SCHEMA = 1
 METRIC_NAMES = ("image_auroc", "image_aupr", "pixel_auroc", "pro")
 OPTIONAL = (
@@ -62,12 +64,16 @@ class Factor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCell:
-    """One planned measurement: which arm, category, shots, seed and task the row `digest` holds."""
+    """One planned measurement: which arm, category, shots, seed and task the row `digest` holds.
+
+    `shots` is the column that it stands in, `images` how many support images the cell has.
+    """
 
     digest: str
     arm: str
     category: str
-    shots: int
+    shots: Shots
+    images: int
     seed: int
     task: str
 
@@ -111,7 +117,7 @@ class Plan:
     dataset_title: str
     published_dataset: str | None
     categories: tuple[str, ...]
-    shots: tuple[int, ...]
+    shots: tuple[Shots, ...]
     seeds: tuple[int, ...]
     tasks: tuple[str, ...]
     arms: tuple[Arm, ...]
@@ -215,7 +221,12 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
 
 
 def _planned_cells(raw: Iterable[Mapping[str, Any]]) -> tuple[PlannedCell, ...]:
-    return tuple(PlannedCell(**{key: cell[key] for key in PlannedCell.__dataclass_fields__}) for cell in raw)
+    # A document from before rows had shots of their own names the number alone.
+    return tuple(
+        PlannedCell(**{key: cell[key] for key in PlannedCell.__dataclass_fields__ if key != "images"}, images=images)
+        for cell in raw
+        for images in [cell.get("images", cell["shots"])]
+    )
 
 
 def _not_runnable(arm: Mapping[str, Any]) -> str | None:
@@ -239,8 +250,8 @@ def _plan_faults(plan: Plan) -> list[str]:
         f"metric {name!r} is none of {', '.join(METRIC_NAMES)}" for name in plan.metrics if name not in METRIC_NAMES
     ]
     # They become part of file names.
-    if not all(type(shots) is int for shots in plan.shots):
-        faults.append(f"shots must be whole numbers, but are {', '.join(map(repr, plan.shots))}")
+    if not all(type(shots) is int or shots in ("full", "own") for shots in plan.shots):
+        faults.append(f"shots must be whole numbers, full or own, but are {', '.join(map(repr, plan.shots))}")
     names = [arm.name for arm in plan.arms]
     if len(set(names)) < len(names):
         faults.append(f"arm names repeat ({', '.join(names)})")

@@ -103,9 +103,10 @@ def planned_rows(plan: Plan, rows: Mapping[str, Mapping[str, Any]]) -> PlannedRo
 
 
 def _check(row: Row, cell: PlannedCell) -> None:
-    for axis in ("category", "shots", "seed", "task"):
-        if row.cell.get(axis) != getattr(cell, axis):
+    planned = {"category": cell.category, "shots": cell.images, "seed": cell.seed, "task": cell.task}
+    for axis, value in planned.items():
+        if row.cell.get(axis) != value:
             raise ValueError(
                 f"a row must hold the cell that was planned, but {cell.digest} ran {axis} {row.cell.get(axis)!r} "
-                f"where the plan asks for {getattr(cell, axis)!r}: plan and run again"
+                f"where the plan asks for {value!r}: plan and run again"
             )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from reports.drawing import FAINT, RULE, SERIES, Drawing, clean, house_style, six
-from reports.entries import METRICS
+from reports.entries import METRICS, Shots, shots_text
 from reports.formats import points
 from reports.grids import Grid, Spot
 from reports.records import PlannedCell
@@ -40,7 +40,7 @@ class Transfer:
 
     category: str
     metric: str
-    shots: int
+    shots: Shots
     objective: Objective
     n: int
     correlation: float | None
@@ -103,9 +103,9 @@ def regret_of(values: Sequence[float], truth: Sequence[float]) -> float:
 
 def over_categories(
     found: Iterable[Transfer],
-) -> dict[tuple[str, int, Objective], tuple[Summary | None, Summary, Summary]]:
+) -> dict[tuple[str, Shots, Objective], tuple[Summary | None, Summary, Summary]]:
     """By metric, shots and objective: correlation, regret and blind regret over categories (None: no correlation)."""
-    groups: dict[tuple[str, int, Objective], list[Transfer]] = {}
+    groups: dict[tuple[str, Shots, Objective], list[Transfer]] = {}
     for transfer in found:
         groups.setdefault((transfer.metric, transfer.shots, transfer.objective), []).append(transfer)
     return {
@@ -126,8 +126,8 @@ def transfer_text(table: Table) -> str:
         rank = "none (ties)" if correlation is None else f"{correlation.mean:.2f}"
         reach = "" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]"
         lines.append(
-            f"{shots}-shot {METRICS[metric][0]}, {OBJECTIVES[objective]}: rank correlation {rank}{reach}, regret "
-            f"{points(regret.mean)} points (blind choice {points(blind.mean)}), n = {regret.n} categories"
+            f"{shots_text(shots)} {METRICS[metric][0]}, {OBJECTIVES[objective]}: rank correlation {rank}{reach}, "
+            f"regret {points(regret.mean)} points (blind choice {points(blind.mean)}), n = {regret.n} categories"
         )
     return "\n".join(lines)
 
@@ -154,7 +154,7 @@ def transfer_grids(table: Table) -> tuple[Grid, ...]:
             spots.append(Spot(main="–" if of_base is None else points(of_base)))
             rows.append(tuple(spots))
         rows.append(_overall_row([overall.get((metric, shots, objective)) for objective in OBJECTIVES]))
-        title = f"{shots}-shot {METRICS[metric][0]}"
+        title = f"{shots_text(shots)} {METRICS[metric][0]}"
         grids.append(Grid(title=title, head=tuple(head), rows=tuple(rows)))
     return tuple(grids)
 
@@ -169,7 +169,7 @@ def transfer_drawings(table: Table) -> tuple[Drawing, ...]:
 
 
 def _transfer(
-    values: Sequence[float], truth: Sequence[float], base: float | None, place: tuple[str, str, int, Objective]
+    values: Sequence[float], truth: Sequence[float], base: float | None, place: tuple[str, str, Shots, Objective]
 ) -> Transfer:
     category, metric, shots, objective = place
     r, low, high = rank_correlation(values, truth) or (None, None, None)
@@ -188,7 +188,7 @@ def _transfer(
     )
 
 
-def _means(table: Table, cells: Iterable[PlannedCell], metric: str, shots: int) -> dict[tuple[str, str], float]:
+def _means(table: Table, cells: Iterable[PlannedCell], metric: str, shots: Shots) -> dict[tuple[str, str], float]:
     """Mean over seeds by arm and category, where every seed has its score."""
     scores: dict[tuple[str, str], list[float | None]] = {}
     for cell in cells:
@@ -244,7 +244,7 @@ def _summary_spot(summary: Summary, main: str, scale: float, form: str) -> Spot:
     return Spot(main=main, lines=(f"[{low}, {high}], {n}",))
 
 
-def _drawing(found: Sequence[Transfer], metric: str, shots: int) -> Drawing:
+def _drawing(found: Sequence[Transfer], metric: str, shots: Shots) -> Drawing:
     categories = list(dict.fromkeys(t.category for t in found))
     data = []
     with house_style():
@@ -278,7 +278,7 @@ def _drawing(found: Sequence[Transfer], metric: str, shots: int) -> Drawing:
         axes.set_yticks([-place for place in range(len(categories))], categories)
         axes.set_xlim(-1.05, 1.05)
         axes.set_xlabel("rank correlation with the category's test AUROC")
-        clean(axes, f"{shots}-shot {METRICS[metric][0]}")
+        clean(axes, f"{shots_text(shots)} {METRICS[metric][0]}")
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, labelcolor=FAINT)
     alt = "Rank correlation of each objective with the test AUROC by category: " + "; ".join(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reports.drawing import Drawing
 from reports.draws import curve_drawings, dot_drawings
+from reports.entries import shots_text
 from reports.examples import Loader, choose_examples, example_drawing
 from reports.figures import forest_drawings, map_drawings
 from reports.formats import comparability
@@ -130,9 +131,9 @@ def _examples(table: Table, loader: Loader) -> View:
     if chosen is None:
         return View(title="Examples", caption="", absent="No example maps were kept for the arm that would be shown.")
     caption = (
-        f"Defects that “{chosen.arm.label}” located best and worst ({chosen.shots}-shot, seed {chosen.seed}), and the "
-        "smallest ones, by the pixel AUROC of the single image, in percent. Each map is coloured from its own minimum "
-        "(dark) to its own maximum (bright), printed in its corner: compare places, not brightness."
+        f"Defects that “{chosen.arm.label}” located best and worst ({shots_text(chosen.shots)}, seed {chosen.seed}), "
+        "and the smallest ones, by the pixel AUROC of the single image, in percent. Each map is coloured from its own "
+        "minimum (dark) to its own maximum (bright), printed in its corner: compare places, not brightness."
     )
     return View(title="Examples", caption=caption, drawings=(example_drawing(table, chosen),))
 

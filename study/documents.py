@@ -11,6 +11,7 @@ from typing import Any
 
 from ablations.arms import Arm
 from ablations.published import published
+from ablations.shots import Setting
 from ablations.spec import Ablation
 from promptad.backbone_names import parse_backbone
 from promptad.datasets import Category
@@ -25,14 +26,14 @@ from study.request import StudyRequest
 class PlannedAblation:
     """An ablation as it will run; mappings are by arm. ``not_runnable`` says why an arm has no cells.
 
-    ``seeds`` is their number.
+    ``shots`` are the columns of its table, ``seeds`` is the number of seeds.
     """
 
     ablation: Ablation
     configs: Mapping[str, MethodConfig]
     backbones: Mapping[str, PlannedBackbone]
     not_runnable: Mapping[str, str]
-    shots: tuple[int, ...]
+    shots: tuple[Setting, ...]
     seeds: int
     categories: tuple[str, ...]
 
