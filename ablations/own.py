@@ -20,11 +20,11 @@ _IDLE_ALONE = {
 
 PROTOCOL_AUDIT = Ablation(
     name="protocol_audit",
-    title="Protocol audit: the paper as printed against the released code",
+    title="Protocol audit: the paper against the released code",
     question="What does each departure of the released code add to the number that it reports?",
     design=PaperTable(
         rows=(
-            Arm(name="paper", label="as printed", factors={"protocol": "paper"}),
+            Arm(name="paper", label="paper (ours where it is silent)", factors={"protocol": "paper"}),
             *(
                 Arm(
                     name=deviation.number,

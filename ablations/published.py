@@ -22,7 +22,8 @@ class PublishedCell:
     ``value`` and ``std`` are in percent, as printed; ``std`` is None where the paper prints none. ``table`` is e.g.
     "table3", ``dataset`` "mvtec", "visa", "mpdd" or "loco", ``metric`` "image_auroc" or "pixel_auroc", ``shots`` the
     number of normal images per category (0: no training; "full": the whole training set). ``factors`` tells the
-    rows of a table apart, e.g. "sc=1;eam=0;vad=0"; empty where method and shots are enough.
+    rows of a table apart, e.g. "sc=1;eam=0;vad=0"; empty where method and shots are enough. ``note`` is a sentence
+    where the paper says otherwise elsewhere, or the number looks like a misprint; empty for most.
     """
 
     table: str
@@ -33,6 +34,7 @@ class PublishedCell:
     value: float
     std: float | None
     factors: str
+    note: str = ""
 
     @property
     def row(self) -> str:
@@ -73,6 +75,7 @@ def _tables() -> Mapping[str, tuple[PublishedCell, ...]]:
             value=float(line["value"]),
             std=float(line["std"]) if line["std"] else None,
             factors=line["factors"],
+            note=line["note"],
         )
         cells.setdefault(cell.table, []).append(cell)
     return MappingProxyType({table: tuple(cells[table]) for table in sorted(cells, key=_number)})

@@ -22,7 +22,10 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptADConfig:
-    """Hyperparameters and protocol of one PromptAD training. The defaults are the paper as printed.
+    """Hyperparameters and protocol of one PromptAD training.
+
+    The defaults are what the paper prints, and ours where it is silent or contradicts itself: docs/protocols.md says
+    of each field which it is.
 
     The second half are the axes on which the authors' released code departs from the paper; ``protocol.py`` names
     them D1-D20 and derives from a config which of them are in force.
@@ -75,7 +78,7 @@ class PromptADConfig:
     support_views: Literal["plain", "augmented"] = "plain"
     """``augmented``: 20 slightly turned and shifted views of each support image; not in the paper."""
 
-    # The protocol: first value as printed in the paper, second as in the released code.
+    # The protocol: the default first (printed, or ours where the paper is silent), then the released code's.
     temperature: Literal["exponential", "raw_parameter"] = "exponential"
     """D1: logits are multiplied by exp(logit_scale), or by the raw parameter."""
     selection: Literal["last", "best_on_test"] = "last"
