@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ablations.arms import PAPER_BACKBONE, Arm, Depths, Measured
 from ablations.designs import PaperTable
 from ablations.methods import METHODS, method_arm
+from ablations.notes import CPE_ROWS_ARE_EQUAL, LOCO_IS_CROPPED, VISA_IS_CROPPED
 from ablations.shots import Shots
 from ablations.spec import Ablation
 
@@ -24,6 +25,7 @@ TABLE1 = Ablation(
     title="Table 1: image-level detection by method",
     question="How does PromptAD compare with other few-shot methods in finding anomalous images?",
     design=_by_method(("SPADE", "PaDiM", "PatchCore", "WinCLIP+", "RWDA", "FastRecon", "PromptAD")),
+    note=VISA_IS_CROPPED,
     metrics=("image_auroc",),
     shots=(1, 2, 4),
     shown_as=("arms", "effects", "per_category"),
@@ -96,7 +98,7 @@ TABLE3 = Ablation(
     note=(
         "Without SC the prompts are CoOp's two-class form: one learned context shared by the classes "
         "'normal {object}' and 'abnormal {object}'. The VAD row is the visual memory alone, without prompts: the paper "
-        "prints the same 93.2 for it in Table 10."
+        f"prints the same 93.2 for it in Table 10. {VISA_IS_CROPPED}"
     ),
     shown_as=("arms", "effects", "delta_map", "per_category", "examples"),
     published="table3",
@@ -107,6 +109,7 @@ TABLE4 = Ablation(
     title="Table 4: pixel-level localisation by method",
     question="How does PromptAD compare with other few-shot methods in locating defects?",
     design=_by_method(("SPADE", "PaDiM", "PatchCore", "WinCLIP+", "FastRecon", "PromptAD")),
+    note=VISA_IS_CROPPED,
     metrics=("pixel_auroc",),
     shots=(1, 2, 4),
     shown_as=("arms", "effects", "per_category", "examples"),
@@ -149,7 +152,7 @@ TABLE5 = Ablation(
     ),
     note=(
         "Without VAD. Rows without 'ours' are zero-shot: WinCLIP's 242 texts. The paper speaks of about 1000, without "
-        "printing them; Figure 1 shows what their number does."
+        f"printing them; Figure 1 shows what their number does. {VISA_IS_CROPPED}"
     ),
     metrics=("pixel_auroc",),
     shown_as=("arms", "effects", "delta_map"),
@@ -176,7 +179,8 @@ TABLE6 = Ablation(
     ),
     note=(
         "Without VAD. CPE and WinCLIP see no support image and draw nothing: their seeds are equal. MaPLe's pixel "
-        "scores are those of its prompted tower's V-V branch; the paper does not say what its own are."
+        "scores are those of its prompted tower's V-V branch; the paper does not say what its own are. "
+        f"{CPE_ROWS_ARE_EQUAL} {VISA_IS_CROPPED}"
     ),
     shown_as=("arms", "effects", "delta_map"),
     published="table6",
@@ -213,7 +217,7 @@ TABLE7 = Ablation(
         baseline="full",
         factor_labels={"MAPs": "manual anomaly prompts", "LAPs": "learnable anomaly prompts"},
     ),
-    note="Without VAD.",
+    note=f"Without VAD. {CPE_ROWS_ARE_EQUAL} {VISA_IS_CROPPED}",
     shown_as=("arms", "effects", "delta_map"),
     published="table7",
 )
@@ -247,7 +251,8 @@ TABLE8 = Ablation(
     ),
     note=(
         "The paper names no weights for ResNet101 and ViT-L/14; OpenAI's and LAION-400M's are our choice. A row runs "
-        "where its weights are on the machine, or named by a further --backbone."
+        "where its weights are on the machine, or named by a further --backbone. How V-V attention is "
+        f"put into both is ours too (docs/protocols.md). {VISA_IS_CROPPED}"
     ),
     shots=(1, 2, 4),
     shown_as=("arms", "effects"),
@@ -259,6 +264,12 @@ TABLE9 = Ablation(
     title="Table 9: MPDD and MVTec LOCO",
     question="Does PromptAD hold on other data: painted metal parts, and logical anomalies?",
     design=_by_method(("PatchCore", "WinCLIP+", "PromptAD")),
+    note=(
+        "The paper prints no own suffixes for MPDD and LOCO: PromptAD has the generic ones alone here, and --suffixes "
+        "FILE gives a category its own. LOCO's logical and structural anomalies are pooled, an image's masks united "
+        "and their saturation not read: right for AUROC, while PRO is not LOCO's sPRO. "
+        f"{LOCO_IS_CROPPED}"
+    ),
     shots=(1, 2, 4),
     shown_as=("arms", "effects", "per_category"),
     data_sets=("mpdd", "loco"),

@@ -46,8 +46,8 @@ def test_the_test_images_of_some_categories():
     assert {category.name: category.test for category in known("mvtec").categories}["toothbrush"] == 42
 
 
-def test_every_layout_but_the_plain_folder_is_a_published_set():
-    assert set(KNOWN_SETS) == set(LAYOUTS) - {"folder"}
+def test_every_published_set_has_a_layout_of_its_name():
+    assert set(KNOWN_SETS) == {"mvtec", "visa", "mpdd", "loco"} <= set(LAYOUTS)
     assert all(found.name == name for name, found in KNOWN_SETS.items())
     assert full_set_of("folder") is None
 
