@@ -146,6 +146,21 @@ class PromptADConfig:
         changes = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls().with_changes(changes)
 
+    @property
+    def learns_prompts(self) -> bool:
+        """Whether there are prompts, and they are learned."""
+        return self.pad and self.prompts == "learned"
+
+    @property
+    def sees_support(self) -> bool:
+        """Whether scores depend on support images: fixed prompts alone (CPE) have nothing to do with any."""
+        return self.vad or self.learns_prompts
+
+    @property
+    def uses_suffixes(self) -> bool:
+        """Whether manual anomaly suffixes are among the prompts."""
+        return self.learns_prompts and self.sc and self.maps
+
     def n_normal_prompts(self, task: Task) -> int:
         """N for ``task``; a joint training has one set of prompts, the image task's."""
         if self.training == "joint" or task == "image":

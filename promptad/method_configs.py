@@ -127,6 +127,8 @@ class FastReconConfig(CoresetConfig):
 class WinCLIPConfig(SharedConfig):
     """WinCLIP (Jeong et al., CVPR 2023) without a support image; see ``promptad/methods/winclip.py``."""
 
+    sees_support = False
+
     windows: tuple[int, ...] = (2, 3)
     """Sides of the windows in patches."""
     ensemble_templates: int = 22
@@ -156,6 +158,8 @@ class WinCLIPConfig(SharedConfig):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WinCLIPPlusConfig(WinCLIPConfig):
     """WinCLIP+: WinCLIP with support images as references."""
+
+    sees_support = True
 
     def inert(self, task: Task) -> frozenset[str]:
         """Everything matters but the size of maps for images."""

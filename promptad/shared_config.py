@@ -22,6 +22,8 @@ class SharedConfig:
 
     learns = False
     """Whether the method learns in epochs, of which one can be selected; no field, but the same for a whole class."""
+    sees_support = True
+    """Whether scores depend on support images; no field either."""
 
     selection: Literal["last", "best_on_test"] = "last"
     """D2, as PromptAD's; ``last`` alone where nothing is learned in epochs."""
