@@ -130,12 +130,13 @@ def summarize(values: Sequence[float], confidence: float = CONFIDENCE) -> Summar
     if float(np.ptp(numbers)) <= TIE:
         return Summary(mean=mean, sd=0.0, low=None, high=None, n=count)
     sd = float(numbers.std(ddof=1))
-    half = _quantile(0.5 + confidence / 2, count - 1) * sd / math.sqrt(count)
+    half = quantile(0.5 + confidence / 2, count - 1) * sd / math.sqrt(count)
     return Summary(mean=mean, sd=sd, low=mean - half, high=mean + half, n=count)
 
 
 @cache
-def _quantile(probability: float, freedom: int) -> float:
+def quantile(probability: float, freedom: int) -> float:
+    """Of Student's t with whole degrees of freedom."""
     return float(stats.t.ppf(probability, freedom))
 
 
