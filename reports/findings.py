@@ -1,11 +1,20 @@
 """What a table says, in words made from its numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports.entries import METRICS, Column, Missing, Shots, shots_text
-from reports.formats import cells_text, column_title, direction, effect_text, listing, missing_text, points
+from reports.formats import (
+    cells_text,
+    claim_text,
+    column_title,
+    effect_text,
+    family_text,
+    listing,
+    missing_text,
+    points,
+)
 from reports.records import Arm
-from reports.statistics import Effect
+from reports.statistics import MARGIN, Claim, Effect, claim
 from reports.tables import Table
 
 PRIMARY = ("image_auroc", "pixel_auroc")
@@ -20,7 +29,10 @@ def primary_columns(table: Table) -> tuple[Column, ...]:
 
 
 def lead(table: Table) -> str:
-    """One or two sentences: how many arms differ from the baseline, on what, and the largest change."""
+    """One or two sentences: which arms are higher, lower or the same, by what is claimed, and the largest difference.
+
+    A direction is named only where it is claimed after Holm's correction over the whole table.
+    """
     if not table.plan.cells:
         return "Nothing is computed here; what it shows is below."
     if not table.counts.get("ok"):
@@ -40,7 +52,10 @@ def lead(table: Table) -> str:
         ((column, arm, effect) for column, effects in measured for arm, effect in effects),
         key=lambda found: abs(found[2].summary.mean),
     )
-    extreme = f"“{largest[1].label}”, {points(largest[2].summary.mean)} points of {_columns_text([largest[0]])}"
+    extreme = (
+        f"{points(largest[2].summary.mean)} points of {_columns_text([largest[0]])}, with “{largest[1].label}”: "
+        f"{claim_text(largest[2])}"
+    )
     if all(effect.summary.interval is None for _, effects in measured for _, effect in effects):
         why = "with one seed" if largest[2].summary.n == 1 else "with seeds that all agree exactly"
         return (
@@ -49,6 +64,7 @@ def lead(table: Table) -> str:
         )
     counts = sorted({effect.summary.n for _, effects in measured for _, effect in effects})
     n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
+    family = max(effect.family for _, effects in measured for _, effect in effects)
     said: dict[tuple[tuple[str, str, str], ...], list[Column]] = {}
     for column, effects in measured:
         said.setdefault(_behaviour(effects, named=len(measured) <= 2), []).append(column)
@@ -57,23 +73,24 @@ def lead(table: Table) -> str:
         for parts, alike in said.items()
     )
     sentence = (
-        f"Against “{baseline.label}”, by paired 95% intervals over seeds ({n}): {clauses}. "
-        f"The largest change is {extreme}."
+        f"Against “{baseline.label}”, {family_text(family)} ({n}): {clauses}. The largest mean difference is {extreme}."
     )
     return sentence if table.complete else f"{sentence} Incomplete: {cells_text(table)}."
 
 
 def _behaviour(effects: Sequence[tuple[Arm, Effect]], *, named: bool) -> tuple[tuple[str, str, str], ...]:
-    """Verb for one column, verb for several, and the arms (or how many) going up, going down or unclear."""
-    verbs = {
-        "up": ("goes up with", "go up with"),
-        "down": ("goes down with", "go down with"),
-        "unclear": ("is not shown to differ with", "are not shown to differ with"),
+    """For each claim made: verb for one column, verb for several, and the arms (or how many) it is made of."""
+    within = f"within ±{100 * MARGIN:g} points with"
+    verbs: Mapping[Claim, tuple[str, str]] = {
+        "higher": ("is higher with", "are higher with"),
+        "lower": ("is lower with", "are lower with"),
+        "no effect": (f"stays {within}", f"stay {within}"),
+        "open": ("is left open with", "are left open with"),
         "no interval": ("has no interval with", "have no interval with"),
     }
     parts = []
     for name, (one, many) in verbs.items():
-        arms = [arm for arm, effect in effects if direction(effect) == name]
+        arms = [arm for arm, effect in effects if claim(effect) == name]
         if arms:
             listed = listing([f"“{arm.label}”" for arm in arms])
             few = named and len(effects) <= LISTED
@@ -100,7 +117,7 @@ def _shots_text(shots: Sequence[Shots]) -> str:
 
 
 def details(table: Table) -> tuple[str, ...]:
-    """One sentence per AUROC column: which arms go up, down, are unclear or have no result; what Holm leaves."""
+    """One sentence per AUROC column: which arms are claimed higher, lower or the same, are open, or have no result."""
     if table.plan.baseline is None:
         return ()
     return tuple(_detail(table, column) for column in primary_columns(table))
@@ -109,11 +126,17 @@ def details(table: Table) -> tuple[str, ...]:
 def _detail(table: Table, column: Column) -> str:
     effects = sorted(_effects(table, column), key=lambda found: -found[1].summary.mean)
     parts = []
-    words = {"up": "up with", "down": "down with", "unclear": "not shown to differ:", "no interval": "not tested:"}
+    words: Mapping[Claim, str] = {
+        "higher": "higher with",
+        "lower": "lower with",
+        "no effect": f"within ±{100 * MARGIN:g} points with",
+        "open": "open with",
+        "no interval": "not tested:",
+    }
     for name, word in words.items():
-        arms = [(arm, effect) for arm, effect in effects if direction(effect) == name]
+        arms = [(arm, effect) for arm, effect in effects if claim(effect) == name]
         if arms:
-            ordered = arms[::-1] if name == "down" else arms
+            ordered = arms[::-1] if name == "lower" else arms
             named = [f"“{arm.label}” ({effect_text(effect.summary)})" for arm, effect in ordered[:LISTED]]
             more = [f"{len(arms) - LISTED} more in the table"] if len(arms) > LISTED else []
             parts.append(f"{word} {listing(named + more)}")
@@ -121,14 +144,9 @@ def _detail(table: Table, column: Column) -> str:
         effect = table.entries[arm.name, column].effect
         if isinstance(effect, Missing):
             parts.append(f"no result for “{arm.label}”, {missing_text(effect)}")
-    tested = [effect for _, effect in effects if effect.p_holm is not None]
-    if tested:
-        left = sum(effect.p_holm is not None and effect.p_holm < 0.05 for effect in tested)
-        metric = METRICS[column.metric][0]
-        parts.append(
-            f"{left or 'none'} of {len(tested)} below p = 0.05 after Holm's correction "
-            f"({tested[0].family} {'test' if tested[0].family == 1 else 'tests'} of {metric} in this table)"
-        )
+    family = max((effect.family for _, effect in effects), default=0)
+    if family:
+        parts.append(f"claims {family_text(family)}, intervals not adjusted")
     return f"{column_title(column)}: {'; '.join(parts)}."
 
 

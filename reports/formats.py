@@ -1,10 +1,11 @@
 """Numbers as text: the only place where a fraction becomes a percentage."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from reports.entries import METRICS, Column, Entry, Missing, PublishedValue
 from reports.records import Arm, Plan
-from reports.statistics import Effect, Summary, claim
+from reports.statistics import Difference, Summary, claim
 from reports.tables import Table
 
 DATASETS = {"mvtec": "MVTec", "visa": "VisA"}
@@ -64,26 +65,25 @@ def effect_text(summary: Summary) -> str:
     return f"{points(summary.mean)} [{points(low)}, {points(high)}], n = {summary.n}"
 
 
-def direction(effect: Effect) -> str:
-    """Say "up" or "down" if the paired interval excludes 0, "unclear" if it does not, else "no interval"."""
-    if effect.summary.interval is None:
-        return "no interval"
-    if not effect.summary.excludes_zero:
-        return "unclear"
-    return "up" if effect.summary.mean > 0 else "down"
+def claim_text(difference: Difference) -> str:
+    """What may be claimed of a difference, in words."""
+    match claim(difference):
+        case "higher":
+            return "higher (Holm p < 0.05)"
+        case "lower":
+            return "lower (Holm p < 0.05)"
+        case "no effect":
+            return "no effect (within ±0.5, Holm p < 0.05)"
+        case "open":
+            return "open: neither shown nor excluded"
+        case "no interval":
+            return "nothing can be claimed"
 
 
-def claim_text(effect: Effect) -> str:
-    """What may be claimed of an effect, in words."""
-    return {
-        "higher": "higher (Holm p < 0.05)",
-        "lower": "lower (Holm p < 0.05)",
-        "no effect": "no effect (within ±0.5, Holm p < 0.05)",
-        "higher, unadjusted": "higher, but not after Holm",
-        "lower, unadjusted": "lower, but not after Holm",
-        "open": "open: neither shown nor excluded",
-        "no interval": "nothing can be claimed",
-    }[claim(effect)]
+def family_text(family: int, of: Literal["effect", "contrast"] = "effect") -> str:
+    """What claims were corrected for: "after Holm's correction over all 8 tested effects of this table"."""
+    tested = f"the only tested {of}" if family == 1 else f"all {family} tested {of}s"
+    return f"after Holm's correction over {tested} of this table"
 
 
 def dataset_name(dataset: str) -> str:

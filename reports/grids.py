@@ -8,7 +8,6 @@ from reports.formats import (
     claim_text,
     column_groups,
     dataset_name,
-    direction,
     effect_text,
     mark_text,
     missing_text,
@@ -24,7 +23,7 @@ from reports.formats import (
 from reports.interactions import contrasts
 from reports.published import published_by_category, verdict
 from reports.records import Arm
-from reports.statistics import Effect, Summary
+from reports.statistics import Difference, Effect, Summary, claim
 from reports.tables import Table
 
 
@@ -32,7 +31,7 @@ from reports.tables import Table
 class Spot:
     """One place of a grid. `behind` names the cells of its number: arm, metric, shots and perhaps category.
 
-    `tone` is a class of the page: ours, published, absent, base, up, down, unclear, no interval.
+    `tone` is a class of the page: ours, published, absent, base, or a claim: higher, lower, no-effect, open.
     """
 
     main: str
@@ -144,10 +143,15 @@ def _effect(table: Table, arm: Arm, column: Column) -> Spot:
         main=points(effect.summary.mean),
         lines=_effect_lines(effect),
         notes=notes,
-        tone=direction(effect),
+        tone=claim_tone(effect),
         behind=behind,
         flag="",
     )
+
+
+def claim_tone(difference: Difference) -> str:
+    """The page's class of what is claimed of a difference."""
+    return claim(difference).replace(" ", "-")
 
 
 def _effect_lines(effect: Effect) -> tuple[str, ...]:
@@ -157,8 +161,12 @@ def _effect_lines(effect: Effect) -> tuple[str, ...]:
     lines = [claim_text(effect), f"{reach}, n = {summary.n}"]
     if effect.p is not None:
         lines.append(f"p {probability(effect.p)}, Holm {probability(effect.p_holm)}")
-        lines.append(f"within ±0.5: p {probability(effect.p_equivalent)}, Holm {probability(effect.p_equivalent_holm)}")
+        lines.append(_equivalence_line(effect))
     return (*lines, f"categories: {effect.up} up, {effect.down} down, {effect.tied} equal")
+
+
+def _equivalence_line(one: Difference) -> str:
+    return f"within ±0.5: p {probability(one.p_equivalent)}, Holm {probability(one.p_equivalent_holm)}"
 
 
 def category_grids(table: Table) -> tuple[Grid, ...]:
@@ -213,7 +221,7 @@ def _categories(table: Table, arm: Arm, columns: Sequence[Column]) -> Grid:
 
 def contrast_grids(table: Table) -> tuple[Grid, ...]:
     """Main effects and interactions in numbers, a column per metric and shots."""
-    found = {column: contrasts(table, column) for column in table.columns}
+    found = contrasts(table)
     labels = list(dict.fromkeys(contrast.label for made in found.values() for contrast in made))
     if not labels:
         return ()
@@ -228,10 +236,9 @@ def contrast_grids(table: Table) -> tuple[Grid, ...]:
             lines = [effect_text(contrast.summary).partition(" ")[2] or effect_text(contrast.summary)]
             if contrast.p is not None:
                 lines.append(f"p {probability(contrast.p)}, Holm {probability(contrast.p_holm)}")
-            tone = "unclear"
-            if contrast.summary.excludes_zero:
-                tone = "up" if contrast.summary.mean > 0 else "down"
-            spots.append(Spot(main=points(contrast.summary.mean), lines=tuple(lines), tone=tone))
+                lines.append(_equivalence_line(contrast))
+            tone = claim_tone(contrast)
+            spots.append(Spot(main=points(contrast.summary.mean), lines=(claim_text(contrast), *lines), tone=tone))
         rows.append(tuple(spots))
     head = [("Contrast", ""), *((METRICS[column.metric][0], _under(column, "points")) for column in found)]
     return (Grid(title="", head=tuple(head), rows=tuple(rows)),)

@@ -24,7 +24,7 @@ from reports.search_words import (
     search_warnings,
 )
 from reports.searches import Search
-from reports.statistics import Effect, Summary, claim
+from reports.statistics import SETTLED, Effect, Summary, claim
 from reports.tables import Table
 from reports.views import View
 
@@ -183,8 +183,8 @@ def _trust(table: Table) -> tuple[tuple[str, str], ...]:
         marks.append(("comparable with the paper" if different is None else "not comparable with the paper", "plain"))
     effects = [entry.effect for entry in table.entries.values() if isinstance(entry.effect, Effect)]
     if effects:
-        open_ = sum(claim(effect) in ("open", "no interval") for effect in effects)
-        marks.append((f"{len(effects) - open_} of {len(effects)} effects settled", "plain"))
+        settled = sum(claim(effect) in SETTLED for effect in effects)
+        marks.append((f"{settled} of {len(effects)} effects settled", "plain"))
     marks += [(mark, "warn") for mark in warnings(table)]
     numbers = [entry for entry in table.entries.values() if isinstance(entry.value, Summary)]
     missing = [entry for entry in table.entries.values() if isinstance(entry.value, Missing)]

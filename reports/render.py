@@ -30,9 +30,9 @@ SCORES_NOTE = (
 )
 EFFECTS_NOTE = (
     "Percentage points: arm minus baseline at equal seed, category and shots; mean over seeds [95% t-interval, not "
-    "adjusted], n = seeds; p: t-test over seeds, Holm: adjusted over the arms and shots of a metric; categories: how "
-    "many went up, down, or stayed equal; last, what may be claimed (no effect: two one-sided t-tests against 0.5 "
-    "points)."
+    "adjusted], n = seeds; p: t-test over seeds, Holm: adjusted over all metrics, arms and shots of the table; "
+    "categories: how many went up, down, or stayed equal; last, what may be claimed (no effect: two one-sided t-tests "
+    "against 0.5 points, Holm-adjusted in the same way)."
 )
 
 

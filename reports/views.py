@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from reports.drawing import Drawing
 from reports.draws import curve_drawings, dot_drawings
 from reports.entries import shots_text
 from reports.examples import Loader, choose_examples, example_drawing
 from reports.figures import forest_drawings, map_drawings
-from reports.formats import comparability
+from reports.formats import comparability, family_text
 from reports.grids import Grid, arm_grids, category_grids, contrast_grids, effect_grids, prompt_grids
 from reports.inside import attention_drawings, embedding_drawings
-from reports.interactions import contrast_drawings
+from reports.interactions import contrast_drawings, contrasts
 from reports.slices import grid_drawings, slice_drawings, sliced_factor
+from reports.statistics import Effect
 from reports.tables import Table
-from reports.transfer import transfer_drawings, transfer_grids
+from reports.transfer_figures import transfer_drawings, transfer_grids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +63,14 @@ def _effects(table: Table, _: Loader) -> View:
         if hollow
         else ""
     )
+    family = max((e.effect.family for e in table.entries.values() if isinstance(e.effect, Effect)), default=0)
+    claims = f" {_claims_text(family, 'effect')}" if family else ""
+    caption = (
+        f"Percentage points, paired at equal seed, category and shots: 95% intervals, a dot per seed.{claims}{note}"
+    )
     view = View(
         title="Effects against the baseline",
-        caption=f"Percentage points, paired at equal seed, category and shots: 95% intervals, a dot per seed.{note}",
+        caption=caption,
         grids=effect_grids(table) if drawings else (),
         drawings=drawings,
         folded=True,
@@ -71,8 +78,18 @@ def _effects(table: Table, _: Loader) -> View:
     return _made(view, "There is no other arm to compare with a baseline.")
 
 
+def _claims_text(family: int, of: Literal["effect", "contrast"]) -> str:
+    return (
+        f"Colours and marks are claims {family_text(family, of)}; intervals are not adjusted, so that one may exclude "
+        "0 and be open."
+    )
+
+
 def _delta_map(table: Table, _: Loader) -> View:
-    caption = "Mean paired difference from the baseline in points: blue is better, orange worse; hatched tiles say why."
+    caption = (
+        "Mean paired difference from the baseline in points: blue is a higher mean, orange a lower one, over however "
+        "few seeds. Colours claim nothing: no tile is tested. Hatched tiles say why they have no number."
+    )
     view = View(title="Effects by category", caption=caption, drawings=map_drawings(table))
     return _made(view, "There is no other arm to compare with a baseline.")
 
@@ -103,6 +120,9 @@ def _main_effects(table: Table, _: Loader) -> View:
         "Each factor from its first level to its second, over all arms; an interaction (×) is half of what one factor "
         "adds to the other's effect. Per seed, then mean and 95% interval."
     )
+    family = max((one.family for made in contrasts(table).values() for one in made), default=0)
+    if family:
+        caption += f" {_claims_text(family, 'contrast')}"
     view = View(
         title="Main effects and interactions",
         caption=caption,
@@ -162,7 +182,10 @@ def _transfer(table: Table, _: Loader) -> View:
     caption = (
         "Over a fixed set of settings: the rank correlation of what each objective says with the category's own test "
         "AUROC, and how much test AUROC the setting that it would choose leaves on the table. Other categories: mean "
-        "test AUROC of all but this one. A mean over categories treats them as a sample of categories."
+        "test AUROC of all but this one. A mean over categories treats them as a sample of categories; it has an "
+        "interval only where one covers what it promises. Other categories judge each other, so that their "
+        "correlations hang together and an interval from their spread would be too narrow; the regret of a choice is "
+        "often 0 and sometimes large, and few categories do not show how large."
     )
     view = View(
         title="From objectives to the test set",

@@ -64,17 +64,20 @@ def test_the_baseline_and_tables_without_one_have_no_effect():
     assert {entry.effect for entry in build_table(alone, make_rows(alone)).entries.values()} == {None}
 
 
-def test_holm_is_over_the_arms_and_shots_of_one_metric():
-    plan = make_plan(shots=(1, 2))
+def test_holm_is_over_all_metrics_arms_and_shots_of_a_table():
+    plan = make_plan(shots=(1, 2), metrics=["image_auroc", "pixel_auroc"])
     table = build_table(plan, make_rows(plan))
     effects = [
-        table.entries[arm, Column(metric="image_auroc", shots=shots)].effect
+        table.entries[arm, Column(metric=metric, shots=shots)].effect
         for arm in ("sc", "sc+eam", "vad", "all")
         for shots in (1, 2)
+        for metric in ("image_auroc", "pixel_auroc")
     ]
-    assert all(isinstance(effect, Effect) and effect.family == 8 for effect in effects)
+    assert all(isinstance(effect, Effect) and effect.family == 16 for effect in effects)
     smallest = min(effect.p for effect in effects)
-    assert min(effect.p_holm for effect in effects) == pytest.approx(8 * smallest)
+    assert min(effect.p_holm for effect in effects) == pytest.approx(16 * smallest)
+    likest = min(effect.p_equivalent for effect in effects)
+    assert min(effect.p_equivalent_holm for effect in effects) == pytest.approx(min(1, 16 * likest))
 
 
 def test_digests_behind_a_number_are_exactly_its_cells():

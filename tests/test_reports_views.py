@@ -182,10 +182,10 @@ def test_main_effects_and_interactions_of_a_two_by_two():
         return 0.5 + a * (0.1 + shift[seed]) + 0.02 * b + 0.04 * (a and b)
 
     table = build_table(plan, make_rows(plan, value))
-    a, b, both = contrasts(table, IMAGE)
-    assert a.values == pytest.approx([0.11, 0.12, 0.14])
-    assert b.values == pytest.approx([0.04] * 3)
-    assert both.values == pytest.approx([0.02] * 3)
+    a, b, both = contrasts(table)[IMAGE]
+    assert a.differences == pytest.approx([0.11, 0.12, 0.14])
+    assert b.differences == pytest.approx([0.04] * 3)
+    assert both.differences == pytest.approx([0.02] * 3)
     assert both.label == "A × B"
     # t = 0.12333 / (0.015275 / sqrt 3) = 13.985 at 2 degrees of freedom.
     assert a.p == pytest.approx(0.005074, abs=2e-5)
@@ -196,10 +196,10 @@ def test_main_effects_and_interactions_of_a_two_by_two():
 
 def test_a_fraction_has_no_interactions_and_an_incomplete_seed_no_contrast():
     plan = plan_of(CROSSED, {"A": [1, 2], "B": [1, 2]}, shown_as=["main_effects"]) | {"design": "fractional_factorial"}
-    assert len(contrasts(build_table(plan, _fixed(plan)), IMAGE)) == 2
+    assert len(contrasts(build_table(plan, _fixed(plan)))[IMAGE]) == 2
     rows = _fixed(plan)
     spoil(plan, rows, "failed", "boom", arm="22", seed=1, category="gear")
-    assert contrasts(build_table(plan, rows), IMAGE)[0].seeds == (0, 2)
+    assert contrasts(build_table(plan, rows))[IMAGE][0].seeds == (0, 2)
     spoil(plan, rows, None, arm="22")
     assert shown(plan, rows, "main_effects").absent.startswith("No seed has every arm")
 
