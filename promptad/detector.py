@@ -35,7 +35,8 @@ class DetectorError(ValueError):
 class Detection:
     """Scores of a list of images: ``scores`` (image) and ``maps`` (image x size x size) in [0, 1], higher is worse.
 
-    Scores order images of one object; they are no probabilities, and no threshold comes with them.
+    Scores order images of one object; they are no probabilities, and no threshold comes with them. A map covers what
+    the network sees of an image: under ``resize`` ``shorter_edge`` its centre square, under ``squash`` the whole of it.
     """
 
     scores: NDArray[np.float32]
