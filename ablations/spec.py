@@ -44,6 +44,11 @@ _TASKS: Mapping[str, Task] = {
 }
 
 
+def task_of(metric: str) -> Task:
+    """The task whose cells give a metric."""
+    return _TASKS[metric]
+
+
 class AblationError(ValueError):
     """An ablation that does not say what it means: a change without effect, two equal arms, a missing baseline."""
 

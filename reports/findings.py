@@ -53,7 +53,7 @@ def lead(table: Table) -> str:
         key=lambda found: abs(found[2].summary.mean),
     )
     extreme = (
-        f"{points(largest[2].summary.mean)} points of {_columns_text([largest[0]])}, with “{largest[1].label}”: "
+        f"{points(largest[2].summary.mean)} points of {columns_text([largest[0]])}, with “{largest[1].label}”: "
         f"{claim_text(largest[2])}"
     )
     if all(effect.summary.interval is None for _, effects in measured for _, effect in effects):
@@ -69,7 +69,7 @@ def lead(table: Table) -> str:
     for column, effects in measured:
         said.setdefault(_behaviour(effects, named=len(measured) <= 2), []).append(column)
     clauses = "; ".join(
-        f"{_columns_text(alike)} {listing([f'{one if len(alike) == 1 else many} {arms}' for one, many, arms in parts])}"
+        f"{columns_text(alike)} {listing([f'{one if len(alike) == 1 else many} {arms}' for one, many, arms in parts])}"
         for parts, alike in said.items()
     )
     sentence = (
@@ -98,7 +98,7 @@ def _behaviour(effects: Sequence[tuple[Arm, Effect]], *, named: bool) -> tuple[t
     return tuple(parts)
 
 
-def _columns_text(columns: Sequence[Column]) -> str:
+def columns_text(columns: Sequence[Column]) -> str:
     """Columns in running text: "1-shot image AUROC", "image AUROC (1- and 2-shot) and pixel AUROC (1-shot)"."""
     shots: dict[str, list[Shots]] = {}
     for column in columns:
@@ -153,41 +153,3 @@ def _detail(table: Table, column: Column) -> str:
 def _effects(table: Table, column: Column) -> list[tuple[Arm, Effect]]:
     found = [(arm, table.entries[arm.name, column].effect) for arm in table.plan.arms]
     return [(arm, effect) for arm, effect in found if isinstance(effect, Effect)]
-
-
-def cautions(table: Table) -> tuple[str, ...]:
-    """What a reader must know before using a number of this table."""
-    said = []
-    plan = table.plan
-    if plan.random_weights:
-        said.append("RANDOM WEIGHTS: the backbone was never trained. These numbers test the machinery, not the method.")
-    if table.selected_on_test:
-        arms = [
-            arm.label
-            for arm in plan.arms
-            if any(table.entries[arm.name, column].selected_on_test for column in table.columns)
-        ]
-        whose = "" if len(arms) in (0, len(plan.arms)) else f" ({listing([f'“{arm}”' for arm in arms])})"
-        said.append(
-            f"SELECTED ON TEST{whose}: the epoch was chosen by its score on the test set, which makes the numbers "
-            f"too good.{_optimism(table)}"
-        )
-    for task, reasons in table.unmeasurable.items():
-        if reasons:
-            said.append(
-                f"{task.capitalize()} metrics are over {len(plan.categories) - len(reasons)} of "
-                f"{len(plan.categories)} categories: {'; '.join(reasons.values())}."
-            )
-    if len(plan.seeds) == 1:
-        said.append("One seed: no standard deviation and no interval can be given.")
-    return tuple(said)
-
-
-def _optimism(table: Table) -> str:
-    gains = []
-    for column in primary_columns(table):
-        found = [gap.mean for (_, other), gap in table.optimism.items() if other == column]
-        if found:
-            low, high = points(min(found)), points(max(found))
-            gains.append(f"{low if low == high else f'{low} to {high}'} points of {_columns_text([column])}")
-    return f" Over the last epoch, that choice gained {listing(gains)} (mean per arm)." if gains else ""

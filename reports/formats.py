@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from reports.entries import METRICS, Column, Entry, Missing, PublishedValue
-from reports.records import Arm, Plan
+from reports.entries import METRICS, Column, Entry, Missing, PublishedValue, shots_text
+from reports.records import Arm
 from reports.statistics import Difference, Summary, claim
 from reports.tables import Table
 
-DATASETS = {"mvtec": "MVTec", "visa": "VisA"}
+DATASETS = {"mvtec": "MVTec", "visa": "VisA", "mpdd": "MPDD", "loco": "MVTec LOCO"}
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -94,16 +94,9 @@ def dataset_name(dataset: str) -> str:
 def published_text(value: PublishedValue) -> str:
     """A published number without its data set: "81.5", "95.9 (SD 0.5)", "86.7 (0-shot)"."""
     notes = [] if value.std is None else [f"SD {percent(value.std)}"]
-    if value.shots == 0:
-        notes.append("0-shot")
+    if value.shots in (0, "full"):
+        notes.append(shots_text(value.shots))
     return percent(value.value) + (f" ({', '.join(notes)})" if notes else "")
-
-
-def verdict_text(value: PublishedValue) -> str:
-    """The verdict as a sentence about our interval."""
-    if value.verdict in ("above", "below"):
-        return f"our interval lies {value.verdict} it"
-    return f"incomplete ({value.detail})" if value.verdict == "incomplete" and value.detail else value.verdict
 
 
 def missing_text(value: Missing) -> str:
@@ -146,8 +139,8 @@ def column_groups(columns: Sequence[Column], most: int = 4) -> tuple[tuple[Colum
 def warnings(table: Table) -> tuple[str, ...]:
     """The marks that every table of this plan carries: random weights, selection on test."""
     marks = []
-    if table.plan.random_weights:
-        marks.append("RANDOM WEIGHTS")
+    if random := table.plan.random_arms:
+        marks.append("RANDOM WEIGHTS" if len(random) == len(table.plan.runnable) else "RANDOM WEIGHTS IN SOME ROWS")
     if table.selected_on_test:
         marks.append("SELECTED ON TEST")
     return tuple(marks)
@@ -163,11 +156,16 @@ def selected_alone(table: Table, entry: Entry) -> bool:
     )
 
 
-def comparability(plan: Plan) -> str | None:
-    """Why published numbers must not be compared with ours; None if they may, or if there are none."""
-    if plan.comparable or not plan.published:
-        return None
-    return f"not comparable with ours: {plan.comparable_reason or 'no reason recorded'}"
+def row_marks(table: Table, arm: Arm, entry: Entry) -> tuple[str, ...]:
+    """Marks of one number that the table's own marks do not say: they hold for some of its rows alone."""
+    if not isinstance(entry.value, Summary):
+        return ()
+    marks = ["SELECTED ON TEST"] if selected_alone(table, entry) else []
+    if arm.random_weights and len(table.plan.random_arms) < len(table.plan.runnable):
+        marks.append("RANDOM WEIGHTS")
+    if entry.one_support_set:
+        marks.append("one support set")
+    return tuple(marks)
 
 
 def heading(table: Table) -> tuple[tuple[str, str], ...]:
@@ -189,7 +187,7 @@ def heading(table: Table) -> tuple[tuple[str, str], ...]:
         ("Backbone", plan.backbone),
         ("Dataset", f"{plan.dataset_title} ({plan.dataset}), {len(plan.categories)} categories"),
         ("Seeds", ", ".join(str(seed) for seed in plan.seeds)),
-        ("Shots", ", ".join(str(shots) for shots in plan.shots)),
+        ("Shots", ", ".join("each row's own" if shots == "own" else str(shots) for shots in plan.shots)),
         ("Cells", cells_text(table)),
     )
 

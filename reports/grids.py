@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.entries import METRICS, Column, Entry, Missing
+from reports.entries import METRICS, Column, Entry, Missing, PublishedValue
 from reports.formats import (
     claim_text,
     column_groups,
@@ -16,15 +16,15 @@ from reports.formats import (
     points,
     probability,
     published_text,
+    row_marks,
     seeds_text,
-    selected_alone,
-    verdict_text,
 )
 from reports.interactions import contrasts
-from reports.published import published_by_category, verdict
+from reports.published import published_values
 from reports.records import Arm
 from reports.statistics import Difference, Effect, Summary, claim
 from reports.tables import Table
+from reports.verdicts import comparable_numbers, verdict_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def _label(table: Table, arm: Arm) -> Spot:
 
 def _score(table: Table, arm: Arm, column: Column, entry: Entry) -> Spot:
     behind = (arm.name, column.metric, str(column.shots))
-    flag = "SELECTED ON TEST" if selected_alone(table, entry) else ""
+    flag = ", ".join(row_marks(table, arm, entry))
     return value_spot(entry.value, entry.shortfall, behind, flag)
 
 
@@ -113,10 +113,20 @@ def _published(table: Table, entry: Entry, dataset: str) -> Spot:
     value = next((value for value in entry.published if value.dataset == dataset), None)
     if value is None:
         return Spot(main="none published", tone="published absent")
-    ours = not isinstance(entry.value, Missing) or entry.value.kind != "published only"
-    lines = (verdict_text(value),) if table.plan.comparable and ours else ()
-    tone = {"inside our interval": " inside", "above": " above", "below": " below"}.get(value.verdict, "")
-    return Spot(main=published_text(value), lines=lines, tone=f"published{tone}")
+    return published_spot(table, value)
+
+
+def published_spot(table: Table, value: PublishedValue) -> Spot:
+    """A printed number with the verdict on it; the reason for none where it is not the same for the whole table."""
+    lines: tuple[str, ...] = ()
+    if value.verdict != "none":
+        lines = (verdict_text(value),)
+    elif comparable_numbers(table.plan)[0]:
+        lines = tuple(f"no verdict: {reason}" for reason in value.reasons)
+    tone = {"equal": " inside", "differs": " differs"}.get(value.verdict, "")
+    return Spot(
+        main=published_text(value), lines=lines, notes=(value.note,) if value.note else (), tone=f"published{tone}"
+    )
 
 
 def effect_grids(table: Table) -> tuple[Grid, ...]:
@@ -145,7 +155,7 @@ def _effect(table: Table, arm: Arm, column: Column) -> Spot:
         notes=notes,
         tone=claim_tone(effect),
         behind=behind,
-        flag="",
+        flag="one support set" if entry.effect_on_one_set else "",
     )
 
 
@@ -180,10 +190,13 @@ def category_grids(table: Table) -> tuple[Grid, ...]:
 
 
 def _categories(table: Table, arm: Arm, columns: Sequence[Column]) -> Grid:
-    printed = [
-        any(published_by_category(table.plan, arm, column, name) for name in table.plan.categories)
+    numbers = {
+        (column, name): published_values(table.plan, arm, column, found.value, found.shortfall, name)
         for column in columns
-    ]
+        for name in table.plan.categories
+        for found in [table.by_category[arm.name, column, name]]
+    }
+    printed = [any(numbers[column, name] for name in table.plan.categories) for column in columns]
     head: list[tuple[str, str]] = [("Category", "")]
     for column, has in zip(columns, printed, strict=True):
         head += [(column.shots_text, "ours")] + ([(column.shots_text, "published")] if has else [])
@@ -201,20 +214,18 @@ def _categories(table: Table, arm: Arm, columns: Sequence[Column]) -> Grid:
                     behind=spot.behind,
                 )
             spots.append(spot)
-            number = published_by_category(table.plan, arm, column, category) if has else None
-            if has and number is None:
-                spots.append(Spot(main="none published", tone="published absent"))
-            elif number is not None:
-                said = verdict(table.plan, column, found.value, found.shortfall, number.value / 100)
-                lines = (said,) if table.plan.comparable else ()
-                spots.append(Spot(main=percent(number.value / 100), lines=lines, tone="published"))
+            if has:
+                number = next(iter(numbers[column, category]), None)
+                none = Spot(main="none published", tone="published absent")
+                spots.append(none if number is None else published_spot(table, number))
         rows.append(tuple(spots))
     mean = [Spot(main="mean of all", tone="baseline")]
     for column, has in zip(columns, printed, strict=True):
         mean.append(_score(table, arm, column, table.entries[arm.name, column]))
         if has:
             value = next(iter(table.entries[arm.name, column].published), None)
-            mean.append(Spot(main="none published" if value is None else published_text(value), tone="published"))
+            none = Spot(main="none published", tone="published absent")
+            mean.append(none if value is None else published_spot(table, value))
     title = f"{arm.label}: {METRICS[columns[0].metric][0]}"
     return Grid(title=title, head=tuple(head), rows=(*rows, tuple(mean)))
 

@@ -9,9 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from reports.cautions import cautions
 from reports.entries import Missing
-from reports.findings import cautions, details, lead
-from reports.formats import cells_text, comparability, heading, seeds_text, warnings
+from reports.findings import details, lead
+from reports.formats import cells_text, heading, seeds_text, warnings
 from reports.provenance import Provenance
 from reports.search_words import (
     search_cautions,
@@ -26,6 +27,7 @@ from reports.search_words import (
 from reports.searches import Search
 from reports.statistics import SETTLED, Effect, Summary, claim
 from reports.tables import Table
+from reports.verdicts import comparable_numbers
 from reports.views import View
 
 
@@ -176,11 +178,13 @@ def _trust(table: Table) -> tuple[tuple[str, str], ...]:
         return ((plan.dataset_title, "plain"),)
     marks = [(f"{ok} of {total} cells", "good" if table.complete else "warn")]
     marks.append((seeds_text(len(plan.seeds)), "plain" if len(plan.seeds) >= 3 else "warn"))
-    marks.append((plan.weights_label, "warn" if plan.random_weights else "plain"))
+    marks.append((plan.weights_label, "warn" if plan.random_arms else "plain"))
     marks.append((plan.dataset_title, "plain"))
-    if plan.published:
-        different = comparability(plan)
-        marks.append(("comparable with the paper" if different is None else "not comparable with the paper", "plain"))
+    comparable, printed = comparable_numbers(plan)
+    if printed:
+        all_or_none = {printed: "comparable with the paper", 0: "not comparable with the paper"}
+        some = f"{comparable} of {printed} printed numbers comparable"
+        marks.append((all_or_none.get(comparable, some), "plain"))
     effects = [entry.effect for entry in table.entries.values() if isinstance(entry.effect, Effect)]
     if effects:
         settled = sum(claim(effect) in SETTLED for effect in effects)

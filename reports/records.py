@@ -11,22 +11,26 @@ METRIC_NAMES = ("image_auroc", "image_aupr", "pixel_auroc", "pro")
 OPTIONAL = (
     "method_note",
     "left_out",
-    "comparable_reason",
     "metrics",
     "design",
     "factors",
     "shown_as",
     "prompts",
     "proxies",
+    "printed",
+    "one_support_set",
 )
 """Keys that a document of the first form lacks."""
+OLD_PLAN = "planned by an older version, which did not decide it number by number: plan it again"
+RANDOM_LABEL = "RANDOM weights"
+"""How a document of the first form calls random weights."""
 FIRST_FORM = ("arms", "effects", "delta_map", "examples")
 """How a document that does not say so is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One variant of an ablation; `published` is the key of its factors in the published numbers, if any.
+    """One variant of an ablation.
 
     `factors` are the levels it stands for. An arm with `not_runnable` has no cells: only published numbers.
     """
@@ -34,11 +38,11 @@ class Arm:
     name: str
     label: str
     marks: Mapping[str, Any]
-    published: str | None
     changes: Mapping[str, Any]
     factors: Mapping[str, Any]
     method: str
     not_runnable: str | None
+    random_weights: bool
 
     @property
     def runnable(self) -> bool:
@@ -79,19 +83,33 @@ class PlannedCell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedNumber:
-    """A number as printed in the paper; `value` and `std` in percent, `shots` None if the paper gives none.
+class Obstacle:
+    """Why a printed number gets no verdict: a word for the kind of reason, and a clause for people."""
 
-    `category` is None for a mean over all categories.
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintedNumber:
+    """A number of the paper beside an arm, a metric and a column; `value` and `std` in percent, as printed.
+
+    `category` is None for a mean over all categories. `printed_shots` are those that the paper prints it for. `note`
+    says what the paper says otherwise elsewhere. `draws` is false where an arm sees no support image, so that its seeds
+    are equal and the plain difference is all there is to say. There is a verdict if there is no obstacle.
     """
 
-    dataset: str
+    arm: str
+    shots: Shots
     metric: str
-    shots: int | None
-    factors: str
+    dataset: str
+    category: str | None
+    printed_shots: Shots | None
     value: float
     std: float | None
-    category: str | None
+    note: str
+    draws: bool
+    obstacles: tuple[Obstacle, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,19 +127,16 @@ class Plan:
     baseline: str | None
     backbone: str
     weights_label: str
-    comparable: bool
-    comparable_reason: str | None
     protocol: str
     selection: str
     dataset: str
     dataset_title: str
-    published_dataset: str | None
     categories: tuple[str, ...]
     shots: tuple[Shots, ...]
     seeds: tuple[int, ...]
     tasks: tuple[str, ...]
     arms: tuple[Arm, ...]
-    published: tuple[PublishedNumber, ...]
+    printed: tuple[PrintedNumber, ...]
     cells: tuple[PlannedCell, ...]
     left_out: tuple[tuple[str, str], ...]
     metrics: tuple[str, ...]
@@ -129,6 +144,7 @@ class Plan:
     factors: tuple[Factor, ...]
     shown_as: tuple[str, ...]
     prompts: Mapping[str, tuple[str, ...]]
+    one_support_set: Mapping[tuple[str, Shots], tuple[str, ...]]
     proxies: tuple[PlannedCell, ...] = ()
 
     @property
@@ -137,9 +153,9 @@ class Plan:
         return tuple(arm for arm in self.arms if arm.runnable)
 
     @property
-    def random_weights(self) -> bool:
-        """True if the weights' label says that they are random."""
-        return "random" in self.weights_label.lower()
+    def random_arms(self) -> tuple[Arm, ...]:
+        """The arms that run on random weights."""
+        return tuple(arm for arm in self.runnable if arm.random_weights)
 
 
 def read_plan(raw: Mapping[str, Any]) -> Plan:
@@ -166,13 +182,10 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
         baseline=raw["baseline"],
         backbone=str(raw["backbone"]),
         weights_label=str(raw["weights_label"]),
-        comparable=bool(raw["comparable"]),
-        comparable_reason=raw.get("comparable_reason"),
         protocol=str(raw["protocol"]),
         selection=str(raw["selection"]),
         dataset=str(raw["dataset"]),
         dataset_title=str(raw["dataset_title"]),
-        published_dataset=raw["published_dataset"],
         categories=tuple(raw["categories"]),
         shots=tuple(raw["shots"]),
         seeds=tuple(raw["seeds"]),
@@ -182,26 +195,18 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
                 name=arm["name"],
                 label=arm["label"],
                 marks=arm.get("marks") or {},
-                published=arm.get("published"),
                 changes=arm.get("changes") or {},
                 factors=arm.get("factors") or {},
                 method=str(arm.get("method") or ""),
                 not_runnable=_not_runnable(arm),
+                random_weights=bool(arm.get("random_weights", raw["weights_label"] == RANDOM_LABEL)),
             )
             for arm in raw["arms"]
         ),
-        published=tuple(
-            PublishedNumber(
-                dataset=number["dataset"],
-                metric=number["metric"],
-                shots=number["shots"],
-                factors=number["factors"],
-                value=float(number["value"]),
-                std=None if number.get("std") is None else float(number["std"]),
-                category=number.get("category"),
-            )
-            for number in raw["published"]
-        ),
+        printed=_printed(raw),
+        one_support_set={
+            (each["arm"], each["shots"]): tuple(each["categories"]) for each in raw.get("one_support_set") or ()
+        },
         cells=_planned_cells(raw["cells"]),
         proxies=_planned_cells(raw.get("proxies") or ()),
         left_out=tuple((item["image"], item["reason"]) for item in raw.get("left_out") or ()),
@@ -226,6 +231,37 @@ def _planned_cells(raw: Iterable[Mapping[str, Any]]) -> tuple[PlannedCell, ...]:
         PlannedCell(**{key: cell[key] for key in PlannedCell.__dataclass_fields__ if key != "images"}, images=images)
         for cell in raw
         for images in [cell.get("images", cell["shots"])]
+    )
+
+
+def _printed(raw: Mapping[str, Any]) -> tuple[PrintedNumber, ...]:
+    """The printed numbers; those of a document from before they were decided one by one get no verdict."""
+    if "printed" in raw:
+        return tuple(
+            PrintedNumber(**{**number, "obstacles": tuple(Obstacle(**obstacle) for obstacle in number["obstacles"])})
+            for number in raw["printed"]
+        )
+    keys = {arm["name"]: arm.get("published") for arm in raw["arms"]}
+    return tuple(
+        PrintedNumber(
+            arm=arm,
+            shots=shots,
+            metric=number["metric"],
+            dataset=number["dataset"],
+            category=number.get("category"),
+            printed_shots=number["shots"],
+            value=float(number["value"]),
+            std=number.get("std"),
+            note="",
+            draws=True,
+            obstacles=(Obstacle(reason="old_plan", text=OLD_PLAN),),
+        )
+        for number in raw.get("published") or ()
+        for arm, key in keys.items()
+        for shots in raw["shots"]
+        if key == number["factors"]
+        and number["shots"] in (shots, None)
+        and raw.get("published_dataset") in (None, number["dataset"])
     )
 
 

@@ -10,6 +10,19 @@ STATUSES = ("ok", "failed", "pruned", "unavailable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What of a test set's anomalies the model could see: how many images, how many of them with a mask, and names.
+
+    `unseen` have no anomalous pixel in the field of view, `vanished` none at the size of the scored map.
+    """
+
+    anomalous: int
+    with_mask: int
+    unseen: tuple[str, ...]
+    vanished: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """What came of one cell; `scores` are finite fractions in [0, 1], empty unless `status` is "ok"."""
 
@@ -23,6 +36,7 @@ class Row:
     support_images: tuple[str, ...]
     seconds: float
     provenance: Mapping[str, Any]
+    sight: Sight | None
 
     @property
     def selected_on_test(self) -> bool:
@@ -66,6 +80,18 @@ def read_row(digest: str, raw: Mapping[str, Any]) -> Row:
         support_images=tuple(raw.get("support_images") or ()),
         seconds=float((raw.get("seconds") or {}).get("total") or 0.0),
         provenance=raw.get("provenance") or {},
+        sight=_sight(raw.get("view")),
+    )
+
+
+def _sight(view: Mapping[str, Any] | None) -> Sight | None:
+    if view is None:
+        return None
+    return Sight(
+        anomalous=int(view["anomalous"]),
+        with_mask=int(view["with_mask"]),
+        unseen=tuple(view["unseen"]),
+        vanished=tuple(view.get("vanished") or ()),
     )
 
 

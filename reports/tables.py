@@ -215,6 +215,8 @@ def _entry(
     behind = tuple(digests[seed, category] for seed in seeds for category in categories)
     effect, effect_shortfall = (None, None) if base is None else _effect(plan.seeds, categories, slots, base)
     started = [found[digest] for digest in digests.values() if digest in found]
+    own = plan.one_support_set.get((arm.name, column.shots), ())
+    theirs = plan.one_support_set.get((plan.baseline or "", column.shots), ())
     return Entry(
         value=value,
         shortfall=shortfall,
@@ -226,6 +228,8 @@ def _entry(
         published=published_values(plan, arm, column, value, shortfall),
         digests=behind,
         selected_on_test=any(row.selected_on_test for row in started),
+        one_support_set=own,
+        effect_on_one_set=() if base is None else tuple(dict.fromkeys([*own, *theirs])),
     )
 
 

@@ -144,7 +144,8 @@ def transfer_text(table: Table) -> str:
     """The outcome over categories as lines for a terminal; "" where no category has all its cells."""
     return "\n".join(
         f"{shots_text(shots)} {METRICS[metric][0]}, {OBJECTIVES[objective]}: rank correlation "
-        f"{_correlation_text(one)}, regret {points(one.regret)} points (blind choice {points(one.at_random.mean)}), n = {one.n} categories"
+        f"{_correlation_text(one)}, regret {points(one.regret)} points (blind choice {points(one.at_random.mean)}), "
+        f"n = {one.n} categories"
         for (metric, shots, objective), one in over_categories(transfers(table)).items()
     )
 

@@ -1,7 +1,7 @@
 """How an ablation can be shown: view name -> builder. A new view is one function and one entry of VIEWS."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from reports.drawing import Drawing
@@ -9,14 +9,17 @@ from reports.draws import curve_drawings, dot_drawings
 from reports.entries import shots_text
 from reports.examples import Loader, choose_examples, example_drawing
 from reports.figures import forest_drawings, map_drawings
-from reports.formats import comparability, family_text
+from reports.findings import WITHOUT_SCORES
+from reports.formats import family_text
 from reports.grids import Grid, arm_grids, category_grids, contrast_grids, effect_grids, prompt_grids
 from reports.inside import attention_drawings, embedding_drawings
 from reports.interactions import contrast_drawings, contrasts
+from reports.notes import intervals_note, scores_note
 from reports.slices import grid_drawings, slice_drawings, sliced_factor
 from reports.statistics import Effect
 from reports.tables import Table
 from reports.transfer_figures import transfer_drawings, transfer_grids
+from reports.verdicts import comparable_numbers, no_verdict_text, printed_notes, verdict_note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,21 +48,22 @@ def _made(view: View, why: str) -> View:
 
 
 def _arms(table: Table, _: Loader) -> View:
-    different = comparability(table.plan)
-    note = f" Published numbers are the paper's, {different}." if different else ""
-    return View(
-        title="Scores",
-        caption=f"Percent on {table.plan.dataset_title}: mean over seeds, 95% interval, seeds (n), SD.{note}",
-        grids=arm_grids(table),
-    )
+    values = [value for entry in table.entries.values() for value in entry.published]
+    said = [
+        f"On {table.plan.dataset_title}. {scores_note(table)}",
+        no_verdict_text(table.plan) or "",
+        verdict_note(table),
+        *printed_notes(values),
+    ]
+    return View(title="Scores", caption=" ".join(sentence for sentence in said if sentence), grids=arm_grids(table))
 
 
 def _effects(table: Table, _: Loader) -> View:
     drawings = forest_drawings(table)
     hollow = any(value.effect is not None for entry in table.entries.values() for value in entry.published)
-    different = comparability(table.plan)
+    comparable, _printed = comparable_numbers(table.plan)
     note = (
-        f" Hollow marks are the paper's own differences{', not comparable with ours' if different else ''}."
+        f" Hollow marks are the paper's own differences{'' if comparable else ', not comparable with ours'}."
         if hollow
         else ""
     )
@@ -134,7 +138,7 @@ def _main_effects(table: Table, _: Loader) -> View:
 
 
 def _dots(table: Table, _: Loader) -> View:
-    caption = "Every dot is a seed with the support images that it drew; the line is the published mean."
+    caption = "Every dot is a seed, with the support images that it drew or was given; the line is the published mean."
     return _made(
         View(title="Every seed", caption=caption, drawings=dot_drawings(table)), "No arm of this table can be run here."
     )
@@ -221,7 +225,15 @@ COMPARING = frozenset({"effects", "delta_map"})
 def views_of(table: Table, loader: Loader) -> tuple[tuple[str, View], ...]:
     """Every view that the plan asks for, in its order; one that this version does not know says so."""
     names = [name for name in table.plan.shown_as if table.plan.baseline is not None or name not in COMPARING]
-    return tuple((name, VIEWS[name](table, loader) if name in VIEWS else _unknown(name)) for name in names)
+    return tuple(
+        (name, _noted(name, VIEWS[name](table, loader), table) if name in VIEWS else _unknown(name)) for name in names
+    )
+
+
+def _noted(name: str, view: View, table: Table) -> View:
+    """A view whose caption says what its intervals leave out."""
+    note = "" if name in {*WITHOUT_SCORES, "arms"} or view.absent else intervals_note(table)
+    return replace(view, caption=f"{view.caption} {note}") if note else view
 
 
 def _unknown(name: str) -> View:

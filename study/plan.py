@@ -21,9 +21,10 @@ from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbone
 from study.capabilities import impossible_requests, unfit_backbones
 from study.cell import Cell
 from study.cell_config import resolved, with_suffixes
-from study.documents import PlannedAblation, plan_document
+from study.documents import plan_document
 from study.group import Group
 from study.plan_problems import layer_problems, prompt_problems
+from study.printed import PlannedAblation
 from study.request import StudyRequest
 from study.shots import settings_of, shots_of, support_images
 from study.sources import chosen_categories

@@ -98,7 +98,7 @@ def test_the_page_speaks_by_these_claims_alone(arms, shots, metrics):
         arms=labelled,
         baseline="a0",
         metrics=list(names),
-        published=[],
+        printed=[],
         tasks=["image", "pixel"][:metrics],
     )
     plan["cells"] = [cell for cell in plan["cells"] if cell["task"] in plan["tasks"]]
@@ -130,7 +130,7 @@ def one_clear_and_one_open():
         "vad": (0.0002, -0.0002, 0.0001),
         "all": (0.05, -0.05, 0.0),
     }
-    plan = make_plan(metrics=["image_auroc"], published=[])
+    plan = make_plan(metrics=["image_auroc"], printed=[])
     rows = make_rows(plan, lambda arm, _c, seed, _m: 0.5 + effects.get(arm, (0.0,) * 3)[SEEDS.index(seed)])
     return plan, rows
 
@@ -191,7 +191,7 @@ def test_the_page_counts_as_settled_what_is_claimed():
 
 def test_contrasts_are_one_family_over_the_columns_of_a_table():
     arms = tuple((f"{a}{b}", f"A{a} B{b}", {"A": a, "B": b}) for a in (1, 2) for b in (1, 2))
-    plan = make_plan(arms=arms, baseline="11", shown_as=["main_effects"], published=[])
+    plan = make_plan(arms=arms, baseline="11", shown_as=["main_effects"], printed=[])
     plan["metrics"] = ["image_auroc", "pixel_auroc"]
     plan["factors"] = [{"name": name, "label": f"the {name}", "levels": [1, 2]} for name in "AB"]
     for arm in plan["arms"]:

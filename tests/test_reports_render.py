@@ -7,7 +7,8 @@ import re
 import pytest
 from test_reports_fixture import damaged_rows, make_plan, make_rows, spoil
 
-from reports.findings import cautions, details, lead
+from reports.cautions import cautions
+from reports.findings import details, lead
 from reports.formats import column_groups, listing, percent, points, probability
 from reports.latex import escape, to_latex
 from reports.render import to_markdown
@@ -139,7 +140,7 @@ def test_csv_values_are_fractions():
     assert float(line["sd"]) == pytest.approx((0.000608 / 2) ** 0.5, abs=1e-6)
     assert (line["n_seeds"], line["n_categories"], line["status"]) == ("3", "6", "ok")
     assert float(line["effect"]) == pytest.approx(0.08 * 0.8 + (0.004 - 0.002 - 0.014) / 3)
-    assert (line["published_dataset"], line["published"], line["verdict"]) == ("mvtec", "0.913000", "not comparable")
+    assert (line["published_dataset"], line["published"], line["verdict"]) == ("mvtec", "0.913000", "none")
     assert len(line["digests"].split(";")) == 18
     assert lines["none", "pro"]["effect_status"] == "baseline"
 

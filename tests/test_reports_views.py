@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from matplotlib.text import Text
-from test_reports_fixture import make_examples, make_plan, make_rows, spoil
+from test_reports_fixture import comparable, make_examples, make_plan, make_rows, printed_number, spoil
 
 from reports.draws import arm_curves, curve_drawings
 from reports.entries import Column
+from reports.formats import MINUS
 from reports.inside import attention_blocks, plane
 from reports.interactions import contrasts
 from reports.slices import sliced_factor
@@ -27,7 +28,7 @@ def plan_of(arms, factors, **changes):
         arms=tuple((name, name, {}) for name, _ in arms),
         categories=("bolt", "gear"),
         baseline=arms[0][0],
-        published=[],
+        printed=[],
         design="factorial",
         metrics=["image_auroc"],
         factors=[{"name": n, "label": f"the {n}", "levels": levels} for n, levels in factors.items()],
@@ -70,14 +71,14 @@ def test_metrics_of_the_plan_choose_the_columns():
 
 
 def test_arms_print_ours_the_paper_and_which_cells_are_behind():
-    plan = make_plan(shown_as=["arms"], comparable=True)
+    plan = comparable(make_plan(shown_as=["arms"]))
     view = shown(plan, make_rows(plan), "arms")
     row = view.grids[0].rows[1]
     # 62 + 1.5 (mean of the category shifts) + 2 (seed shifts) + 0.6 (wobble) + 6 * 0.8 (gain), in percent.
     assert row[4].main == "70.9"
     assert row[4].behind == ("sc", "image_auroc", "1")
     assert row[5].main == "90.4"
-    assert row[5].lines == ("our interval lies below it",)
+    assert row[5].lines == (f"differs: {MINUS}19.5 [{MINUS}30.6, {MINUS}8.4]",)
 
 
 def test_an_arm_that_cannot_run_is_published_only_and_no_number():
@@ -101,18 +102,16 @@ def test_an_arm_that_cannot_run_is_published_only_and_no_number():
 
 
 def test_per_category_sets_the_papers_number_beside_ours():
-    plan = make_plan(shown_as=["per_category"], comparable=True, metrics=["image_auroc"])
-    plan["published"] = [
-        {"dataset": "mvtec", "metric": "image_auroc", "shots": 1, "factors": "arm=none", "value": 64.0, "std": None}
-        | {"category": "gear"}
-    ]
+    plan = make_plan(shown_as=["per_category"], metrics=["image_auroc"])
+    plan["printed"] = [printed_number("none", "image_auroc", 64.0, category="gear", obstacles=())]
     view = shown(plan, make_rows(plan), "per_category")
     grid = view.grids[0]
     assert grid.title == "baseline (CoOp form): Image AUROC"
     gear = next(row for row in grid.rows if row[0].main == "gear")
     # Seeds 62, 63 and 67; SD 2.6458, t(2) 4.3027: 64 +- 6.57.
     assert (gear[1].main, gear[1].lines) == ("64.0", ("57.4 to 70.6", "n = 3, SD 2.6"))
-    assert (gear[2].main, gear[2].lines) == ("64.0", ("inside our interval",))
+    assert gear[2].main == "64.0"
+    assert gear[2].lines == (f"open: 0.0 [{MINUS}8.4, +8.4]; no number of seeds here would close it",)
     assert gear[1].behind == ("none", "image_auroc", "1", "gear")
     assert grid.rows[0][2].main == "none published"
     assert grid.rows[-1][0].main == "mean of all"
