@@ -112,6 +112,15 @@ def test_anomalies_outside_the_crop_are_not_in_view(tmp_path, column, row, seen)
         assert anomaly_in_view(image, Preprocessing(size=3, resize="squash_via_1024"))
 
 
+@pytest.mark.parametrize(("column", "seen"), [(0, False), (1, True), (5, True), (6, False)])
+def test_a_pixel_at_the_border_of_the_crop_is_in_view(tmp_path, column, seen):
+    # 7x4 at shorter edge 3 is 5x3, the crop columns 1 to 3 of these: 1.4 to 5.6 of the stored ones.
+    stored = np.zeros((4, 7), dtype=np.uint8)
+    stored[2, column] = 1
+    path = save(tmp_path / "a.png", stored)
+    assert anomaly_in_view(sample(path, (path,)), Preprocessing(size=3)) == seen
+
+
 def test_an_anomaly_is_in_view_in_part_or_in_one_of_several_masks(tmp_path):
     # 5x4 at shorter edge 4: the crop is columns 0 to 3 (halves to even); at 2 it is 2x2 of 2x2, scale 2.5 across.
     halves = np.zeros((4, 5), dtype=np.uint8)
