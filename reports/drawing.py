@@ -29,8 +29,8 @@ COLOURS: Mapping[Claim, str] = {
 CLAIM_KEY: Mapping[Claim, str] = {
     "higher": "higher after Holm",
     "lower": "lower after Holm",
-    "no effect": f"no effect: within ±{100 * MARGIN:g} after Holm",
-    "open": "open: neither shown",
+    "no effect": f"no effect (±{100 * MARGIN:g}) after Holm",
+    "open": "open after Holm",
     "no interval": "mean, no interval",
 }
 """What the colour and the marker of a difference say."""
@@ -134,8 +134,9 @@ def clean(axes: Axes, title: str) -> None:
 
 
 def claim_handles(claims: Iterable[Claim]) -> list[Line2D]:
-    """Entries of a key for the claims that are drawn, each with its colour, marker and words."""
+    """Entries of a key for the claims that are drawn, each with its colour, marker and words, and for intervals."""
     drawn = set(claims)
+    interval = Line2D([], [], color=FAINT, linewidth=2.4, label="95% interval, unadjusted")
     return [
         Line2D(
             [],
@@ -148,7 +149,7 @@ def claim_handles(claims: Iterable[Claim]) -> list[Line2D]:
         )
         for name, words in CLAIM_KEY.items()
         if name in drawn
-    ]
+    ] + ([interval] if drawn - {"no interval"} else [])
 
 
 def six(value: float | None) -> str:

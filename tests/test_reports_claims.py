@@ -1,6 +1,7 @@
 """What a report says of effects: what is left after correction over the whole table, by simulation and by example."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,7 +169,8 @@ def test_colours_and_keys_of_a_forest_say_what_is_claimed():
     }
     assert marks == {(MARKERS[name], COLOURS[name]) for name in ("higher", "no effect", "open")}
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words[:3] == ["higher after Holm", "no effect: within ±0.5 after Holm", "open: neither shown"]
+    assert words[:3] == ["higher after Holm", "no effect (±0.5) after Holm", "open after Holm"]
+    assert words[3] == "95% interval, unadjusted"
     assert not any("interval above" in word or "interval below" in word for word in words)
     assert len({(MARKERS[name], COLOURS[name]) for name in CLAIM_KEY}) == len(CLAIM_KEY)
     (grid,) = effect_grids(table)
@@ -227,6 +229,13 @@ def test_a_claim_of_an_effect_that_was_tested_but_not_corrected_is_an_error():
     with pytest.raises(ValueError, match="needs adjusted p values, but got unadjusted ones"):
         claim(difference([0.01, 0.02, 0.03]))
     assert claim(difference([0.01, 0.01, 0.01])) == "no interval"
+
+
+def test_no_effect_is_claimed_by_the_corrected_equivalence():
+    tested = replace(difference([0.0, 0.001, 0.002]), p_holm=0.9, p_equivalent=0.03, family=2)
+    assert claim(replace(tested, p_equivalent_holm=0.06)) == "open"
+    assert claim(replace(tested, p_equivalent_holm=0.03)) == "no effect"
+    assert claim(replace(tested, p_holm=0.04, p_equivalent_holm=0.03)) == "higher"
 
 
 def test_adjusting_a_family_by_hand():
