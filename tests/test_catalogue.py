@@ -16,8 +16,8 @@ from study.plan import plan_study
 from study.request import StudyRequest
 from study.sources import DataSource
 
-# Counted in the paper: rows of each table, those that run here (Table 8: where there are weights), and the arms that
-# only we have.
+# Counted in the paper: rows of each table (Figure 1: curves that section 1 gives a number of), those that run here
+# (Table 8: where there are weights), and the arms that only we have.
 ROWS = {
     "table1": (7, 7, 0),
     "table2": (9, 3, 0),
@@ -29,6 +29,7 @@ ROWS = {
     "table8": (3, 4, 1),
     "table9": (3, 3, 0),
     "table10": (2, 2, 0),
+    "figure1": (3, 12, 9),
 }
 
 
@@ -132,13 +133,19 @@ def test_a_method_without_changes_here_has_published_numbers_only():
     assert {method for method, changes in METHODS.items() if changes is None} <= named
 
 
-def test_figure_1_counts_its_prompts():
+def test_figure_1_is_winclips_curve_and_counts_its_prompts():
     arms = {arm.name: arm for arm in CATALOGUE["figure1"].arms}
+    configs = CATALOGUE["figure1"].configs(protocol_config("reference"))
+    winclip = [arm for arm in arms.values() if arm.method == "WinCLIP"]
+    assert [arm.factors["prompts"] for arm in winclip] == [11, 55, 242, 924]
+    assert {arm.runs for arm in winclip} == {"winclip"}
+    assert [configs[arm.name].ensemble_templates for arm in winclip] == [1, 5, 22, 84]
+    assert all(configs[arm.name].ensemble_templates * 11 == arm.factors["prompts"] for arm in winclip)
     assert [arm.factors["prompts"] for name, arm in arms.items() if name.startswith("CPE")] == [11, 55, 242, 924]
+    assert {arm.factors["method"] for name, arm in arms.items() if name.startswith("CPE")} == {"CPE on VV-CLIP"}
     # N (1 + M + L) with the paper's five generic suffixes and L = 4.
     assert [arms[f"PromptAD {number}"].factors["prompts"] for number in (10, 20, 40)] == [10, 20, 40]
     # Whatever N the base has, the arms have theirs.
-    configs = CATALOGUE["figure1"].configs(protocol_config("reference"))
     assert [configs[f"PromptAD {number}"].n_normal_prompts("image") for number in (10, 20, 40)] == [1, 2, 4]
 
 
