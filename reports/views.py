@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from reports.by_category import side_by_side
 from reports.drawing import Drawing
 from reports.draws import curve_drawings, dot_drawings
 from reports.examples import Loader, choose_examples, example_drawing
@@ -78,9 +79,14 @@ def _delta_map(table: Table, _: Loader) -> View:
 
 def _per_category(table: Table, _: Loader) -> View:
     caption = "Percent: mean over the seeds that are there, 95% interval, seeds (n), SD."
-    return _made(
-        View(title="By category", caption=caption, grids=category_grids(table)), "No arm of this table can be run here."
-    )
+    together = len(table.plan.runnable) > 1
+    if together:
+        caption += (
+            " Bold is the highest mean of a row, underlined the second, as the paper marks them: they are places by "
+            "mean, and no claim that one is better than another."
+        )
+    grids = side_by_side(table) if together else category_grids(table)
+    return _made(View(title="By category", caption=caption, grids=grids), "No arm of this table can be run here.")
 
 
 def _slice(table: Table, _: Loader) -> View:

@@ -83,10 +83,12 @@ def test_the_whole_catalogue_shares_its_cells(source):
         document["ablation"]: {cell["digest"] for cell in document["cells"]} for document in plan.documents.values()
     }
     assert len(by_name) == len(CATALOGUE)
-    # 1-, 2- and 4-shot PromptAD at the image level: a row of Tables 1 and 9, and all of 11 and 15.
+    # Five of Table 1's methods at the image level with 1, 2 and 4 shots: all of Tables 11 and 15.
     assert by_name["table11_13"] == by_name["table15_17"]
+    assert len(by_name["table11_13"]) == 5 * 3
     assert by_name["table11_13"] < by_name["table1"]
-    assert by_name["table11_13"] < by_name["table9"]
+    assert by_name["table12_14"] == by_name["table16_18"]
+    assert by_name["table12_14"] < by_name["table4"]
     # SPADE, PaDiM, PatchCore, WinCLIP+, RWDA and FastRecon beside it, three numbers of shots each.
     assert len(by_name["table1"]) == 7 * 3
     assert by_name["steps"] < by_name["table3"]
@@ -147,6 +149,24 @@ def test_figure_1_is_winclips_curve_and_counts_its_prompts():
     assert [arms[f"PromptAD {number}"].factors["prompts"] for number in (10, 20, 40)] == [10, 20, 40]
     # Whatever N the base has, the arms have theirs.
     assert [configs[f"PromptAD {number}"].n_normal_prompts("image") for number in (10, 20, 40)] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("name", ["table11_13", "table12_14", "table15_17", "table16_18"])
+def test_tables_by_category_compare_the_methods_that_have_numbers_everywhere(name):
+    ablation = CATALOGUE[name]
+    assert [arm.method for arm in ablation.arms] == ["SPADE", "PaDiM", "PatchCore", "WinCLIP+", "PromptAD"]
+    assert ablation.baseline == "PromptAD"
+    complete = {(dataset, shots) for dataset in ("mvtec", "visa") for shots in (1, 2, 4)}
+    by_table = []
+    for table in ("table1", "table4"):
+        numbers = published(table)
+        printed = {
+            method: {(cell.dataset, cell.shots) for cell in numbers if cell.method == method}
+            for method in {cell.method for cell in numbers}
+        }
+        by_table.append({method for method, settings in printed.items() if settings == complete})
+    assert {arm.method for arm in ablation.arms} == by_table[0] & by_table[1]
+    assert "inferred" in ablation.note
 
 
 def test_layers_of_table_10_are_scaled_to_the_tower():
