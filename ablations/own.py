@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ablations.arms import Arm
+from ablations.costs import COSTS
 from ablations.designs import Cumulative, Factor, Factorial, LeaveOneOut, Level, PaperTable
 from ablations.fractions import FractionalFactorial
 from ablations.methods import RUNS
@@ -225,4 +226,7 @@ TOWERS = Ablation(
     shown_as=("arms", "effects", "per_category"),
 )
 
-OWN = (PROTOCOL_AUDIT, SUPPORT_SETS, INTERACTIONS, STEPS, LEAVE_ONE_OUT, SCREENING, TRANSFER, TOWERS)
+OWN = (
+    *(PROTOCOL_AUDIT, SUPPORT_SETS, INTERACTIONS, STEPS, LEAVE_ONE_OUT, SCREENING, TRANSFER, TOWERS),
+    *COSTS,
+)

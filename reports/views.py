@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from reports.by_category import side_by_side
+from reports.costs import COUNTED, cost_grids, machines_text
 from reports.drawing import Drawing
 from reports.draws import curve_drawings, dot_drawings
 from reports.examples import Loader, choose_examples, example_drawing
@@ -178,6 +179,13 @@ def _transfer(table: Table, _: Loader) -> View:
     return _made(view, "No category has all its cells yet.")
 
 
+def _cost(table: Table, _: Loader) -> View:
+    grids = cost_grids(table)
+    caption = f"{COUNTED} {machines_text(table)}" if grids else ""
+    view = View(title="Cost", caption=caption, grids=grids)
+    return _made(view, "No cell measured its cost yet: cells of an ablation with the artefact cost do.")
+
+
 VIEWS: Mapping[str, Builder] = {
     "arms": _arms,
     "effects": _effects,
@@ -193,6 +201,7 @@ VIEWS: Mapping[str, Builder] = {
     "embedding": _embedding,
     "attention": _attention,
     "transfer": _transfer,
+    "cost": _cost,
 }
 
 

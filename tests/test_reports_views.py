@@ -50,7 +50,7 @@ def texts(figure):
 def test_every_view_of_the_contract_has_a_builder():
     assert set(VIEWS) == {
         *("arms", "per_category", "slice", "grid", "effects", "delta_map", "main_effects"),
-        *("dots", "curves", "examples", "prompts", "embedding", "attention", "transfer"),
+        *("dots", "curves", "examples", "prompts", "embedding", "attention", "transfer", "cost"),
     }
 
 
