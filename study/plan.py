@@ -165,6 +165,7 @@ def _cells(
                 backbone=backbone.text,
                 architecture=backbone.name.architecture,
                 weights=backbone.weights,
+                activation=backbone.activation,
                 dataset=request.source.name,
                 category=category,
                 data=data[category][query],

@@ -89,6 +89,7 @@ class SearchPlan:
                         backbone=backbone.text,
                         architecture=backbone.name.architecture,
                         weights=backbone.weights,
+                        activation=backbone.activation,
                         dataset=study.source.name,
                         category=category,
                         data=digest,

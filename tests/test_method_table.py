@@ -7,7 +7,16 @@ from small_models import small_backbone, small_features
 
 from promptad.config import ConfigError, PromptADConfig
 from promptad.features import Features
-from promptad.method_configs import CoCoOpConfig, FastReconConfig, PaDiMConfig, PatchCoreConfig, SPADEConfig
+from promptad.method_configs import (
+    CoCoOpConfig,
+    FastReconConfig,
+    MaPLeConfig,
+    PaDiMConfig,
+    PatchCoreConfig,
+    SPADEConfig,
+    WinCLIPConfig,
+    WinCLIPPlusConfig,
+)
 from promptad.method_table import METHODS, canonical_config, method_of, under_protocol
 from promptad.methods import MethodSize, method_named
 from promptad.prompt_ensemble import forget_prototypes
@@ -132,6 +141,7 @@ def test_every_method_runs_under_the_protocol_of_the_base(name):
         memory_layers=(2, 5),
         memory_tap="after_next_attention",
         selection="best_on_test",
+        tau=0.07,
     )
     config = under_protocol(name, base)
     assert method_of(config) == name
@@ -153,6 +163,10 @@ def test_what_cannot_matter_is_reset():
     assert canonical_config(cocoop, "pixel") == cocoop
     assert canonical_config(cocoop, "image") == CoCoOpConfig(momentum=0.5, epochs=2, selection="best_on_test")
     assert canonical_config(cocoop.with_changes({"epochs": 0}), "image") == CoCoOpConfig(epochs=0)
+    for kind in (CoCoOpConfig, MaPLeConfig, WinCLIPConfig, WinCLIPPlusConfig):
+        with_tau = kind(tau=0.07, temperature="raw_parameter")
+        assert canonical_config(with_tau, "image") == kind(tau=0.07)
+        assert canonical_config(kind(temperature="raw_parameter"), "image") == kind(temperature="raw_parameter")
     spade = SPADEConfig(memory_layers=(1,), images=3)
     assert canonical_config(spade, "image") == SPADEConfig(images=3)
     assert canonical_config(spade, "pixel") == spade
@@ -170,6 +184,8 @@ def test_an_unknown_method_names_the_known_ones():
         (PatchCoreConfig, {"selection": "best_on_test"}, "selection must be last where nothing is learned in epochs"),
         (PatchCoreConfig, {"neighbourhood": 2}, "neighbourhood must be odd and positive, but got 2"),
         (PatchCoreConfig, {"map_size": 1.5}, "map_size must be int, but got 1.5"),
+        (WinCLIPConfig, {"tau": 0.0}, "tau must be positive and finite, or none, but got 0.0"),
+        (CoCoOpConfig, {"tau": float("inf")}, "tau must be positive and finite, or none, but got inf"),
         (FastReconConfig, {"coreset": 2.0}, "coreset must be above 0 and at most 1, but got 2.0"),
         (FastReconConfig, {"distribution_weight": -1.0}, "distribution_weight must be finite and not negative"),
         (FastReconConfig, {"ridge": 0.0}, "ridge must be at least 1e-12 and finite, but got 0.0"),

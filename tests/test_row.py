@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from test_cell import make_cell
@@ -22,7 +23,12 @@ def make_row(**changes):
     return Row(**values | changes)
 
 
-@pytest.mark.parametrize("changes", [{}, {"status": "failed", "scores": None, "reason": "no memory"}])
+VIEW = {"anomalous": 3, "with_mask": 3, "unseen": ["test/cut/000.png"], "vanished": []}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"status": "failed", "scores": None, "reason": "no memory"}, {"view": VIEW}, {"view": None}]
+)
 def test_json_form_round_trips(changes):
     row = make_row(**changes)
     assert Row.from_json(row.to_json()) == row
@@ -78,6 +84,17 @@ def test_configs_that_are_equal_but_not_the_same_are_told_apart():
     values["cell"]["config"]["vad"] = 1
     with pytest.raises(RowError, match="vad must be bool, but got 1"):
         Row.from_json(json.dumps(values))
+
+
+def test_rows_of_the_first_numerics_are_read():
+    # As a version wrote it that knew no activation, no view, and fewer fields of the config.
+    text = (Path(__file__).parent / "fixtures" / "rows" / "numerics-1.json").read_text(encoding="utf-8")
+    row = Row.from_json(text)
+    assert row.cell.digest == json.loads(text)["digest"] == "2e88d48155684a786ee0b3e75df174b3"
+    assert (row.cell.numerics, row.cell.activation, row.view, row.scores) == (1, None, None, SCORES)
+    assert row.cell == make_cell(numerics=1)
+    assert row.cell.digest != make_cell().digest
+    assert Row.from_json(row.to_json()) == row
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 99}'])
