@@ -136,7 +136,7 @@ def _alike(one: Table, other: Table) -> bool:
 
 
 def _conditions_agree(one: Table, other: Table) -> bool:
-    """Whether the rows there are have the same weights, and support images and suffixes from the same hand."""
+    """Whether the rows there are have the same weights, run alike, and support images and suffixes from one hand."""
     mine, theirs = _conditions(one), _conditions(other)
     return mine <= theirs or theirs <= mine
 
@@ -146,7 +146,7 @@ def _conditions(table: Table) -> set[tuple[object, ...]]:
     for row in table.rows.found.values():
         config = row.cell.get("config") or {}
         suffixes = config.get("own_suffixes") is not None
-        found.add((row.cell.get("weights"), row.cell.get("support") is not None, suffixes))
+        found.add((row.cell.get("weights"), row.cell.get("activation"), row.cell.get("support") is not None, suffixes))
     return found
 
 

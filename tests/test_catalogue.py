@@ -169,6 +169,17 @@ def test_tables_by_category_compare_the_methods_that_have_numbers_everywhere(nam
     assert "inferred" in ablation.note
 
 
+def test_the_margin_of_eam_and_its_weight_are_varied_one_at_a_time():
+    configs = CATALOGUE["eam"].configs(PromptADConfig())
+    # The paper's eq. 13 first, which every other is compared with.
+    assert [(config.margin, config.margin_weight) for config in configs.values()] == [
+        *((0.0, 1.0), (0.1, 1.0), (0.2, 1.0), (0.5, 1.0)),
+        *((0.0, 0.1), (0.0, 10.0)),
+    ]
+    assert CATALOGUE["eam"].baseline == next(iter(configs))
+    assert all(config.eam for config in configs.values())
+
+
 def test_layers_of_table_10_are_scaled_to_the_tower():
     table = CATALOGUE["table10"]
     assert table.configs(PromptADConfig(), blocks=12)["6+9"].memory_layers == (6, 9)
