@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ablations.arms import Arm
-from ablations.designs import Cumulative, Factor, Factorial, LeaveOneOut, Level, PaperTable
+from ablations.costs import COSTS
+from ablations.designs import Cumulative, Factor, Factorial, LeaveOneOut, Level, OneFactorAtATime, PaperTable
 from ablations.fractions import FractionalFactorial
 from ablations.methods import METHODS
 from ablations.ready_spaces import PAPER
@@ -178,6 +179,24 @@ SCREENING = Ablation(
     shown_as=("main_effects", "arms"),
 )
 
+EAM_STRENGTH = Ablation(
+    name="eam",
+    title="The margin of EAM, and its weight",
+    question="Does a hyper-parameter of the explicit anomaly margin control anything that the scores show?",
+    design=OneFactorAtATime(
+        factors=(
+            Factor.of("margin", 0.0, 0.1, 0.2, 0.5, label="margin of eq. 13"),
+            Factor.of("margin_weight", 1.0, 0.1, 10.0, name="weight", label="weight of eq. 13"),
+        )
+    ),
+    note=(
+        "The paper says that EAM controls the distance through a hyper-parameter (abstract, third contribution), but "
+        "its eq. 13 has none: no margin, and weight 1. Which values are tried is ours. Distances are Euclidean, at "
+        "most 2 between unit vectors."
+    ),
+    shown_as=("slice", "arms", "effects"),
+)
+
 TRANSFER = Ablation(
     name="transfer",
     title="Do objectives without test labels rank hyperparameters as the test set does?",
@@ -226,4 +245,7 @@ TOWERS = Ablation(
     shown_as=("arms", "effects", "per_category"),
 )
 
-OWN = (PROTOCOL_AUDIT, SUPPORT_SETS, INTERACTIONS, STEPS, LEAVE_ONE_OUT, SCREENING, TRANSFER, TOWERS)
+OWN = (
+    *(PROTOCOL_AUDIT, SUPPORT_SETS, INTERACTIONS, STEPS, LEAVE_ONE_OUT, SCREENING, EAM_STRENGTH),
+    *(TRANSFER, TOWERS, *COSTS),
+)

@@ -23,7 +23,7 @@ from promptad.prompts import PromptSet, build_prompts
 from promptad.randomness import torch_generator
 from promptad.shared_config import TemperatureConfig
 from promptad.suffixes import manual_suffixes, object_name
-from promptad.towers import linear_local_features
+from promptad.towers import block_count, linear_local_features
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ class PromptTraining:
             device=device,
             dtype=dtype,
         )
-        tasks: tuple[Task, ...] = ("image", "pixel") if config.training == "joint" else (task,)
+        tasks = _trained_tasks(config, task)
         self._stream = support.stack("stream") if "pixel" in tasks and config.transformation == "linear" else None
         self._fixed: list[Tensor] = []
         if "image" in tasks:
@@ -178,6 +178,22 @@ class PromptTraining:
         """Normal and anomaly prototype (eq. 14), l2-normalised."""
         normal, manual, learnable = self.text_features()
         return torch.stack([prototype(normal), prototype(torch.cat([manual, learnable]))])
+
+
+def _trained_tasks(config: PromptADConfig, task: Task) -> tuple[Task, ...]:
+    return ("image", "pixel") if config.training == "joint" else (task,)
+
+
+def learnable_parameters(backbone: Backbone, config: PromptADConfig, task: Task) -> int:
+    """How many numbers a training has to learn: the tokens', and the layers' of the transformation ``linear``."""
+    width = backbone.text.token_embedding.weight.shape[1]
+    # Drawn to be counted: what is drawn does not matter.
+    tokens = LearnableTokens.draw(config, task, width=width, category="", seed=0)
+    number = tokens.prefixes.numel() + tokens.suffixes.numel()
+    if "pixel" in _trained_tasks(config, task) and config.transformation == "linear":
+        visual = backbone.model.visual
+        number += block_count(visual) * int(visual.ln_post.weight.shape[0]) ** 2
+    return number
 
 
 def begin_training(

@@ -185,11 +185,12 @@ def category_grids(table: Table) -> tuple[Grid, ...]:
     for arm in table.plan.runnable:
         for metric in dict.fromkeys(column.metric for column in table.columns):
             columns = [column for column in table.columns if column.metric == metric]
-            grids.append(_categories(table, arm, columns))
+            grids.append(arm_categories(table, arm, columns))
     return tuple(grids)
 
 
-def _categories(table: Table, arm: Arm, columns: Sequence[Column]) -> Grid:
+def arm_categories(table: Table, arm: Arm, columns: Sequence[Column]) -> Grid:
+    """One arm: rows categories and their mean, columns shots of one metric, with the paper's numbers beside them."""
     numbers = {
         (column, name): published_values(table.plan, arm, column, found.value, found.shortfall, name)
         for column in columns

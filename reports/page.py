@@ -14,6 +14,8 @@ from reports.entries import Missing
 from reports.findings import details, lead
 from reports.formats import cells_text, heading, seeds_text, warnings
 from reports.provenance import Provenance
+from reports.ranks import Ranking
+from reports.ranks_text import NOTE, rank_facts, rank_grid, rank_sentences
 from reports.search_words import (
     search_cautions,
     search_details,
@@ -95,11 +97,14 @@ def render_page(
     heatmaps: Mapping[str, Any],
     damaged: Mapping[str, str],
     searches: Sequence[SearchSection] = (),
+    ranks: Sequence[Ranking] = (),
 ) -> str:
-    """The page as HTML; equal sections give equal text."""
+    """The page as HTML; equal sections give equal text. `ranks` are the rankings over tables by method."""
     return _template().render(
         plans=[_plan_view(section) for section in sections],
         searches=[_search_view(section) for section in searches],
+        ranks=[_rank_view(ranking) for ranking in ranks],
+        ranks_note=NOTE,
         totals=_totals(sections),
         heatmaps=heatmaps,
         damaged=sorted(damaged.items()),
@@ -143,6 +148,14 @@ def _plan_view(section: Section) -> dict[str, Any]:
         "support": section.provenance.support,
         "support_differs": section.provenance.support_differs,
         "left_out": plan.left_out,
+    }
+
+
+def _rank_view(ranking: Ranking) -> dict[str, Any]:
+    return {
+        "facts": rank_facts(ranking),
+        "says": _unbroken(" ".join(rank_sentences(ranking))),
+        "grid": rank_grid(ranking),
     }
 
 

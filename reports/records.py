@@ -19,6 +19,7 @@ OPTIONAL = (
     "proxies",
     "printed",
     "one_support_set",
+    "printed_firsts",
 )
 """Keys that a document of the first form lacks."""
 OLD_PLAN = "planned by an older version, which did not decide it number by number: plan it again"
@@ -117,6 +118,7 @@ class Plan:
     """One ablation as planned; field for field the plan JSON of schema 1. `name` is unique in its study.
 
     `proxies` are cells that are asked about pseudo-anomalies in place of test images; no table holds them.
+    `printed_firsts` says of each data set, metric and shots of the paper's table whether the baseline is first there.
     """
 
     name: str
@@ -145,6 +147,7 @@ class Plan:
     shown_as: tuple[str, ...]
     prompts: Mapping[str, tuple[str, ...]]
     one_support_set: Mapping[tuple[str, Shots], tuple[str, ...]]
+    printed_firsts: Mapping[tuple[str, str, object], bool]
     proxies: tuple[PlannedCell, ...] = ()
 
     @property
@@ -206,6 +209,10 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
         printed=_printed(raw),
         one_support_set={
             (each["arm"], each["shots"]): tuple(each["categories"]) for each in raw.get("one_support_set") or ()
+        },
+        printed_firsts={
+            (each["dataset"], each["metric"], each["shots"]): bool(each["first"])
+            for each in raw.get("printed_firsts") or ()
         },
         cells=_planned_cells(raw["cells"]),
         proxies=_planned_cells(raw.get("proxies") or ()),

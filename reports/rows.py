@@ -1,7 +1,7 @@
 """Rows as the study writes them, read into typed values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reports.records import SCHEMA, Plan, PlannedCell
@@ -24,7 +24,10 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What came of one cell; `scores` are finite fractions in [0, 1], empty unless `status` is "ok"."""
+    """What came of one cell; `scores` are finite fractions in [0, 1], empty unless `status` is "ok".
+
+    `cost` are finite numbers by name, empty unless the cell was asked for them.
+    """
 
     digest: str
     status: str
@@ -37,6 +40,7 @@ class Row:
     seconds: float
     provenance: Mapping[str, Any]
     sight: Sight | None
+    cost: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def selected_on_test(self) -> bool:
@@ -81,6 +85,7 @@ def read_row(digest: str, raw: Mapping[str, Any]) -> Row:
         seconds=float((raw.get("seconds") or {}).get("total") or 0.0),
         provenance=raw.get("provenance") or {},
         sight=_sight(raw.get("view")),
+        cost=_finite(raw.get("cost") or {}),
     )
 
 
@@ -93,6 +98,15 @@ def _sight(view: Mapping[str, Any] | None) -> Sight | None:
         unseen=tuple(view["unseen"]),
         vanished=tuple(view.get("vanished") or ()),
     )
+
+
+def _finite(cost: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a row's cost that can be used: what is none, or not finite, is not measured."""
+    return {
+        name: float(value)
+        for name, value in cost.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+    }
 
 
 def _is_fraction(value: object) -> bool:

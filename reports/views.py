@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from reports.by_category import side_by_side
+from reports.costs import COUNTED, cost_grids, machines_text
 from reports.drawing import Drawing
 from reports.draws import curve_drawings, dot_drawings
 from reports.entries import shots_text
@@ -100,9 +102,14 @@ def _delta_map(table: Table, _: Loader) -> View:
 
 def _per_category(table: Table, _: Loader) -> View:
     caption = "Percent: mean over the seeds that are there, 95% interval, seeds (n), SD."
-    return _made(
-        View(title="By category", caption=caption, grids=category_grids(table)), "No arm of this table can be run here."
-    )
+    together = len(table.plan.runnable) > 1
+    if together:
+        caption += (
+            " Bold is the highest mean of a row, underlined the second, as the paper marks them: they are places by "
+            "mean, and no claim that one is better than another."
+        )
+    grids = side_by_side(table) if together else category_grids(table)
+    return _made(View(title="By category", caption=caption, grids=grids), "No arm of this table can be run here.")
 
 
 def _slice(table: Table, _: Loader) -> View:
@@ -200,6 +207,13 @@ def _transfer(table: Table, _: Loader) -> View:
     return _made(view, "No category has all its cells yet.")
 
 
+def _cost(table: Table, _: Loader) -> View:
+    grids = cost_grids(table)
+    caption = f"{COUNTED} {machines_text(table)}" if grids else ""
+    view = View(title="Cost", caption=caption, grids=grids)
+    return _made(view, "No cell measured its cost yet: cells of an ablation with the artefact cost do.")
+
+
 VIEWS: Mapping[str, Builder] = {
     "arms": _arms,
     "effects": _effects,
@@ -215,6 +229,7 @@ VIEWS: Mapping[str, Builder] = {
     "embedding": _embedding,
     "attention": _attention,
     "transfer": _transfer,
+    "cost": _cost,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ablations.arms import Arm
 from ablations.published import PublishedCell, published
-from ablations.shots import Setting
+from ablations.shots import Setting, Shots
 from ablations.spec import Ablation, task_of
 from promptad.datasets import Category
 from promptad.method_table import canonical_config
@@ -82,6 +82,30 @@ def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Ope
                 }
             )
     return found
+
+
+def printed_firsts(ablation: Ablation) -> list[dict[str, Any]]:
+    """The settings (data set, metric, shots) that the paper prints the baseline's number of, and whether it is first.
+
+    First is the highest number, or one of equal ones, where there are others.
+    """
+    if ablation.published is None or ablation.baseline is None:
+        return []
+    rows = {arm.published: arm.name for arm in ablation.arms if arm.published is not None}
+    settings: dict[tuple[str, str, Shots], dict[str, float]] = {}
+    for number in published(ablation.published):
+        if number.category is None and number.row in rows:
+            place = (number.dataset, number.metric, number.shots)
+            settings.setdefault(place, {})[rows[number.row]] = number.value
+    firsts = {
+        place: values[ablation.baseline] == max(values.values())
+        for place, values in settings.items()
+        if ablation.baseline in values and len(values) > 1
+    }
+    return [
+        {"dataset": dataset, "metric": metric, "shots": shots, "first": first}
+        for (dataset, metric, shots), first in firsts.items()
+    ]
 
 
 def _beside(

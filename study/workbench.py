@@ -19,8 +19,9 @@ from promptad.methods import Fitted, Scores, method_named
 from promptad.randomness import numpy_generator
 from promptad.shared_config import MethodConfig
 from promptad.support import view_inputs
-from study.artefacts import artefacts
+from study.artefacts import arrays_of, artefacts
 from study.cell import Cell
+from study.costs import measured_cost
 from study.examples import example_maps
 from study.outcome import Outcome
 from study.provenance import provenance
@@ -104,7 +105,7 @@ class Workbench:
             if maps is not None and cell.query == "test":
                 preprocessing = self._query_preprocessing(cell.config)
                 examples = example_maps(self._category.test, maps, result, preprocessing)
-            if cell.artefacts:
+            if arrays_of(cell):
                 kept = artefacts(
                     cell,
                     self._bench,
@@ -115,6 +116,17 @@ class Workbench:
                     preprocessing=self._support_preprocessing(cell.config),
                 )
                 examples = {**(examples or {}), **kept}
+        cost = None
+        if "cost" in cell.artefacts:
+            with watch.timing("cost"):
+                cost = measured_cost(
+                    cell,
+                    self._bench,
+                    support=support,
+                    query=query,
+                    image=queries.inputs()[0],
+                    preprocessing=self._query_preprocessing(cell.config),
+                )
         row = Row(
             # What ran, as the method and the backbone tell it, not as it was asked for: the dispatcher compares.
             cell=dataclasses.replace(
@@ -135,6 +147,7 @@ class Workbench:
                 **provenance(device=self.device, threads=torch.get_num_threads()),
                 **({} if queries.note is None else {"queries": queries.note}),
             },
+            cost=cost,
         )
         return Outcome(row=row, examples=examples)
 

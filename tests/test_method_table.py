@@ -18,7 +18,8 @@ from promptad.method_configs import (
     WinCLIPPlusConfig,
 )
 from promptad.method_table import METHODS, canonical_config, method_of, under_protocol
-from promptad.methods import method_named
+from promptad.methods import MethodSize, method_named
+from promptad.prompt_ensemble import forget_prototypes
 from promptad.shared_config import MemoryConfig, SharedConfig
 
 FEW = {"memory_layers": (1, 2)}
@@ -57,6 +58,58 @@ def test_methods_need_their_views_alone_and_are_restored(name, task):
     alone = before.score(single)
     value, expected = (alone.image, result.image) if task == "image" else (alone.maps, result.maps)
     torch.testing.assert_close(value[0], expected[2])
+
+
+def sized(name, changes):
+    """Each way of a method's that learns or reads prompts, as a config."""
+    kind = METHODS[name].config
+    steps = {field: 1 for field in ("steps",) if field in kind().as_dict()}
+    epochs = {"epochs": 0} if "epochs" in kind().as_dict() else {}
+    return small_config(name).with_changes(steps | epochs | changes)
+
+
+VARIANTS = [
+    *((name, {}) for name in METHODS),
+    ("promptad", {"n_normal_prompts_image": 2, "n_normal_prompts_pixel": 3, "n_anomaly_suffixes": 5}),
+    ("promptad", {"sc": False, "eam": False, "vad": False}),
+    ("promptad", {"prompts": "ensemble", "vad": False}),
+    ("promptad", {"maps": False}),
+    ("promptad", {"pad": False}),
+    ("promptad", {"transformation": "linear"}),
+    ("promptad", {"transformation": "linear", "training": "joint"}),
+    ("winclip_plus", {"ensemble_templates": 3}),
+    ("cocoop", {"n_normal_tokens": 6, "reduction": 4}),
+    ("maple", {"prompt_depth": 2}),
+    ("rwda", {"n_texts": 20, "hidden_width": 8}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "task"),
+    [(name, changes, task) for name, changes in VARIANTS for task in METHODS[name].tasks],
+)
+def test_methods_state_the_prompts_that_they_encode_and_the_parameters_that_they_learn(
+    name, changes, task, monkeypatch
+):
+    backbone, method, config = small_backbone(), method_named(name), sized(name, changes)
+    views = method.views(config, task, backbone)
+    support, query = small_features(backbone, [1], views), small_features(backbone, [5], views)
+    forget_prototypes(backbone)
+    learned, encoded = [], []
+    real = torch.optim.Optimizer.add_param_group
+
+    def watched(self, group):
+        real(self, group)
+        learned.append(sum(parameter.numel() for parameter in self.param_groups[-1]["params"]))
+
+    monkeypatch.setattr(torch.optim.Optimizer, "add_param_group", watched)
+    # The end tokens of all prompts, and nothing else, pass the text tower's last norm.
+    hook = backbone.text.ln_final.register_forward_hook(lambda _module, ends, _output: encoded.append(len(ends[0])))
+    # Without a step of training each prompt is encoded once, for its prototype or for the one image.
+    method.fit(backbone, support, config, task=task, category="bottle", seed=0).score(query)
+    hook.remove()
+    size = method.size(backbone, config, task=task, category="bottle")
+    assert size == MethodSize(prompts=sum(encoded), learned_parameters=sum(learned))
 
 
 @pytest.mark.parametrize(("name", "task"), [(name, task) for name in OTHERS for task in METHODS[name].tasks])

@@ -125,6 +125,21 @@ def test_every_line_has_every_column():
     assert {len(line) for line in lines} == {len(lines[0])}
 
 
+def test_figure_1_has_the_numbers_of_section_1():
+    # 91.3 (up 1.2 and 9.8) / 92.5 (up 7.7 and 3.7): "compared with the WinCLIP and Baseline".
+    printed = {"image_auroc": (91.3, 1.2, 9.8), "pixel_auroc": (92.5, 7.7, 3.7)}
+    found = {(cell.method, cell.metric): (cell.value, cell.shots, cell.dataset) for cell in published("figure1")}
+    assert len(found) == len(published("figure1")) == 6
+    for metric, (ours, over_winclip, over_baseline) in printed.items():
+        assert found["PromptAD", metric] == (ours, 1, "mvtec")
+        assert found["WinCLIP", metric] == (pytest.approx(ours - over_winclip), 0, "mvtec")
+        assert found["CoOp+VV-CLIP", metric] == (pytest.approx(ours - over_baseline), 1, "mvtec")
+    # What the note of Figure 1 says that they contradict.
+    table6 = {(cell.method, cell.metric): cell.value for cell in published("table6") if cell.dataset == "mvtec"}
+    assert [table6["CPE+WinCLIP", metric] for metric in printed] == [91.8, 85.1]
+    assert table6["CoOp+VV-CLIP", "pixel_auroc"] == 87.8
+
+
 def test_an_unknown_table_is_an_error_that_lists_the_known():
-    with pytest.raises(ValueError, match=r"got 'table11': known are \['table1', 'table2', .*'table9', 'table10'\]"):
+    with pytest.raises(ValueError, match=r"got 'table11': known are \['table1', 'table2', .*'table10', 'figure1'\]"):
         published("table11")

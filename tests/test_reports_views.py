@@ -51,7 +51,7 @@ def texts(figure):
 def test_every_view_of_the_contract_has_a_builder():
     assert set(VIEWS) == {
         *("arms", "per_category", "slice", "grid", "effects", "delta_map", "main_effects"),
-        *("dots", "curves", "examples", "prompts", "embedding", "attention", "transfer"),
+        *("dots", "curves", "examples", "prompts", "embedding", "attention", "transfer", "cost"),
     }
 
 
@@ -106,7 +106,7 @@ def test_per_category_sets_the_papers_number_beside_ours():
     plan["printed"] = [printed_number("none", "image_auroc", 64.0, category="gear", obstacles=())]
     view = shown(plan, make_rows(plan), "per_category")
     grid = view.grids[0]
-    assert grid.title == "baseline (CoOp form): Image AUROC"
+    assert grid.title == "Image AUROC, 1-shot"
     gear = next(row for row in grid.rows if row[0].main == "gear")
     # Seeds 62, 63 and 67; SD 2.6458, t(2) 4.3027: 64 +- 6.57.
     assert (gear[1].main, gear[1].lines) == ("64.0", ("57.4 to 70.6", "n = 3, SD 2.6"))

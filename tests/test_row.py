@@ -34,6 +34,21 @@ def test_json_form_round_trips(changes):
     assert Row.from_json(row.to_json()) == row
 
 
+def test_a_cost_is_kept_where_it_was_measured_and_older_rows_have_none():
+    row = make_row(cost={"prompts": 13, "fit_seconds": 0.25})
+    assert Row.from_json(row.to_json()) == row
+    assert row.plain()["cost"] == {"prompts": 13, "fit_seconds": 0.25}
+    # As rows were written before there were costs: equal to the last byte.
+    assert "cost" not in make_row().plain()
+    assert Row.from_json(make_row().to_json()).cost is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_a_cost_is_a_finite_number(value):
+    with pytest.raises(RowError, match=r"costs must be finite and not negative, but .* has {'fit_flop'"):
+        make_row(cost={"prompts": 13, "fit_flop": value})
+
+
 def test_rows_name_the_deviations_in_force():
     row = make_row(cell=make_cell(config=PromptADConfig(selection="best_on_test", temperature="raw_parameter")))
     assert json.loads(row.to_json())["departures"] == ["D1", "D2"]
