@@ -31,6 +31,7 @@ Reason = Literal[
     "imagenet",
     "abstract",
     "unstated_metric",
+    "unprinted_prompts",
     "settings",
     "other_shots",
     "named_support",
@@ -48,6 +49,7 @@ REASONS: Mapping[Reason, str] = {
     "imagenet": "The paper took the number from runs of another paper, on a CNN trained on ImageNet.",
     "abstract": "The method is built from an abstract; the rest of it is a choice.",
     "unstated_metric": "The paper does not say how this method gives the metric; the way here is a choice.",
+    "unprinted_prompts": "The paper does not print the prompts of the number; the ones here are a choice.",
     "settings": "Fields of the config are neither the paper's nor the released code's.",
     "other_shots": "The paper prints the number for another number of support images.",
     "named_support": "The support images are a list of the user's.",
@@ -186,6 +188,9 @@ def _of_method(number: PublishedCell, facts: ArmFacts) -> list[Obstacle]:
     if number.metric in measured.unstated:
         text = f"the paper does not say how {method} gives this metric; the way here is a choice"
         found.append(Obstacle(reason="unstated_metric", text=text))
+    if measured.prompts == "unprinted":
+        text = f"the paper does not print {method}'s prompts of this number; the ones here are a choice"
+        found.append(Obstacle(reason="unprinted_prompts", text=text))
     return found
 
 

@@ -114,6 +114,9 @@ def reasons(table, arm, dataset, *, on=None, weights=PAPER, metric="image_auroc"
         ("table1", "PatchCore", "mvtec", {"weights": backbone("timm/wide_resnet50_2:tv_in1k")}, ["imagenet"]),
         ("table1", "RWDA", "mvtec", {}, ["abstract"]),
         ("table6", "MaPLe", "mvtec", {"metric": "pixel_auroc"}, ["unstated_metric"]),
+        ("figure1", "WinCLIP 924", "mvtec", {}, ["unprinted_prompts"]),
+        ("figure1", "CoOp 2", "mvtec", {"metric": "pixel_auroc"}, ["unprinted_prompts"]),
+        ("figure1", "PromptAD 10", "mvtec", {}, []),
         # Settings, where they matter to the row.
         ("table1", "PromptAD", "mvtec", {"base": PromptADConfig(epochs=50)}, ["settings"]),
         ("table3", "vad", "mvtec", {"base": PromptADConfig(epochs=50)}, []),

@@ -1,0 +1,149 @@
+"""Cautions and notes: what was out of view, seeds that share their support images, weights that are random."""
+
+import pytest
+from test_reports_fixture import comparable, make_plan, make_rows, printed_number
+
+from reports.cautions import cautions
+from reports.entries import Column
+from reports.latex import to_latex
+from reports.notes import effects_note, scores_note
+from reports.render import to_markdown
+from reports.tables import build_table
+from reports.tidy import to_csv
+from reports.verdicts import comparable_numbers, no_verdict_text, verdict_note
+from reports.views import views_of
+
+IMAGE = Column(metric="image_auroc", shots=1)
+
+
+def seen(plan, view_of):
+    """Rows whose view of the test set is ``view_of(category)``, under the paper's geometry."""
+    rows = make_rows(plan)
+    for row in rows.values():
+        row["cell"]["config"]["resize"] = "shorter_edge"
+        row["view"] = view_of(row["cell"]["category"])
+    return rows
+
+
+def view(unseen=(), with_mask=10, **more):
+    return {"anomalous": 10, "with_mask": with_mask, "unseen": list(unseen), **more}
+
+
+def flat(text):
+    return " ".join(text.split())
+
+
+def test_anomalies_outside_of_the_view_are_counted_by_category_everywhere():
+    plan = make_plan()
+    lost = [f"test/crack/{number:03}.png" for number in range(8)]
+    table = build_table(plan, seen(plan, lambda name: view(lost) if name == "gear" else view()))
+    (caution,) = cautions(table)
+    assert caution.startswith("OUT OF VIEW")
+    assert "(resize=shorter_edge, which scales the shorter edge and crops the centre): 8 of 10 in gear." in caution
+    assert "--set resize=squash sees whole images" in caution
+    assert caution in to_markdown(table)
+    assert "8 of 10 in gear" in to_latex(table)
+
+
+def test_nothing_is_said_where_everything_is_in_view():
+    plan = make_plan()
+    assert cautions(build_table(plan, seen(plan, lambda _: view()))) == ()
+    # Rows from before views were recorded say nothing either way.
+    assert cautions(build_table(plan, make_rows(plan))) == ()
+
+
+def test_anomalies_between_the_pixels_of_a_map_are_another_matter():
+    plan = make_plan()
+    table = build_table(plan, seen(plan, lambda name: view(vanished=["a.png"] if name == "mesh" else [])))
+    (caution,) = cautions(table)
+    assert "1 of 10 in mesh. A larger map_size keeps them." in caution
+
+
+def test_without_masks_it_is_not_known_what_is_in_view():
+    plan = make_plan()
+    table = build_table(plan, seen(plan, lambda name: view(with_mask=0 if name == "ring" else 10)))
+    (caution,) = cautions(table)
+    assert caution.startswith("Whether every anomaly is in view is not known in ring")
+
+
+def one_set(plan, arms, categories=None):
+    shared = [{"arm": arm, "shots": 1, "categories": list(categories or plan["categories"])} for arm in arms]
+    return plan | {"one_support_set": shared}
+
+
+def test_seeds_that_share_one_support_set_are_no_replicates():
+    plan = make_plan()
+    plan = one_set(plan, [arm["name"] for arm in plan["arms"]])
+    table = build_table(plan, make_rows(plan))
+    assert cautions(table)[0].startswith("ONE SUPPORT SET: all seeds see the same support images. The intervals are")
+    for text in (scores_note(table), to_markdown(table), flat(to_latex(table))):
+        assert "over initial tokens, at one support set" in text
+        assert "95% t-interval of that mean" not in text
+    captions = [shown.caption for name, shown in views_of(table, lambda _: None) if name in ("arms", "effects")]
+    assert all("same support images" in caption for caption in captions)
+    assert "this one support set" in effects_note(table)
+
+
+def test_some_rows_that_share_one_support_set_are_marked():
+    plan = one_set(make_plan(), ["vad"], ["gear", "mesh"])
+    table = build_table(plan, make_rows(plan))
+    (caution,) = cautions(table)
+    assert "of “VAD alone” see the same support images in gear and mesh" in caution
+    assert table.entries["vad", IMAGE].one_support_set == ("gear", "mesh")
+    assert table.entries["vad", IMAGE].effect_on_one_set == ("gear", "mesh")
+    assert table.entries["sc", IMAGE].effect_on_one_set == ()
+    scores = next(line for line in to_markdown(table).splitlines() if line.startswith("| VAD alone"))
+    assert "one support set" in scores
+    assert "95% t-interval of that mean" in scores_note(table)
+    assert to_csv(table).count(",yes,") >= 1
+
+
+def test_an_effect_against_a_baseline_with_one_support_set_is_about_that_set():
+    plan = one_set(make_plan(), ["none"])
+    table = build_table(plan, make_rows(plan))
+    assert table.entries["sc", IMAGE].effect_on_one_set == tuple(plan["categories"])
+    assert table.entries["sc", IMAGE].one_support_set == ()
+
+
+@pytest.mark.parametrize(
+    ("random", "mark"), [(["sc"], "RANDOM WEIGHTS in “SC”"), (None, "RANDOM WEIGHTS: the backbone")]
+)
+def test_random_weights_are_those_of_rows(random, mark):
+    plan = make_plan()
+    for arm in plan["arms"]:
+        arm["random_weights"] = random is None or arm["name"] in random
+    table = build_table(plan, make_rows(plan))
+    assert cautions(table)[0].startswith(mark)
+    assert ("RANDOM WEIGHTS IN SOME ROWS" in to_markdown(table)) == (random is not None)
+
+
+def test_a_file_that_is_called_random_has_no_random_weights():
+    plan = make_plan(weights_label="random_init_finetuned.pt")
+    assert cautions(build_table(plan, make_rows(plan))) == ()
+
+
+def test_the_reasons_for_no_verdict_name_the_rows_that_they_are_about():
+    plan = comparable(make_plan())
+    tower = {"reason": "imagenet", "text": "from other runs"}
+    plan["printed"] = [
+        number | {"obstacles": [tower] if number["arm"] == "vad" else []} for number in plan["printed"]
+    ] + [printed_number("sc", "pro", 60.0, obstacles=({"reason": "unstated_metric", "text": "not said how"},))]
+    table = build_table(plan, make_rows(plan))
+    assert comparable_numbers(table.plan) == (8, 11)
+    assert no_verdict_text(table.plan) == (
+        "3 of 11 published numbers are not comparable with ours: from other runs (“VAD alone”); not said how (“SC”, "
+        "Pixel PRO)."
+    )
+    assert "its five seeds are taken to spread as ours do" in verdict_note(table)
+    assert "3 of 11 published numbers" in to_markdown(table)
+
+
+def test_what_the_paper_says_otherwise_stands_beside_its_number():
+    plan = comparable(make_plan(shown_as=["arms"]))
+    note = "Section 5.4 says 8.9; 81.3 - 72.6 = 8.7."
+    plan["printed"][2]["note"] = note
+    table = build_table(plan, make_rows(plan))
+    assert note in to_markdown(table)
+    ((_, arms),) = views_of(table, lambda _: None)
+    assert note in arms.caption
+    assert [spot.notes for row in arms.grids[0].rows for spot in row if note in spot.notes] == [(note,)]
