@@ -12,7 +12,7 @@ from promptad.backbone_names import parse_backbone
 from promptad.protocol import protocol_name
 from promptad.suffixes import CATEGORY_SUFFIXES, manual_suffixes
 from study.arm_backbones import PlannedBackbone
-from study.printed import Opened, PlannedAblation, one_support_set, printed_firsts, printed_numbers
+from study.printed import Opened, PlannedAblation, data_title, one_support_set, printed_firsts, printed_numbers
 from study.request import StudyRequest
 
 
@@ -74,7 +74,7 @@ def plan_document(
         "protocol": protocol_name(request.base),
         "selection": request.base.selection,
         "dataset": source,
-        "dataset_title": request.source.title,
+        "dataset_title": data_title(request, opened),
         "data_sets": list(ablation.data_sets),
         "categories": list(opened),
         "shots": list(planned.shots),

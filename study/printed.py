@@ -10,7 +10,7 @@ from ablations.arms import Arm
 from ablations.published import PublishedCell, published
 from ablations.shots import Setting, Shots
 from ablations.spec import Ablation, task_of
-from promptad.datasets import Category
+from promptad.datasets import Category, full_set_of
 from promptad.method_table import canonical_config
 from promptad.protocol import other_settings
 from promptad.shared_config import MethodConfig
@@ -52,7 +52,7 @@ def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Ope
     source = request.source.name
     data = DataFacts(
         name=source,
-        title=request.source.title,
+        title=data_title(request, opened),
         paper_sets=ablation.data_sets,
         test_images={name: len(category.test) for name, (category, _) in opened.items()},
     )
@@ -150,6 +150,14 @@ def _shared(
         or name in (request.support or {})
         or support_images(shots_of(arm, column), category) == len(category.train)
     )
+
+
+def data_title(request: StudyRequest, opened: Opened) -> str:
+    """What reports call the data: a published set's title only where its categories and test images are there."""
+    known = full_set_of(request.source.name)
+    if known is None:
+        return request.source.title
+    return known.title_of({name: len(category.test) for name, (category, _) in opened.items()})
 
 
 def _facts(

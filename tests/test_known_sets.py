@@ -92,3 +92,12 @@ def test_other_categories_are_named_beside_what_is_missing():
         "1 of the 6 categories of MPDD missing: tubes",
         "categories that MPDD does not have: pipes",
     )
+
+
+def test_a_folder_is_called_by_a_sets_title_only_if_its_images_are_the_sets():
+    mvtec = full_set_of("mvtec")
+    whole = {category.name: category.test for category in mvtec.categories}
+    assert mvtec.title_of(whole) == "MVTec AD"
+    assert mvtec.title_of({"screw": 160, "leather": 124}) == "MVTec AD, 2 of 15 categories"
+    for other in ({"screw": 159}, {"screw": 160, "mug": 12}, {"mug": 12}, {}):
+        assert mvtec.title_of(other) == "images in the layout of MVTec AD"

@@ -80,6 +80,17 @@ class KnownSet:
             found.append(f"another number of test images than {self.title} has: {_listed(changed)}")
         return tuple(found)
 
+    def title_of(self, counts: Mapping[str, int]) -> str:
+        """What to call a folder in this set's layout, with ``counts`` test images by category.
+
+        The set's title if every category is one of its own with all its test images, with how many of the categories
+        there are; else it is another set in its layout.
+        """
+        known = {category.name: category.test for category in self.categories}
+        if not counts or any(known.get(name) != count for name, count in counts.items()):
+            return f"images in the layout of {self.title}"
+        return self.title if len(counts) == len(known) else f"{self.title}, {len(counts)} of {len(known)} categories"
+
 
 def full_set_of(name: str) -> KnownSet | None:
     """The published data set whose layout is called ``name``; None for a layout that belongs to none ("folder")."""
