@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from reports.entries import METRICS
 from reports.findings import columns_text, primary_columns
-from reports.formats import listing, points
+from reports.formats import listing, percent, points
 from reports.notes import on_one_set
 from reports.rows import Sight
+from reports.statistics import Summary
 from reports.tables import Table
 
 RESIZED = {
@@ -13,13 +15,16 @@ RESIZED = {
     "squash": "which sees the whole image",
     "squash_via_1024": "which sees the whole image",
 }
+CHANCE, WELL_BELOW = 0.5, 0.4
+"""AUROC of a blind guess, and one below which a guess is unlikely to be all that there is."""
 LISTED = 6
 """Categories that are named one by one."""
 
 
 def cautions(table: Table) -> tuple[str, ...]:
     """Every caution of a table, the gravest first."""
-    said = [*_random_weights(table), *_selected_on_test(table), *one_support_set(table), *out_of_view(table)]
+    said = [*_random_weights(table), *_toy_model(table), *_selected_on_test(table), *one_support_set(table)]
+    said += [*out_of_view(table), *_below_chance(table)]
     plan = table.plan
     said += [
         f"{task.capitalize()} metrics are over {len(plan.categories) - len(reasons)} of "
@@ -40,6 +45,39 @@ def _random_weights(table: Table) -> list[str]:
         return ["RANDOM WEIGHTS: the backbone was never trained. These numbers test the machinery, not the method."]
     named = listing([f"“{arm.label}”" for arm in random])
     return [f"RANDOM WEIGHTS in {named}: that backbone was never trained, and its numbers test the machinery alone."]
+
+
+def _toy_model(table: Table) -> list[str]:
+    plan = table.plan
+    if plan.backbone != "tiny" or plan.dataset == "synthetic" or not plan.cells:
+        return []
+    return [
+        "TOY MODEL: the embedded tiny CLIP has seen rendered pictures alone. On other images these numbers test the "
+        "machinery, not the method: use --backbone ViT-B-16-plus-240:laion400m_e32 or other real weights."
+    ]
+
+
+def _below_chance(table: Table) -> list[str]:
+    """AUROCs that a model without any knowledge would not have: rather labels, masks or folders are swapped."""
+    low: dict[str, list[str]] = {}
+    for (arm, column, category), entry in table.by_category.items():
+        if column.metric.endswith("auroc") and isinstance(entry.value, Summary) and _surely_below(entry.value):
+            place = f"{METRICS[column.metric][0]} of {category}"
+            low.setdefault(place, []).append(f"{percent(entry.value.mean)} ({arm})")
+    if not low:
+        return []
+    named = [
+        f"{place} is {first}" + (f" and as low for {len(others)} more" if others else "")
+        for place, (first, *others) in low.items()
+    ]
+    return [
+        f"BELOW CHANCE: {_named(named)}. A method that knows nothing has 50.0: look whether labels, masks or folders "
+        "are swapped."
+    ]
+
+
+def _surely_below(value: Summary) -> bool:
+    return value.mean < WELL_BELOW and (value.interval is None or value.interval[1] < CHANCE)
 
 
 def _selected_on_test(table: Table) -> list[str]:
@@ -124,4 +162,4 @@ def _of_geometry(geometry: str, seen: Mapping[str, Sight]) -> list[str]:
 def _named(parts: Sequence[str]) -> str:
     if len(parts) <= LISTED:
         return listing(parts)
-    return f"{', '.join(parts[: LISTED - 1])} and {len(parts) - LISTED + 1} more categories"
+    return f"{', '.join(parts[: LISTED - 1])} and {len(parts) - LISTED + 1} more"

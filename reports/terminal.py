@@ -1,5 +1,6 @@
 """A table as a person reads it on a terminal: the means, one line per arm."""
 
+from reports.cautions import cautions
 from reports.entries import METRICS, Entry, Missing, shots_text
 from reports.formats import percent, warnings
 from reports.tables import Table
@@ -28,7 +29,9 @@ def to_text(table: Table) -> str:
         )
         for line in lines
     ]
-    return "\n".join([plan.title, about, *(f"*** {mark} ***" for mark in warnings(table)), *scopes, *body])
+    marks = [f"*** {mark} ***" for mark in warnings(table)]
+    said = [f"caution: {sentence}" for sentence in cautions(table)]
+    return "\n".join([plan.title, about, *marks, *said, *scopes, *body])
 
 
 def _cell(entry: Entry) -> str:

@@ -9,6 +9,7 @@ from reports.latex import to_latex
 from reports.notes import effects_note, scores_note
 from reports.render import to_markdown
 from reports.tables import build_table
+from reports.terminal import to_text
 from reports.tidy import to_csv
 from reports.verdicts import comparable_numbers, no_verdict_text, verdict_note
 from reports.views import views_of
@@ -147,3 +148,19 @@ def test_what_the_paper_says_otherwise_stands_beside_its_number():
     ((_, arms),) = views_of(table, lambda _: None)
     assert note in arms.caption
     assert [spot.notes for row in arms.grids[0].rows for spot in row if note in spot.notes] == [(note,)]
+
+
+@pytest.mark.parametrize(("dataset", "said"), [("synthetic", False), ("folder", True)])
+def test_the_embedded_model_on_other_images_is_marked_in_page_and_terminal(dataset, said):
+    plan = make_plan(dataset=dataset)
+    table = build_table(plan, make_rows(plan))
+    assert any(caution.startswith("TOY MODEL") for caution in cautions(table)) == said
+    assert ("caution: TOY MODEL" in to_text(table)) == said
+
+
+def test_an_auroc_well_below_chance_is_a_caution():
+    plan = make_plan()
+    rows = make_rows(plan, lambda _a, category, seed, _m: (0.2 if category == "gear" else 0.45) + seed / 1000)
+    (caution,) = cautions(build_table(plan, rows))
+    assert caution.startswith("BELOW CHANCE: Image AUROC of gear is 20.1 (none) and as low for 4 more and Pixel AUROC")
+    assert "mesh" not in caution
