@@ -23,14 +23,16 @@ View = Literal[
     "dots",
     "curves",
     "examples",
+    "compared",
     "prompts",
     "embedding",
     "attention",
     "transfer",
 ]
 """How reports show an ablation; ``docs/ablations.md`` says what each one is."""
-Artefact = Literal["embedding", "attention"]
-"""Arrays that a cell keeps beside its examples when a figure needs them (``promptad/inside.py``)."""
+Artefact = Literal["embedding", "attention", "compared"]
+"""Arrays that a cell keeps beside its examples when a figure needs them: of the model's inside
+(``promptad/inside.py``), or its maps of the images that every method keeps (``study/examples.py``)."""
 
 Query = Literal["test", "synthetic"]
 """What cells are asked about: test images, or pseudo-anomalies on normal ones."""
@@ -84,8 +86,8 @@ class Ablation:
     """A question that a table or figure answers.
 
     ``shown_as`` are the views of the report in order, ``data_sets`` the data sets that the paper shows it for,
-    ``published`` the table's name in ``published.csv``, ``note`` what a reader must know. A figure that shows the
-    inside of a model names ``artefacts``; one that shows single images may ask for ``most_seeds``, and for
+    ``published`` the table's name in ``published.csv``, ``note`` what a reader must know. A figure that needs
+    more than a cell's examples names ``artefacts``; one that shows single images may ask for ``most_seeds``, and for
     ``preferred`` categories alone (where the data has none of them: its first). With ``queries`` synthetic besides
     test, each cell has a twin that is asked about pseudo-anomalies.
     """

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from reports.compared import CHOICES, choose_compared, compared_drawings
 from reports.drawing import Drawing
 from reports.draws import curve_drawings, dot_drawings
 from reports.examples import Loader, choose_examples, example_drawing
@@ -11,6 +12,7 @@ from reports.formats import comparability
 from reports.grids import Grid, arm_grids, category_grids, contrast_grids, effect_grids, prompt_grids
 from reports.inside import attention_drawings, embedding_drawings
 from reports.interactions import contrast_drawings
+from reports.overlap_grids import OVERLAP_CAPTION, overlap_grids
 from reports.slices import grid_drawings, slice_drawings, sliced_factor
 from reports.tables import Table
 from reports.transfer import transfer_drawings, transfer_grids
@@ -30,6 +32,12 @@ class View:
     absent: str = ""
     folded: bool = False
 
+
+MAP_RANGE = (
+    "Each map is coloured from its own minimum (dark) to its own maximum (bright), printed in its corner: compare "
+    "places, not brightness."
+)
+"""What every panel of maps says of its colours."""
 
 Builder = Callable[[Table, Loader], View]
 
@@ -131,10 +139,29 @@ def _examples(table: Table, loader: Loader) -> View:
         return View(title="Examples", caption="", absent="No example maps were kept for the arm that would be shown.")
     caption = (
         f"Defects that “{chosen.arm.label}” located best and worst ({chosen.shots}-shot, seed {chosen.seed}), and the "
-        "smallest ones, by the pixel AUROC of the single image, in percent. Each map is coloured from its own minimum "
-        "(dark) to its own maximum (bright), printed in its corner: compare places, not brightness."
+        f"smallest of the others, by the pixel AUROC of the single image, in percent. {MAP_RANGE}"
     )
     return View(title="Examples", caption=caption, drawings=(example_drawing(table, chosen),))
+
+
+def _compared(table: Table, loader: Loader) -> View:
+    title = "The same images, arm by arm"
+    compared = choose_compared(table, loader)
+    if compared is None:
+        return View(
+            title=title, caption="", absent="No cell kept maps of the images that all arms are compared on yet."
+        )
+    drawn = "; ".join(choice.text for choice in CHOICES if compared.lines[choice.name])
+    others = compared.kept - compared.drawn
+    more = f" {others} more {'is' if others == 1 else 'are'} in the heatmap browser." if others else ""
+    absent = "".join(f" No map of “{label}”: {reason.removesuffix('.')}." for label, reason in compared.absent.items())
+    absent += "".join(f" No image of {category}: {reason}." for category, reason in compared.without.items())
+    caption = (
+        f"Chosen by kind and size of the defect before any score, and the same for every arm ({compared.shots}-shot, "
+        f"seed {compared.seed}): {drawn}. Under each map the pixel AUROC of the single image in percent; beside the "
+        f"image the defect's share of its pixels. {MAP_RANGE}{more}{absent}"
+    )
+    return View(title=title, caption=caption, drawings=compared_drawings(table, compared))
 
 
 def _prompts(table: Table, _: Loader) -> View:
@@ -143,8 +170,13 @@ def _prompts(table: Table, _: Loader) -> View:
 
 
 def _embedding(table: Table, loader: Loader) -> View:
-    caption = "t-SNE: neighbours mean something, distances and sizes of clusters do not."
-    view = View(title="Features on a plane", caption=caption, drawings=embedding_drawings(table, loader))
+    caption = f"t-SNE: neighbours mean something, distances and sizes of clusters do not. {OVERLAP_CAPTION}"
+    view = View(
+        title="Features on a plane",
+        caption=caption,
+        grids=overlap_grids(table, loader),
+        drawings=embedding_drawings(table, loader),
+    )
     return _made(view, "No cell kept its features yet.")
 
 
@@ -183,6 +215,7 @@ VIEWS: Mapping[str, Builder] = {
     "dots": _dots,
     "curves": _curves,
     "examples": _examples,
+    "compared": _compared,
     "prompts": _prompts,
     "embedding": _embedding,
     "attention": _attention,

@@ -98,7 +98,8 @@ class Workbench:
             examples = None
             if maps is not None and cell.query == "test":
                 preprocessing = self._query_preprocessing(cell.config)
-                examples = example_maps(self._category.test, maps, result, preprocessing)
+                compared = "compared" in cell.artefacts
+                examples = example_maps(self._category.test, maps, result, preprocessing, compared=compared)
             if cell.artefacts:
                 kept = artefacts(
                     cell,
@@ -109,7 +110,7 @@ class Workbench:
                     shown=queries.support[0],
                     preprocessing=self._support_preprocessing(cell.config),
                 )
-                examples = {**(examples or {}), **kept}
+                examples = {**(examples or {}), **kept} or None
         row = Row(
             # What ran, as the method and the backbone tell it, not as it was asked for: the dispatcher compares.
             cell=dataclasses.replace(cell, config=fitted.config, weights=self._bench.weights),
