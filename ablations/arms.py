@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from ablations.shots import Shots
+
+PAPER_BACKBONE = "ViT-B-16-plus-240:laion400m_e32"
+"""ViT-B/16+ with the weights from LAION-400M (section 5): the backbone of all tables but Table 8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,21 @@ class Depths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What the paper's numbers of a row were measured with, as far as it says.
+
+    ``weights``: "paper" is the ViT-B/16+ with LAION-400M's weights that section 5 names; "unnamed" is an architecture
+    without the weights' name (ResNet101 and ViT-L/14 of Table 8); "imagenet" is a CNN trained on ImageNet, in another
+    paper's runs. ``described``: whether the method is built here from its paper, or from an abstract alone.
+    ``unstated`` are metrics of which the paper does not say how this method gives them.
+    """
+
+    weights: Literal["paper", "unnamed", "imagenet"] = "paper"
+    described: Literal["paper", "abstract"] = "paper"
+    unstated: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
     """One row of an ablation's table.
 
@@ -28,8 +48,9 @@ class Arm:
     ``changes`` are config fields and their values (or ``Depths``), relative to the ablation's base. ``factors`` is
     the arm's level in each factor of the table, as JSON-compatible values. ``method`` is what the paper calls the
     row's method; ``backbone`` a backbone of the arm's own (None: the study's). ``published`` is the row in the
-    published numbers (``PublishedCell.row``), None where the paper has none. An arm with ``not_runnable`` (why) has
-    no cells, only published numbers.
+    published numbers (``PublishedCell.row``), None where the paper has none; ``measured`` says what these were measured
+    with. ``shots`` are the arm's own, in place of the ablation's. An arm with ``not_runnable`` (why) has no cells, only
+    published numbers.
     """
 
     name: str
@@ -40,4 +61,6 @@ class Arm:
     runs: str = "promptad"
     backbone: str | None = None
     published: str | None = None
+    measured: Measured = field(default_factory=Measured)
+    shots: Shots | None = None
     not_runnable: str | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ablations.arms import Arm
-from ablations.designs import Cumulative, Factor, Factorial, LeaveOneOut, Level, PaperTable
+from ablations.costs import COSTS
+from ablations.designs import Cumulative, Factor, Factorial, LeaveOneOut, Level, OneFactorAtATime, PaperTable
 from ablations.fractions import FractionalFactorial
-from ablations.methods import RUNS
+from ablations.methods import METHODS
 from ablations.ready_spaces import PAPER
 from ablations.sobol import SobolSet
 from ablations.spec import Ablation
@@ -20,11 +21,11 @@ _IDLE_ALONE = {
 
 PROTOCOL_AUDIT = Ablation(
     name="protocol_audit",
-    title="Protocol audit: the paper as printed against the released code",
+    title="Protocol audit: the paper against the released code",
     question="What does each departure of the released code add to the number that it reports?",
     design=PaperTable(
         rows=(
-            Arm(name="paper", label="as printed", factors={"protocol": "paper"}),
+            Arm(name="paper", label="paper (ours where it is silent)", factors={"protocol": "paper"}),
             *(
                 Arm(
                     name=deviation.number,
@@ -178,6 +179,24 @@ SCREENING = Ablation(
     shown_as=("main_effects", "arms"),
 )
 
+EAM_STRENGTH = Ablation(
+    name="eam",
+    title="The margin of EAM, and its weight",
+    question="Does a hyper-parameter of the explicit anomaly margin control anything that the scores show?",
+    design=OneFactorAtATime(
+        factors=(
+            Factor.of("margin", 0.0, 0.1, 0.2, 0.5, label="margin of eq. 13"),
+            Factor.of("margin_weight", 1.0, 0.1, 10.0, name="weight", label="weight of eq. 13"),
+        )
+    ),
+    note=(
+        "The paper says that EAM controls the distance through a hyper-parameter (abstract, third contribution), but "
+        "its eq. 13 has none: no margin, and weight 1. Which values are tried is ours. Distances are Euclidean, at "
+        "most 2 between unit vectors."
+    ),
+    shown_as=("slice", "arms", "effects"),
+)
+
 TRANSFER = Ablation(
     name="transfer",
     title="Do objectives without test labels rank hyperparameters as the test set does?",
@@ -195,7 +214,8 @@ TRANSFER = Ablation(
 
 
 def _tower_arm(method: str, *, cnn: bool) -> Arm:
-    runs = RUNS[method]
+    runs = METHODS[method].runs
+    assert runs is not None
     return Arm(
         name=f"{runs}-cnn" if cnn else runs,
         label=f"{method}, {'ImageNet CNN' if cnn else 'CLIP'}",
@@ -225,4 +245,7 @@ TOWERS = Ablation(
     shown_as=("arms", "effects", "per_category"),
 )
 
-OWN = (PROTOCOL_AUDIT, SUPPORT_SETS, INTERACTIONS, STEPS, LEAVE_ONE_OUT, SCREENING, TRANSFER, TOWERS)
+OWN = (
+    *(PROTOCOL_AUDIT, SUPPORT_SETS, INTERACTIONS, STEPS, LEAVE_ONE_OUT, SCREENING, EAM_STRENGTH),
+    *(TRANSFER, TOWERS, *COSTS),
+)

@@ -20,9 +20,10 @@ class PublishedCell:
     """One printed number.
 
     ``value`` and ``std`` are in percent, as printed; ``std`` is None where the paper prints none. ``table`` is e.g.
-    "table3", ``dataset`` "mvtec", "visa", "mpdd" or "loco", ``metric`` "image_auroc" or "pixel_auroc", ``shots`` the
-    number of normal images per category (0: no training; "full": the whole training set). ``factors`` tells the
-    rows of a table apart, e.g. "sc=1;eam=0;vad=0"; empty where method and shots are enough.
+    "table3" (or "figure1"), ``dataset`` "mvtec", "visa", "mpdd" or "loco", ``metric`` "image_auroc" or "pixel_auroc",
+    ``shots`` the number of normal images per category (0: no training; "full": the whole training set). ``factors``
+    tells the rows of a table apart, e.g. "sc=1;eam=0;vad=0"; empty where method and shots are enough. ``note`` is a
+    sentence where the paper says otherwise elsewhere, or the number looks like a misprint; empty for most.
     """
 
     table: str
@@ -33,6 +34,7 @@ class PublishedCell:
     value: float
     std: float | None
     factors: str
+    note: str = ""
 
     @property
     def row(self) -> str:
@@ -48,7 +50,9 @@ class PublishedCell:
 
 
 def published(table: str) -> tuple[PublishedCell, ...]:
-    """The printed numbers of one table of the paper ("table1" ... "table10"), in the file's order.
+    """The printed numbers of one table of the paper ("table1" ... "table10"), or of "figure1", in the file's order.
+
+    Figure 1 is drawn without numbers: its own are those of section 1's text.
 
     Raises:
         ValueError: the file has no such table.
@@ -73,10 +77,13 @@ def _tables() -> Mapping[str, tuple[PublishedCell, ...]]:
             value=float(line["value"]),
             std=float(line["std"]) if line["std"] else None,
             factors=line["factors"],
+            note=line["note"],
         )
         cells.setdefault(cell.table, []).append(cell)
-    return MappingProxyType({table: tuple(cells[table]) for table in sorted(cells, key=_number)})
+    return MappingProxyType({table: tuple(cells[table]) for table in sorted(cells, key=_place)})
 
 
-def _number(table: str) -> int:
-    return int(table.removeprefix("table"))
+def _place(name: str) -> tuple[bool, int]:
+    """Tables by their numbers, then figures by theirs."""
+    kind = "table" if name.startswith("table") else "figure"
+    return kind == "figure", int(name.removeprefix(kind))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 from ablations.arms import Arm, Depths
+from ablations.shots import Setting, Shots
 from promptad.config import ConfigError, PromptADConfig, Task
 from promptad.method_table import canonical_config, under_protocol
 from promptad.shared_config import MethodConfig
@@ -28,11 +29,13 @@ View = Literal[
     "embedding",
     "attention",
     "transfer",
+    "cost",
 ]
 """How reports show an ablation; ``docs/ablations.md`` says what each one is."""
-Artefact = Literal["embedding", "attention", "compared"]
-"""Arrays that a cell keeps beside its examples when a figure needs them: of the model's inside
-(``promptad/inside.py``), or its maps of the images that every method keeps (``study/examples.py``)."""
+Artefact = Literal["embedding", "attention", "compared", "cost"]
+"""What a cell keeps when a figure or table needs it: arrays beside its examples, of the model's inside
+(``promptad/inside.py``) or its maps of the images that every method keeps (``study/examples.py``), or what it costs, in
+its row (``study/costs.py``)."""
 
 Query = Literal["test", "synthetic"]
 """What cells are asked about: test images, or pseudo-anomalies on normal ones."""
@@ -43,6 +46,11 @@ _TASKS: Mapping[str, Task] = {
     "pixel_auroc": "pixel",
     "pro": "pixel",
 }
+
+
+def task_of(metric: str) -> Task:
+    """The task whose cells give a metric."""
+    return _TASKS[metric]
 
 
 class AblationError(ValueError):
@@ -86,10 +94,10 @@ class Ablation:
     """A question that a table or figure answers.
 
     ``shown_as`` are the views of the report in order, ``data_sets`` the data sets that the paper shows it for,
-    ``published`` the table's name in ``published.csv``, ``note`` what a reader must know. A figure that needs
-    more than a cell's examples names ``artefacts``; one that shows single images may ask for ``most_seeds``, and for
-    ``preferred`` categories alone (where the data has none of them: its first). With ``queries`` synthetic besides
-    test, each cell has a twin that is asked about pseudo-anomalies.
+    ``published`` the table's name in ``published.csv``, ``note`` what a reader must know. A figure that needs more
+    than a cell's examples, or a table of costs, names ``artefacts``; a figure of single images may ask for
+    ``most_seeds``, and for ``preferred`` categories alone (where the data has none of them: its first). With
+    ``queries`` synthetic besides test, each cell has a twin that is asked about pseudo-anomalies.
     """
 
     name: str
@@ -98,7 +106,7 @@ class Ablation:
     design: Design
     note: str = ""
     metrics: tuple[Metric, ...] = ("image_auroc", "pixel_auroc")
-    shots: tuple[int, ...] = (1,)
+    shots: tuple[Shots, ...] = (1,)
     shown_as: tuple[View, ...] = ("arms", "effects", "delta_map")
     data_sets: tuple[str, ...] = ("mvtec", "visa")
     published: str | None = None
@@ -122,6 +130,13 @@ class Ablation:
         ]
         problems += [] if "test" in self.queries else ["queries must have test among them"]
         problems += [] if self.shots else ["shots must name at least one number of images"]
+        problems += [
+            f"shots must be whole numbers from 0 or full, but got {value!r}"
+            for value in (*self.shots, *(arm.shots for arm in self.design.arms if arm.shots is not None))
+            if value != "full" and (type(value) is not int or value < 0)
+        ]
+        if len(set(self.shots)) < len(self.shots):
+            problems.append(f"shots must differ, but got {', '.join(map(str, self.shots))}")
         if problems:
             raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
 
@@ -139,6 +154,11 @@ class Ablation:
     def tasks(self) -> tuple[Task, ...]:
         """The trainings that the metrics need."""
         return tuple(dict.fromkeys(_TASKS[metric] for metric in self.metrics))
+
+    def settings(self, asked: Sequence[Shots] | None = None) -> tuple[Setting, ...]:
+        """The columns of the table: the shots ``asked`` for (None: the ablation's), and ``own`` if arms have theirs."""
+        own = [arm.shots is not None for arm in self.arms]
+        return (*(() if all(own) else asked or self.shots), *(("own",) if any(own) else ()))
 
     def factors(self) -> dict[str, list[Any]]:
         """Levels of each factor in the order of the arms."""
@@ -187,11 +207,11 @@ class Ablation:
         return configs
 
     def _repeated(self, configs: Mapping[str, MethodConfig]) -> list[str]:
-        seen: dict[tuple[str | None, tuple[MethodConfig, ...]], str] = {}
-        backbones = {arm.name: arm.backbone for arm in self.arms}
+        seen: dict[tuple[object, ...], str] = {}
+        places = {arm.name: (arm.backbone, arm.shots) for arm in self.arms}
         problems = []
         for name, config in configs.items():
-            identity = (backbones[name], tuple(canonical_config(config, task) for task in self.tasks))
+            identity = (*places[name], tuple(canonical_config(config, task) for task in self.tasks))
             if identity in seen:
                 problems.append(f"arms {seen[identity]} and {name} are the same experiment")
             seen[identity] = name

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from ablations.arms import Arm, Depths
+from ablations.arms import PAPER_BACKBONE, Arm, Depths, Measured
 from ablations.designs import PaperTable
 from ablations.methods import METHODS, method_arm
+from ablations.notes import CPE_ROWS_ARE_EQUAL, LOCO_IS_CROPPED, VISA_IS_CROPPED
+from ablations.shots import Shots
 from ablations.spec import Ablation
 
 _METHOD = {"method": "method"}
@@ -23,22 +25,39 @@ TABLE1 = Ablation(
     title="Table 1: image-level detection by method",
     question="How does PromptAD compare with other few-shot methods in finding anomalous images?",
     design=_by_method(("SPADE", "PaDiM", "PatchCore", "WinCLIP+", "RWDA", "FastRecon", "PromptAD")),
+    note=VISA_IS_CROPPED,
     metrics=("image_auroc",),
     shots=(1, 2, 4),
     shown_as=("arms", "effects", "per_category"),
     published="table1",
 )
 
+_SHOTS: tuple[tuple[str, Shots], ...] = (
+    ("PromptAD", 1),
+    ("PromptAD", 4),
+    ("DiffNet", 16),
+    ("TDG", 10),
+    ("RegAD", 8),
+    ("FastRecon", 8),
+    ("MKD", "full"),
+    ("P-SVDD", "full"),
+    ("PatchCore", "full"),
+    ("SimpleNet", "full"),
+)
+
 TABLE2 = Ablation(
     name="table2",
     title="Table 2: few shots against many",
     question="How many shots do other methods need to reach PromptAD with one or four?",
-    design=_by_method(("PromptAD", "DiffNet", "TDG", "RegAD", "FastRecon", "MKD", "P-SVDD", "PatchCore", "SimpleNet")),
-    note=(
-        "In the paper the other methods see 8 to 16 normal images of each category, or all of them (full); rows that "
-        "run here see as many as PromptAD: --shots 1,4,16 or more."
+    design=PaperTable(
+        rows=tuple(method_arm(method, shots=shots) for method, shots in _SHOTS),
+        baseline="PromptAD 1",
+        factor_labels={**_METHOD, "shots": "normal images of a category"},
     ),
-    shots=(1, 4),
+    note=(
+        "Every row has the paper's own number of normal images, full meaning all of a category, and --shots changes "
+        "none. Table 1 and Table 4 compare methods at equal shots."
+    ),
     shown_as=("arms", "effects"),
     data_sets=("mvtec",),
     published="table2",
@@ -62,7 +81,7 @@ TABLE3 = Ablation(
     design=PaperTable(
         rows=(
             _table3_arm(
-                "none", "baseline (CoOp, two classes)", METHODS["CoOp+VV-CLIP"] or {}, sc=False, eam=False, vad=False
+                "none", "baseline (CoOp, two classes)", METHODS["CoOp+VV-CLIP"].changes, sc=False, eam=False, vad=False
             ),
             _table3_arm("sc", "SC", {"eam": False, "vad": False}, sc=True, eam=False, vad=False),
             _table3_arm("sc-eam", "SC + EAM", {"vad": False}, sc=True, eam=True, vad=False),
@@ -79,7 +98,7 @@ TABLE3 = Ablation(
     note=(
         "Without SC the prompts are CoOp's two-class form: one learned context shared by the classes "
         "'normal {object}' and 'abnormal {object}'. The VAD row is the visual memory alone, without prompts: the paper "
-        "prints the same 93.2 for it in Table 10."
+        f"prints the same 93.2 for it in Table 10. {VISA_IS_CROPPED}"
     ),
     shown_as=("arms", "effects", "delta_map", "per_category", "examples"),
     published="table3",
@@ -90,6 +109,7 @@ TABLE4 = Ablation(
     title="Table 4: pixel-level localisation by method",
     question="How does PromptAD compare with other few-shot methods in locating defects?",
     design=_by_method(("SPADE", "PaDiM", "PatchCore", "WinCLIP+", "FastRecon", "PromptAD")),
+    note=VISA_IS_CROPPED,
     metrics=("pixel_auroc",),
     shots=(1, 2, 4),
     shown_as=("arms", "effects", "per_category", "examples"),
@@ -99,7 +119,7 @@ TABLE4 = Ablation(
 
 def _table5_arm(transformation: str, label: str, *, learned: bool) -> Arm:
     method = "PromptAD" if learned else "CPE+VV-CLIP"
-    changes = {**(METHODS[method] or {}), "vad": False}
+    changes = {**METHODS[method].changes, "vad": False}
     return Arm(
         name=f"{transformation}{' + ours' if learned else ''}",
         label=f"{label}{' + ours' if learned else ''}",
@@ -132,7 +152,7 @@ TABLE5 = Ablation(
     ),
     note=(
         "Without VAD. Rows without 'ours' are zero-shot: WinCLIP's 242 texts. The paper speaks of about 1000, without "
-        "printing them; Figure 1 shows what their number does."
+        f"printing them; Figure 1 shows what their number does. {VISA_IS_CROPPED}"
     ),
     metrics=("pixel_auroc",),
     shown_as=("arms", "effects", "delta_map"),
@@ -159,7 +179,8 @@ TABLE6 = Ablation(
     ),
     note=(
         "Without VAD. CPE and WinCLIP see no support image and draw nothing: their seeds are equal. MaPLe's pixel "
-        "scores are those of its prompted tower's V-V branch; the paper does not say what its own are."
+        "scores are those of its prompted tower's V-V branch; the paper does not say what its own are. "
+        f"{CPE_ROWS_ARE_EQUAL} {VISA_IS_CROPPED}"
     ),
     shown_as=("arms", "effects", "delta_map"),
     published="table6",
@@ -185,7 +206,7 @@ TABLE7 = Ablation(
             Arm(
                 name="cpe",
                 label="CPE+VV-CLIP (0-shot)",
-                changes={**(METHODS["CPE+VV-CLIP"] or {})},
+                changes=METHODS["CPE+VV-CLIP"].changes,
                 method="CPE+VV-CLIP",
                 published="method=CPE+VV-CLIP;maps=;laps=;vad=0",
             ),
@@ -196,13 +217,13 @@ TABLE7 = Ablation(
         baseline="full",
         factor_labels={"MAPs": "manual anomaly prompts", "LAPs": "learnable anomaly prompts"},
     ),
-    note="Without VAD.",
+    note=f"Without VAD. {CPE_ROWS_ARE_EQUAL} {VISA_IS_CROPPED}",
     shown_as=("arms", "effects", "delta_map"),
     published="table7",
 )
 
 
-def _table8_arm(label: str, backbone: str) -> Arm:
+def _table8_arm(label: str, backbone: str, *, weights: Literal["paper", "unnamed"] = "unnamed") -> Arm:
     architecture = backbone.partition(":")[0]
     return Arm(
         name=architecture,
@@ -210,6 +231,7 @@ def _table8_arm(label: str, backbone: str) -> Arm:
         factors={"backbone": architecture},
         backbone=backbone,
         published=None if architecture == "tiny" else f"method=PromptAD;backbone={architecture}",
+        measured=Measured(weights=weights),
     )
 
 
@@ -221,7 +243,7 @@ TABLE8 = Ablation(
         rows=(
             _table8_arm("ResNet101", "RN101:openai"),
             _table8_arm("ViT-L/14", "ViT-L-14:laion400m_e32"),
-            _table8_arm("ViT-B/16+", "ViT-B-16-plus-240:laion400m_e32"),
+            _table8_arm("ViT-B/16+", PAPER_BACKBONE, weights="paper"),
             _table8_arm("embedded tiny CLIP (not in the paper)", "tiny"),
         ),
         baseline="ViT-B-16-plus-240",
@@ -229,7 +251,8 @@ TABLE8 = Ablation(
     ),
     note=(
         "The paper names no weights for ResNet101 and ViT-L/14; OpenAI's and LAION-400M's are our choice. A row runs "
-        "where its weights are on the machine, or named by a further --backbone."
+        "where its weights are on the machine, or named by a further --backbone. How V-V attention is "
+        f"put into both is ours too (docs/protocols.md). {VISA_IS_CROPPED}"
     ),
     shots=(1, 2, 4),
     shown_as=("arms", "effects"),
@@ -241,6 +264,12 @@ TABLE9 = Ablation(
     title="Table 9: MPDD and MVTec LOCO",
     question="Does PromptAD hold on other data: painted metal parts, and logical anomalies?",
     design=_by_method(("PatchCore", "WinCLIP+", "PromptAD")),
+    note=(
+        "The paper prints no own suffixes for MPDD and LOCO: PromptAD has the generic ones alone here, and --suffixes "
+        "FILE gives a category its own. LOCO's logical and structural anomalies are pooled, an image's masks united "
+        "and their saturation not read: right for AUROC, while PRO is not LOCO's sPRO. "
+        f"{LOCO_IS_CROPPED}"
+    ),
     shots=(1, 2, 4),
     shown_as=("arms", "effects", "per_category"),
     data_sets=("mpdd", "loco"),

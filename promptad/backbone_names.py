@@ -13,6 +13,19 @@ import timm
 from safetensors import SafetensorError, safe_open
 
 from promptad import cnn
+from promptad.checkpoint_activation import (
+    activation_of_file,
+    activation_problem,
+    checkpoint_spelling,
+    said_activation,
+)
+from promptad.known_weights import (
+    Activation,
+    activation_of_architecture,
+    activation_of_tag,
+    is_torchscript,
+    known_tag,
+)
 
 CNN_PREFIX = "timm/"
 """What the architecture of a convolutional network of timm begins with."""
@@ -26,11 +39,13 @@ class BackboneError(ValueError):
 class BackboneName:
     """A backbone as a user writes it: ``tiny``, ``NAME:TAG``, ``NAME:/path/to/checkpoint`` or ``NAME:random``.
 
-    NAME is one of open_clip's, or ``timm/`` and a convolutional network of timm's, which has no text tower.
+    NAME is one of open_clip's, or ``timm/`` and a convolutional network of timm's, which has no text tower. ``said`` is
+    the activation that a user writes between a name and a checkpoint: ``NAME:quick_gelu:/path/to/checkpoint``.
     """
 
     architecture: str
     source: str
+    said: Activation | None = None
 
     @property
     def is_random(self) -> bool:
@@ -66,7 +81,9 @@ class BackboneName:
 
     def __str__(self) -> str:
         """The name as a user writes it."""
-        return "tiny" if self.is_tiny else f"{self.architecture}:{self.source}"
+        if self.is_tiny:
+            return "tiny"
+        return ":".join((self.architecture, *(() if self.said is None else (self.said,)), self.source))
 
 
 def parse_backbone(text: str) -> BackboneName:
@@ -80,20 +97,61 @@ def parse_backbone(text: str) -> BackboneName:
         if source:
             raise BackboneError(f"tiny brings its own weights and takes no source, but got {text!r}: write tiny")
         return BackboneName(architecture="tiny", source="embedded")
-    name = BackboneName(architecture=architecture, source=source)
+    said, source = said_activation(source)
+    name = BackboneName(architecture=architecture, source=source, said=said)
     tags = _cnn_tags(name) if name.is_cnn else _clip_tags(name)
     if not source:
         raise BackboneError(
             f"backbone {architecture} needs weights: write {architecture}:TAG with a TAG of {', '.join(tags)}, "
-            f"{architecture}:/path/to/checkpoint, or {architecture}:random for random weights"
+            f"{file_spelling(name)}, or {architecture}:random for random weights"
+        )
+    if said is not None and (name.is_cnn or not name.is_file):
+        raise BackboneError(
+            f"an activation is said of a CLIP's checkpoint file alone, but got {text!r}: write {architecture}:{source}"
         )
     if name.is_file and not Path(source).is_file():
         raise BackboneError(f"checkpoint of {architecture} missing: {source} is not a file")
     if name.is_file:
         _check_container(name)
+        if not name.is_cnn and (problem := activation_problem(architecture, Path(source), said)):
+            raise BackboneError(problem)
     if not name.is_file and not name.is_random and source not in tags:
         raise BackboneError(f"{architecture} has no weights {source!r}; it has {', '.join(tags)}")
     return name
+
+
+def activation_of(name: BackboneName) -> Activation | None:
+    """What both towers' transformers have between their layers, known before weights are loaded; None for a CNN.
+
+    A tag's is the one that its weights were trained with, a checkpoint's that of the tag whose weights it holds, else
+    what its name says, and the architecture's own where there is no other, as for random weights.
+    """
+    if name.is_cnn:
+        return None
+    if name.is_tiny:
+        return "gelu"
+    if name.is_random:
+        return activation_of_architecture(name.architecture)
+    if name.is_file:
+        return activation_of_file(name.architecture, Path(name.source), name.said)
+    return activation_of_tag(name.architecture, name.source)
+
+
+def tag_of(name: BackboneName) -> str | None:
+    """The tag of open_clip that a CLIP's weights are: the one it names, or whose weights its checkpoint file holds.
+
+    None for random weights, ``tiny``, CNNs, and files that are no tag's as far as known.
+    """
+    if name.is_cnn or name.is_tiny or name.is_random:
+        return None
+    return known_tag(name.architecture, Path(name.source)) if name.is_file else name.source
+
+
+def file_spelling(name: BackboneName) -> str:
+    """How to name a file with the weights of a backbone; with the activation where that may have to be said."""
+    if name.is_cnn:
+        return f"{name.architecture}:/path/to/checkpoint"
+    return checkpoint_spelling(name.architecture, activation_of(name) if name.source else None)
 
 
 def _clip_tags(name: BackboneName) -> list[str]:
@@ -192,7 +250,11 @@ def kind_of(name: BackboneName) -> str:
 
 
 def _check_container(name: BackboneName) -> None:
-    """Find a file that is no checkpoint before anything starts; whether its weights fit is found when it is loaded."""
+    """Find a file that is no checkpoint before anything starts; whether its weights fit is found when it is loaded.
+
+    A TorchScript archive is a program, whose loading can write files. Of those only archives that OpenAI published are
+    opened, known by their SHA-256 in open_clip's table, which also says that they have QuickGELU.
+    """
     path = Path(name.source)
     try:
         if path.suffix == ".safetensors":
@@ -203,3 +265,9 @@ def _check_container(name: BackboneName) -> None:
         raise BackboneError(f"checkpoint {path} must be a whole safetensors file, but is not: {error}") from error
     if not readable:
         raise BackboneError(f"checkpoint {path} must be safetensors or what torch.save writes, but is neither")
+    if is_torchscript(path) and (name.is_cnn or known_tag(name.architecture, path) is None):
+        raise BackboneError(
+            f"checkpoint {path} is a TorchScript archive, a program, and none that OpenAI published for "
+            f"{name.architecture}: write its state dict with torch.save, without input_resolution, context_length "
+            "and vocab_size, and name that file"
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,9 @@ from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import ResidualAttentionBlock
 
 from promptad import cnn
-from promptad.backbone_names import BackboneError, BackboneName, parse_backbone
+from promptad.backbone_names import BackboneError, BackboneName, activation_of, file_spelling, parse_backbone, tag_of
+from promptad.clip_models import activation_in, clip_model
+from promptad.known_weights import Activation, file_digests, hub_has_anothers, published
 from promptad.towers import block_count
 
 RANDOM_SEED = 0
@@ -29,11 +30,13 @@ class Backbone:
 
     ``model`` is open_clip's CLIP, ``text_tower`` the module that holds its text tower's parts (the same for most
     models); of a CNN ``model`` has an image tower alone, and ``text_tower`` and ``text_tokenizer`` are None.
-    ``weights`` is the digest of what was loaded (hex); ``mean`` and ``std`` are per RGB channel in [0, 1] units.
+    ``weights`` is the digest of what was loaded (hex); ``activation`` what the towers' transformers have between their
+    layers, read off the loaded modules, None for a CNN; ``mean`` and ``std`` are per RGB channel in [0, 1] units.
     """
 
     name: BackboneName
     weights: str
+    activation: Activation | None
     model: Any
     text_tower: Any | None
     text_tokenizer: SimpleTokenizer | None
@@ -95,11 +98,7 @@ def weights_digest(name: BackboneName) -> str:
     """
     if name.is_random:
         return f"random-{RANDOM_SEED}"
-    digest = hashlib.blake2b(digest_size=16)
-    with _checkpoint_path(name).open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
+    return file_digests(_checkpoint_path(name)).blake2b
 
 
 def weights_are_here(name: BackboneName) -> bool:
@@ -108,15 +107,7 @@ def weights_are_here(name: BackboneName) -> bool:
         return True
     if name.is_cnn:
         return cnn.hub_checkpoint_is_here(name.network, name.source)
-    found = open_clip.get_pretrained_cfg(name.architecture, name.source)
-    model, _, filename = found.get("hf_hub", "").rpartition("/")
-    filenames = (
-        (filename,) if filename else (open_clip.constants.HF_SAFE_WEIGHTS_NAME, open_clip.constants.HF_WEIGHTS_NAME)
-    )
-    if model and any(isinstance(try_to_load_from_cache(model, each), str) for each in filenames):
-        return True
-    url = found.get("url", "")
-    return bool(url) and (Path.home() / ".cache" / "clip" / url.rpartition("/")[2]).is_file()
+    return _in_hub_cache(name) or _in_address_cache(name)
 
 
 def load_backbone(
@@ -138,6 +129,7 @@ def load_backbone(
         return Backbone(
             name=name,
             weights=digest,
+            activation=None,
             model=model.requires_grad_(requires_grad=False),
             text_tower=None,
             text_tokenizer=None,
@@ -165,6 +157,7 @@ def load_backbone(
     return Backbone(
         name=name,
         weights=digest,
+        activation=activation_in(model),
         model=model.requires_grad_(requires_grad=False),
         text_tower=text_tower,
         text_tokenizer=tokenizer,
@@ -208,38 +201,64 @@ def _checkpoint_path(name: BackboneName) -> Path:
         with _Quiet("huggingface_hub", "open_clip"):
             if name.is_cnn:
                 return cnn.hub_checkpoint(name.network, name.source)
-            found = open_clip.download_pretrained(open_clip.get_pretrained_cfg(name.architecture, name.source))
+            found = open_clip.download_pretrained(_place(name))
     except Exception as error:
         raise _fetch_error(name, error) from error
     return Path(found)
 
 
+def _place(name: BackboneName) -> dict[str, Any]:
+    """A tag's entry of open_clip's table, without the hub, which it prefers, where the weights are not from there."""
+    place = dict(published(name.architecture, name.source))
+    anothers = hub_has_anothers(name.architecture, name.source)
+    if anothers and not place.get("url"):
+        raise LookupError("the hub's repository is another tag's, and there is no other place")
+    if anothers or (_in_address_cache(name) and not _in_hub_cache(name)):
+        place["hf_hub"] = ""
+    return place
+
+
+def _in_hub_cache(name: BackboneName) -> bool:
+    """Whether the hub's cache holds a tag's weights; another tag's, that the table takes for them, do not count."""
+    model, _, filename = published(name.architecture, name.source).get("hf_hub", "").rpartition("/")
+    if not model or hub_has_anothers(name.architecture, name.source):
+        return False
+    filenames = (
+        (filename,) if filename else (open_clip.constants.HF_SAFE_WEIGHTS_NAME, open_clip.constants.HF_WEIGHTS_NAME)
+    )
+    return any(isinstance(try_to_load_from_cache(model, each), str) for each in filenames)
+
+
+def _in_address_cache(name: BackboneName) -> bool:
+    """Whether open_clip's own cache holds a tag's weights; it checks their SHA-256 before it gives them."""
+    url = published(name.architecture, name.source).get("url", "")
+    return bool(url) and (Path.home() / ".cache" / "clip" / url.rpartition("/")[2]).is_file()
+
+
 def _create_model(name: BackboneName) -> Any:
     with torch.random.fork_rng(devices=[]), _Quiet("root"):
         torch.manual_seed(RANDOM_SEED)
-        if name.is_random:
-            return _random_model(name)
+        activation, tag = activation_of(name), tag_of(name)
+        checkpoint = None if name.is_random else _checkpoint_path(name)
         try:
-            if name.is_cnn:
+            if activation is None:
                 tower = cnn.CNNTower(name.network)
-                cnn.load_weights(tower, name.network, _checkpoint_path(name))
+                if checkpoint is not None:
+                    cnn.load_weights(tower, name.network, checkpoint)
                 return cnn.ImageModel(tower)
-            return open_clip.create_model(name.architecture, pretrained=name.source, precision="fp32")
-        except BackboneError:
-            raise
+            return clip_model(
+                name.architecture,
+                activation=activation,
+                checkpoint=checkpoint,
+                preprocessing={} if tag is None else published(name.architecture, tag),
+            )
         except Exception as error:
-            if name.is_file:
-                raise BackboneError(
-                    f"checkpoint {name.source} must hold the weights of {name.architecture} as safetensors or a plain "
-                    f"state dict, but could not be loaded: {error}"
-                ) from error
-            raise _fetch_error(name, error) from error
-
-
-def _random_model(name: BackboneName) -> Any:
-    if name.is_cnn:
-        return cnn.ImageModel(cnn.CNNTower(name.network))
-    return open_clip.create_model(name.architecture, precision="fp32")
+            if checkpoint is None:
+                raise
+            raise BackboneError(
+                f"checkpoint {checkpoint} must hold the weights of {name.architecture} as safetensors or a plain "
+                f"state dict, but could not be loaded: {error}"
+            ) from error
 
 
 def _fetch_error(name: BackboneName, error: Exception) -> BackboneError:
@@ -247,7 +266,7 @@ def _fetch_error(name: BackboneName, error: Exception) -> BackboneError:
     return BackboneError(
         f"weights {name.source} of {name.architecture} are not on this machine and could not be fetched "
         f"({type(error).__name__}: {reason}). Fetch them on a connected machine and pass "
-        f"{name.architecture}:/path/to/checkpoint, or use the embedded backbone tiny"
+        f"{file_spelling(name)}, or use the embedded backbone tiny"
     )
 
 

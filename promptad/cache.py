@@ -34,9 +34,11 @@ class CacheInfo:
     cap: int
 
 
-def feature_key(*, image: str, weights: str, precision: str, preprocessing: str, view: str) -> str:
+def feature_key(
+    *, image: str, weights: str, activation: str | None, precision: str, preprocessing: str, view: str
+) -> str:
     """Cache key (hex) of one view of one image; every argument can change the feature."""
-    parts = (f"v{FEATURE_VERSION}", image, weights, precision, preprocessing, view)
+    parts = (f"v{FEATURE_VERSION}", image, weights, activation or "none", precision, preprocessing, view)
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=20).hexdigest()
 
 

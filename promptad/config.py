@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from promptad.field_types import as_stored, fits, spelled
 from promptad.templates import N_TEMPLATES
 
 Task = Literal["image", "pixel"]
@@ -22,7 +22,10 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptADConfig:
-    """Hyperparameters and protocol of one PromptAD training. The defaults are the paper as printed.
+    """Hyperparameters and protocol of one PromptAD training.
+
+    The defaults are what the paper prints, and ours where it is silent or contradicts itself: docs/protocols.md says
+    of each field which it is.
 
     The second half are the axes on which the authors' released code departs from the paper; ``protocol.py`` names
     them D1-D20 and derives from a config which of them are in force.
@@ -33,6 +36,10 @@ class PromptADConfig:
     """Semantic concatenation (section 4.2). Without it: CoOp's two-class form, see ``prompts.py``."""
     eam: bool = True
     """Explicit anomaly margin, eq. 13."""
+    margin: float = 0.0
+    """What eq. 13 adds to the difference of its two distances, in their unit; the paper prints none."""
+    margin_weight: float = 1.0
+    """Weight of eq. 13 in the sum of the losses; the paper prints none."""
     vad: bool = True
     """Vision-guided branch, eq. 8, fused by eq. 17-18. Without it the prompt-guided scores are final."""
     pad: bool = True
@@ -75,9 +82,11 @@ class PromptADConfig:
     support_views: Literal["plain", "augmented"] = "plain"
     """``augmented``: 20 slightly turned and shifted views of each support image; not in the paper."""
 
-    # The protocol: first value as printed in the paper, second as in the released code.
+    # The protocol: the default first (printed, or ours where the paper is silent), then the released code's.
     temperature: Literal["exponential", "raw_parameter"] = "exponential"
     """D1: logits are multiplied by exp(logit_scale), or by the raw parameter."""
+    tau: float | None = None
+    """The paper's tau as a number, in place of CLIP's own (then ``temperature`` does not matter); None: CLIP's own."""
     selection: Literal["last", "best_on_test"] = "last"
     """D2: which epoch is reported. ``best_on_test`` looks at the test labels and is marked wherever it is used."""
     query_channels: Literal["rgb", "bgr"] = "rgb"
@@ -96,8 +105,9 @@ class PromptADConfig:
     """D10: precision of weights and activations."""
     support_draw: Literal["per_seed", "fixed"] = "per_seed"
     """D11: each seed draws its own support images, or all seeds share one set."""
-    resize: Literal["shorter_edge", "squash_via_1024"] = "shorter_edge"
-    """D12: shorter edge to the input size and centre crop, or squash to 1024x1024 and then to the input size."""
+    resize: Literal["shorter_edge", "squash_via_1024", "squash"] = "shorter_edge"
+    """D12: shorter edge to the input size and centre crop, or squash to 1024x1024 and then to the input size. Neither
+    the paper's nor the released code's: ``squash`` straight to the input size, so that the whole image is seen."""
     map_size: int = 240
     """D13: side in pixels at which maps and masks are compared (released code: 400)."""
     map_smoothing: float = 0.0
@@ -118,10 +128,8 @@ class PromptADConfig:
         problems = list(_type_problems(self)) or list(_domain_problems(self))
         if problems:
             raise ConfigError("; ".join(problems))
-        # 4 and 4.0 are one value, but two texts: a cell's digest is taken from its JSON.
         for name, hint in _field_types().items():
-            if hint is float:
-                object.__setattr__(self, name, float(getattr(self, name)))
+            object.__setattr__(self, name, as_stored(getattr(self, name), hint))
 
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
         """This config with named fields changed.
@@ -142,6 +150,21 @@ class PromptADConfig:
         """The inverse of ``as_dict``; unknown or ill-typed fields raise ``ConfigError``."""
         changes = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls().with_changes(changes)
+
+    @property
+    def learns_prompts(self) -> bool:
+        """Whether there are prompts, and they are learned."""
+        return self.pad and self.prompts == "learned"
+
+    @property
+    def sees_support(self) -> bool:
+        """Whether scores depend on support images: fixed prompts alone (CPE) have nothing to do with any."""
+        return self.vad or self.learns_prompts
+
+    @property
+    def uses_suffixes(self) -> bool:
+        """Whether manual anomaly suffixes are among the prompts."""
+        return self.learns_prompts and self.sc and self.maps
 
     def n_normal_prompts(self, task: Task) -> int:
         """N for ``task``; a joint training has one set of prompts, the image task's."""
@@ -171,7 +194,11 @@ def canonical(config: PromptADConfig, task: Task) -> PromptADConfig:
     if not (config.sc and config.maps and config.laps):
         inert |= {"align_weight", "alignment"}
     if not config.eam:
-        inert |= {"margin_distance"}
+        inert |= {"margin", "margin_weight", "margin_distance"}
+    if config.margin_weight == 0:
+        inert |= {"margin", "margin_distance"}
+    if config.tau is not None:
+        inert |= {"temperature"}
     if not config.vad:
         inert |= {"memory_layers", "memory_tap", "visual_maximum"}
     if config.n_normal_prompts(task) == 1:
@@ -189,8 +216,8 @@ def canonical(config: PromptADConfig, task: Task) -> PromptADConfig:
     else:
         inert |= {"visual_maximum"}
     if config.epochs == 0:
-        inert |= {"learning_rate", "momentum", "weight_decay", "learning_rate_schedule", "eam", "margin_distance"}
-        inert |= {"align_weight", "alignment", "selection"}
+        inert |= {"learning_rate", "momentum", "weight_decay", "learning_rate_schedule", "selection"}
+        inert |= {"eam", "margin", "margin_weight", "margin_distance", "align_weight", "alignment"}
     defaults = PromptADConfig()
     return dataclasses.replace(config, **{name: getattr(defaults, name) for name in inert})
 
@@ -201,7 +228,7 @@ _LEARNING = frozenset(
         *("n_normal_prompts_image", "n_normal_prompts_pixel", "n_normal_tokens", "n_anomaly_suffixes"),
         *("n_anomaly_tokens", "align_weight", "learning_rate", "momentum", "weight_decay", "epochs"),
         *("initial_deviation", "selection", "learnable_suffix_position", "pairing", "learning_rate_schedule"),
-        "training",
+        *("training", "margin", "margin_weight"),
     }
 )
 """Fields that only matter when prompts are learned."""
@@ -210,7 +237,7 @@ _LEARNING = frozenset(
 def _without_learning(config: PromptADConfig) -> set[str]:
     """What cannot matter because there are no learned prompts, or no prompts at all."""
     if not config.pad:
-        return {*_LEARNING, "transformation", "temperature", "prompt_text", "prompts", "ensemble_templates"}
+        return {*_LEARNING, "transformation", "temperature", "tau", "prompt_text", "prompts", "ensemble_templates"}
     if config.prompts == "ensemble":
         return {*_LEARNING} if config.vad else {*_LEARNING, "support_draw", "support_views"}
     return {"ensemble_templates"}
@@ -229,26 +256,9 @@ def _field_types() -> dict[str, Any]:
     return typing.get_type_hints(PromptADConfig)
 
 
-def fits(value: object, hint: Any) -> bool:
-    """Whether a value is of a field's annotated type; an int is a float, a bool is no int."""
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(fits(value, option) for option in typing.get_args(hint))
-    if origin is Literal:
-        return any(value is option or (isinstance(option, str) and value == option) for option in typing.get_args(hint))
-    if origin is tuple:
-        item = typing.get_args(hint)[0]
-        return isinstance(value, tuple) and all(fits(part, item) for part in value)
-    if hint is float:
-        return type(value) in (float, int)
-    return type(value) is hint
-
-
-def spelled(hint: Any) -> str:
-    """A field's type as messages name it."""
-    if typing.get_origin(hint) is Literal:
-        return "one of " + ", ".join(str(option) for option in typing.get_args(hint))
-    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
+def tau_problems(tau: float | None) -> list[str]:
+    """What is wrong with a temperature of the logits, if anything."""
+    return [] if tau is None or 0 < tau < float("inf") else [f"tau must be positive and finite, or none, but got {tau}"]
 
 
 def _domain_problems(config: PromptADConfig) -> typing.Iterator[str]:
@@ -260,11 +270,13 @@ def _domain_problems(config: PromptADConfig) -> typing.Iterator[str]:
     for name in ("n_normal_tokens", "n_anomaly_tokens"):
         if not 1 <= getattr(config, name) <= 32:
             yield f"{name} must be between 1 and 32, but got {getattr(config, name)}"
-    for name in ("align_weight", "weight_decay", "map_smoothing", "initial_deviation", "epochs"):
+    not_negative = ("align_weight", "margin", "margin_weight", "weight_decay", "map_smoothing", "initial_deviation")
+    for name in (*not_negative, "epochs"):
         if not 0 <= getattr(config, name) < float("inf"):
             yield f"{name} must be finite and not negative, but got {getattr(config, name)}"
     if not 0 < config.learning_rate < float("inf"):
         yield f"learning_rate must be positive, but got {config.learning_rate}"
+    yield from tau_problems(config.tau)
     if not 0 <= config.momentum < 1:
         yield f"momentum must be at least 0 and below 1, but got {config.momentum}"
     if not 1 <= config.ensemble_templates <= N_TEMPLATES:

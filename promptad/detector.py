@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from promptad.backbone_names import BackboneName, activation_of
 from promptad.backbones import Backbone, load_backbone
 from promptad.cache import FeatureCache
 from promptad.config import PromptADConfig, Task
@@ -34,7 +35,8 @@ class DetectorError(ValueError):
 class Detection:
     """Scores of a list of images: ``scores`` (image) and ``maps`` (image x size x size) in [0, 1], higher is worse.
 
-    Scores order images of one object; they are no probabilities, and no threshold comes with them.
+    Scores order images of one object; they are no probabilities, and no threshold comes with them. A map covers what
+    the network sees of an image: under ``resize`` ``shorter_edge`` its centre square, under ``squash`` the whole of it.
     """
 
     scores: NDArray[np.float32]
@@ -121,6 +123,7 @@ class Detector:
             "format": FORMAT,
             "backbone": str(self.backbone.name),
             "weights": self.backbone.weights,
+            "activation": self.backbone.activation or "",
             "category": self.category,
             "config": json.dumps(self.config.as_dict()),
         }
@@ -149,6 +152,14 @@ class Detector:
             raise DetectorError(
                 f"detector {path} was fitted on weights {description['weights']} of {description['backbone']}, but the "
                 f"backbone has {backbone.weights}: load the same checkpoint"
+            )
+        # A file without this field is of a version that ran every architecture with the activation of its own config.
+        before = activation_of(BackboneName(architecture=backbone.name.architecture, source="random"))
+        fitted_with = description.get("activation", before or "")
+        if fitted_with != (backbone.activation or ""):
+            raise DetectorError(
+                f"detector {path} was fitted on {description['backbone']} with {fitted_with}, but the backbone has "
+                f"{backbone.activation}: fit it again"
             )
         _check_precision(backbone, config)
         restored = {}

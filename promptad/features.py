@@ -181,6 +181,7 @@ def _key(backbone: Backbone, image: ImageInput, preprocessing: Preprocessing, vi
     return feature_key(
         image=image.identity,
         weights=f"{backbone.name.architecture}:{backbone.weights}",
+        activation=backbone.activation,
         precision=backbone.precision,
         preprocessing=preprocessing.key(),
         view=view,

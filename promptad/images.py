@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, assert_never, get_args
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from promptad.datasets.decoding import decode_image, decode_mask
 from promptad.datasets.sample import DatasetError, Sample
 
-Resize = Literal["shorter_edge", "squash_via_1024"]
+Resize = Literal["shorter_edge", "squash_via_1024", "squash"]
 Channels = Literal["rgb", "bgr"]
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -33,7 +33,8 @@ class Preprocessing:
 
     `size`: side of the square input in pixels.
     `resize`: "shorter_edge" scales the shorter edge to `size` and crops the centre (OpenCLIP's, the paper's protocol);
-    "squash_via_1024" distorts to 1024x1024 bilinearly, then to `size` (the released code, deviation D12).
+    "squash_via_1024" distorts to 1024x1024 bilinearly, then to `size` (the released code, deviation D12);
+    "squash" distorts straight to `size`, bicubic and antialiased (neither the paper's nor the released code's).
     `channels`: "bgr" feeds blue first, still normalised in RGB order (the released code's test images, deviation D3).
     `mean`, `std`: per channel, of values in [0, 1].
     """
@@ -78,13 +79,19 @@ def resized_pixels(path: Path, preprocessing: Preprocessing) -> Pixels:
     pixel centres, and differs by at most one grey level at 1024x1024 from its fixed-point arithmetic.
     """
     image, size = decode_image(path), preprocessing.size
-    if preprocessing.resize == "squash_via_1024":
-        squashed = _bilinear(image, 1024).resize((size, size), Image.Resampling.BICUBIC)
-        return np.array(squashed, dtype=np.uint8)
-    width, height = _shorter_edge_size(image.width, image.height, size)
-    left, top = _crop_corner(width, height, size)
-    resized = image.resize((width, height), Image.Resampling.BICUBIC)
-    return np.array(resized.crop((left, top, left + size, top + size)), dtype=np.uint8)
+    match preprocessing.resize:
+        case "squash":
+            resized = image.resize((size, size), Image.Resampling.BICUBIC)
+        case "squash_via_1024":
+            resized = _bilinear(image, 1024).resize((size, size), Image.Resampling.BICUBIC)
+        case "shorter_edge":
+            width, height = _shorter_edge_size(image.width, image.height, size)
+            left, top = _crop_corner(width, height, size)
+            whole = image.resize((width, height), Image.Resampling.BICUBIC)
+            resized = whole.crop((left, top, left + size, top + size))
+        case _:
+            assert_never(preprocessing.resize)
+    return np.array(resized, dtype=np.uint8)
 
 
 def normalised(pixels: Pixels, preprocessing: Preprocessing) -> Tensor:
@@ -105,16 +112,24 @@ def load_mask(sample: Sample, *, preprocessing: Preprocessing, size: int) -> NDA
         return np.zeros((size, size), dtype=np.bool_)
     if not sample.masks:
         raise DatasetError(f"{sample.name} must have a ground-truth mask to be scored by pixel, but has none")
-    masks = [decode_mask(path) for path in sample.masks]
-    if len({mask.shape for mask in masks}) > 1:
-        raise DatasetError(f"masks of {sample.name} must have one size, but have {[mask.shape for mask in masks]}")
-    union = np.logical_or.reduce(masks)
+    union = _united_mask(sample)
     height, width = union.shape
     left, top, right, bottom = _field_of_view(width, height, preprocessing)
     centres = (np.arange(size) + 0.5) / size
     rows = np.clip((top + centres * (bottom - top)).astype(np.intp), 0, height - 1)
     columns = np.clip((left + centres * (right - left)).astype(np.intp), 0, width - 1)
     return np.asarray(union[np.ix_(rows, columns)])
+
+
+def anomaly_in_view(sample: Sample, preprocessing: Preprocessing) -> bool:
+    """Whether any anomalous pixel of an image with masks lies in what the network sees, be it in part.
+
+    Looked at in the masks as they are stored, so that no pixel is lost by sampling.
+    """
+    union = _united_mask(sample)
+    height, width = union.shape
+    left, top, right, bottom = _field_of_view(width, height, preprocessing)
+    return bool(union[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)].any())
 
 
 def thumbnail(sample: Sample, preprocessing: Preprocessing, size: int = 160) -> Pixels:
@@ -148,6 +163,13 @@ def support_views(pixels: Pixels, shift: int) -> list[Pixels]:
     return views
 
 
+def _united_mask(sample: Sample) -> NDArray[np.bool_]:
+    masks = [decode_mask(path) for path in sample.masks]
+    if len({mask.shape for mask in masks}) > 1:
+        raise DatasetError(f"masks of {sample.name} must have one size, but have {[mask.shape for mask in masks]}")
+    return np.asarray(np.logical_or.reduce(masks))
+
+
 def _bilinear(image: Image.Image, side: int) -> Image.Image:
     """`image` at side x side, OpenCV's INTER_LINEAR: half-pixel centres, clamped borders, no antialiasing."""
     values = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)[None].to(torch.float32)
@@ -169,7 +191,7 @@ def _crop_corner(width: int, height: int, size: int) -> tuple[int, int]:
 
 def _field_of_view(width: int, height: int, preprocessing: Preprocessing) -> Box:
     """(left, top, right, bottom) of what the network sees, in pixels of the stored image; bounds are inside it."""
-    if preprocessing.resize == "squash_via_1024":
+    if preprocessing.resize != "shorter_edge":
         return 0.0, 0.0, float(width), float(height)
     size = preprocessing.size
     scaled_width, scaled_height = _shorter_edge_size(width, height, size)

@@ -45,6 +45,11 @@ class Linear:
         weight, bias = (part.detach().clone() for part in self.parameters())
         return type(self)(weight=weight, bias=bias)
 
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return self.weight.numel() + self.bias.numel()
+
     def parameters(self) -> tuple[Tensor, Tensor]:
         """Weight and bias."""
         return self.weight, self.bias

@@ -36,9 +36,12 @@ def margin_loss(
     normal: Float[Tensor, "prompt embed"],
     anomaly: Float[Tensor, "prompt embed"],
     distance: Literal["euclidean", "squared_over_second_axis"],
+    margin: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Eq. 13, the explicit anomaly margin: the mean of max(0, d(z, normal) - d(z, anomaly)) over prototypes.
+    """Eq. 13, the explicit anomaly margin: the mean of max(0, d(z, normal) - d(z, anomaly) + margin).
 
+    Distances are to the two prototypes. The paper prints no ``margin``. Euclidean distances of unit vectors are at most
+    2, so that from a margin of 2 on nothing is left of the hinge.
     ``squared_over_second_axis`` (deviation D6) sums squared differences over axis 1: the embedding for the image
     task, but the *patches* for the pixel task, so that the hinge acts per channel.
     """
@@ -47,7 +50,7 @@ def margin_loss(
         difference = to_normal.norm(dim=-1) - to_anomaly.norm(dim=-1)
     else:
         difference = to_normal.square().sum(dim=1) - to_anomaly.square().sum(dim=1)
-    hinge: Tensor = difference.clamp(min=0)
+    hinge: Tensor = (difference + margin).clamp(min=0)
     return hinge.mean()
 
 

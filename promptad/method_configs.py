@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from promptad.config import Task
-from promptad.shared_config import MemoryConfig, SharedConfig, problems_below
+from promptad.shared_config import MemoryConfig, SharedConfig, TemperatureConfig, problems_below
 from promptad.templates import N_TEMPLATES
 
 
@@ -124,21 +124,21 @@ class FastReconConfig(CoresetConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WinCLIPConfig(SharedConfig):
+class WinCLIPConfig(TemperatureConfig):
     """WinCLIP (Jeong et al., CVPR 2023) without a support image; see ``promptad/methods/winclip.py``."""
+
+    sees_support = False
 
     windows: tuple[int, ...] = (2, 3)
     """Sides of the windows in patches."""
     ensemble_templates: int = 22
     """As PromptAD's: how many templates CPE combines with its 11 states."""
-    temperature: Literal["exponential", "raw_parameter"] = "exponential"
-    """D1, as PromptAD's."""
     prompt_text: Literal["bare", "mapped_with_full_stop"] = "bare"
     """D19, as PromptAD's: which names categories have. CPE's texts end with a full stop in either case."""
 
     def domain_problems(self) -> list[str]:
         """Values out of their domain."""
-        problems = SharedConfig.domain_problems(self)
+        problems = TemperatureConfig.domain_problems(self)
         if not self.windows or len(set(self.windows)) < len(self.windows) or min(self.windows) < 1:
             problems.append(f"windows must be different sizes from 1 patch on, but got {self.windows}")
         if not 1 <= self.ensemble_templates <= N_TEMPLATES:
@@ -150,20 +150,22 @@ class WinCLIPConfig(SharedConfig):
     def inert(self, task: Task) -> frozenset[str]:
         """No support image is seen, and the image score takes the global feature alone."""
         unseen = {"support_draw", "support_views"}
-        return SharedConfig.inert(self, task) | unseen | ({"windows"} if task == "image" else set())
+        return TemperatureConfig.inert(self, task) | unseen | ({"windows"} if task == "image" else set())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WinCLIPPlusConfig(WinCLIPConfig):
     """WinCLIP+: WinCLIP with support images as references."""
 
+    sees_support = True
+
     def inert(self, task: Task) -> frozenset[str]:
         """Everything matters but the size of maps for images."""
-        return SharedConfig.inert(self, task)
+        return TemperatureConfig.inert(self, task)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromptLearningConfig(SharedConfig):
+class PromptLearningConfig(TemperatureConfig):
     """What other methods of prompt learning share with PromptAD: fields, defaults and meanings are its own.
 
     So a table that compares them varies the prompts, and neither the optimiser nor the local branch.
@@ -182,14 +184,12 @@ class PromptLearningConfig(SharedConfig):
     """Standard deviation of the normal distribution that learnable tokens are drawn from."""
     learning_rate_schedule: Literal["constant", "cosine"] = "constant"
     """D16, as PromptAD's."""
-    temperature: Literal["exponential", "raw_parameter"] = "exponential"
-    """D1, as PromptAD's."""
     prompt_text: Literal["bare", "mapped_with_full_stop"] = "bare"
     """D19, as PromptAD's."""
 
     def domain_problems(self) -> list[str]:
         """Values out of their domain."""
-        problems = SharedConfig.domain_problems(self)
+        problems = TemperatureConfig.domain_problems(self)
         for name in ("weight_decay", "initial_deviation", "epochs"):
             if not 0 <= getattr(self, name) < float("inf"):
                 problems.append(f"{name} must be finite and not negative, but got {getattr(self, name)}")
@@ -201,7 +201,7 @@ class PromptLearningConfig(SharedConfig):
 
     def inert(self, task: Task) -> frozenset[str]:
         """The image score takes the global feature alone, and without an epoch nothing moves."""
-        inert = SharedConfig.inert(self, task) | ({"transformation"} if task == "image" else set())
+        inert = TemperatureConfig.inert(self, task) | ({"transformation"} if task == "image" else set())
         if self.epochs == 0:
             inert |= {"learning_rate", "momentum", "weight_decay", "learning_rate_schedule", "selection"}
         return inert

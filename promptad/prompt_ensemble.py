@@ -54,6 +54,11 @@ def ensemble_prototypes(backbone: Backbone, prompts: PromptSet) -> Float[Tensor,
     return known[prompts]
 
 
+def forget_prototypes(backbone: Backbone) -> None:
+    """Forget the prototypes of a backbone, so that the next fit encodes its texts: what measures a fit needs that."""
+    _PROTOTYPES.pop(backbone.model, None)
+
+
 @torch.inference_mode()
 def text_features(backbone: Backbone, prompts: Sequence[Prompt]) -> Float[Tensor, "prompt embed"]:
     """Features of prompts without learned tokens, not normalised."""

@@ -17,13 +17,13 @@ from promptad.config import PromptADConfig, Task
 from promptad.descent import Descent
 from promptad.features import Features
 from promptad.losses import alignment_loss, contrastive_loss, margin_loss, prototype
-from promptad.method_configs import PromptLearningConfig, WinCLIPConfig
 from promptad.prompt_ensemble import ensemble_prompts
 from promptad.prompt_tree import build_tree, encode_tree
 from promptad.prompts import PromptSet, build_prompts
 from promptad.randomness import torch_generator
+from promptad.shared_config import TemperatureConfig
 from promptad.suffixes import manual_suffixes, object_name
-from promptad.towers import linear_local_features
+from promptad.towers import block_count, linear_local_features
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ class PromptTraining:
             device=device,
             dtype=dtype,
         )
-        tasks: tuple[Task, ...] = ("image", "pixel") if config.training == "joint" else (task,)
+        tasks = _trained_tasks(config, task)
         self._stream = support.stack("stream") if "pixel" in tasks and config.transformation == "linear" else None
         self._fixed: list[Tensor] = []
         if "image" in tasks:
@@ -128,7 +128,7 @@ class PromptTraining:
 
     @property
     def inverse_temperature(self) -> float:
-        """What logits are multiplied by (1/tau; deviation D1 takes the raw parameter)."""
+        """What logits are multiplied by: 1/tau."""
         return inverse_temperature(self._backbone, self._config)
 
     def text_features(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -139,7 +139,7 @@ class PromptTraining:
         return normal, manual, learnable
 
     def loss(self) -> tuple[Tensor, Losses]:
-        """The training loss (eq. 12 + eq. 13 + lambda eq. 15), differentiable, and its parts."""
+        """The training loss (eq. 12 + ``margin_weight`` eq. 13 + lambda eq. 15), differentiable, and its parts."""
         config = self._config
         normal, manual, learnable = self.text_features()
         anomaly = torch.cat([manual, learnable])
@@ -152,10 +152,10 @@ class PromptTraining:
         for z in visual:
             contrastive = contrastive + contrastive_loss(z, normal, anomaly, self.inverse_temperature)
             if config.eam:
-                margin = margin + margin_loss(z, normal, anomaly, config.margin_distance)
+                margin = margin + margin_loss(z, normal, anomaly, config.margin_distance, config.margin)
         if len(manual) and len(learnable):
             alignment = alignment_loss(manual, learnable, config.alignment)
-        total = contrastive + margin + config.align_weight * alignment
+        total = contrastive + config.margin_weight * margin + config.align_weight * alignment
         return total, Losses(contrastive=contrastive.item(), margin=margin.item(), alignment=alignment.item())
 
     def step(self) -> Losses:
@@ -178,6 +178,22 @@ class PromptTraining:
         """Normal and anomaly prototype (eq. 14), l2-normalised."""
         normal, manual, learnable = self.text_features()
         return torch.stack([prototype(normal), prototype(torch.cat([manual, learnable]))])
+
+
+def _trained_tasks(config: PromptADConfig, task: Task) -> tuple[Task, ...]:
+    return ("image", "pixel") if config.training == "joint" else (task,)
+
+
+def learnable_parameters(backbone: Backbone, config: PromptADConfig, task: Task) -> int:
+    """How many numbers a training has to learn: the tokens', and the layers' of the transformation ``linear``."""
+    width = backbone.text.token_embedding.weight.shape[1]
+    # Drawn to be counted: what is drawn does not matter.
+    tokens = LearnableTokens.draw(config, task, width=width, category="", seed=0)
+    number = tokens.prefixes.numel() + tokens.suffixes.numel()
+    if "pixel" in _trained_tasks(config, task) and config.transformation == "linear":
+        visual = backbone.model.visual
+        number += block_count(visual) * int(visual.ln_post.weight.shape[0]) ** 2
+    return number
 
 
 def begin_training(
@@ -205,6 +221,8 @@ def learned_prompts(
     return training
 
 
-def inverse_temperature(backbone: Backbone, config: PromptADConfig | WinCLIPConfig | PromptLearningConfig) -> float:
-    """1/tau: the exponential of CLIP's logit_scale, or the raw parameter (deviation D1)."""
+def inverse_temperature(backbone: Backbone, config: PromptADConfig | TemperatureConfig) -> float:
+    """1/tau: of ``tau`` where it is a number, else the exponential of CLIP's logit_scale, or the raw one (D1)."""
+    if config.tau is not None:
+        return 1 / config.tau
     return backbone.logit_scale if config.temperature == "raw_parameter" else math.exp(backbone.logit_scale)

@@ -67,7 +67,15 @@ DEVIATIONS: tuple[Deviation, ...] = (
     ),
 )
 """D15 (what V-V attention is) and D17 (a training per task) are the same in both protocols, and D18 (which metrics)
-changes no number; D20 was found by comparing features with the released code's."""
+changes no number; D20 was found by comparing features with the released code's.
+
+D21 has no switch: the released code takes a mask to 1024x1024 and then to 400x400 by OpenCV's nearest neighbour, which
+reads the pixel at the top left of a cell; here a mask is read once, at the centre of each cell, in every protocol. The
+two places are some 0.7 map pixels apart, at the borders of defects.
+"""
+
+MOST_MISSING = 3
+"""How many deviations may be off for a config to be called the reference without them."""
 
 PROTOCOLS: Mapping[str, Mapping[str, Any]] = {
     "paper": {},
@@ -99,10 +107,10 @@ def departures(config: MethodConfig) -> tuple[str, ...]:
     )
 
 
-def protocol_name(config: PromptADConfig) -> str:
-    """``paper``, ``reference``, or the paper with its departures, and every other field that is not the default.
+def other_settings(config: PromptADConfig) -> dict[str, Any]:
+    """Fields that are neither the paper's default nor the released code's by a deviation in force, with their values.
 
-    For example ``paper + D2, D5`` or ``paper with epochs=50``.
+    Without any, the config is the paper's, the released code's, or one between them.
     """
     in_force = departures(config)
     explained = {
@@ -112,14 +120,35 @@ def protocol_name(config: PromptADConfig) -> str:
         for name, value in deviation.changes.items()
     }
     defaults = PromptADConfig()
-    others = [
-        f"{name}={_text(value)}"
+    return {
+        name: value
         for name in field_names()
         if (value := getattr(config, name)) not in (getattr(defaults, name), explained.get(name))
-    ]
-    name = "paper"
-    if in_force:
-        name = "reference" if len(in_force) == len(DEVIATIONS) else f"paper + {', '.join(in_force)}"
+    }
+
+
+def protocol_name(config: PromptADConfig) -> str:
+    """``paper`` or ``reference`` with their differences, and every other field that is not the default.
+
+    For example ``paper + D2, D5``, ``reference without D11`` or ``paper with epochs=50``.
+    """
+    in_force = departures(config)
+    missing = [deviation.number for deviation in DEVIATIONS if deviation.number not in in_force]
+    if not missing:
+        name = "reference"
+    elif len(missing) <= MOST_MISSING:
+        name = f"reference without {', '.join(missing)}"
+    else:
+        name = f"paper + {', '.join(in_force)}" if in_force else "paper"
+    # Of a deviation with several fields one may be the paper's: the number alone would say that all are the code's.
+    partly = {
+        field: getattr(config, field)
+        for deviation in DEVIATIONS
+        if deviation.number in in_force
+        for field, value in deviation.changes.items()
+        if getattr(config, field) != value
+    }
+    others = [f"{field}={_text(value)}" for field, value in (other_settings(config) | partly).items()]
     return f"{name} with {', '.join(others)}" if others else name
 
 

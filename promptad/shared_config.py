@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from promptad.config import ConfigError, PromptADConfig, Task, fits, spelled
+from promptad.config import ConfigError, PromptADConfig, Task, tau_problems
+from promptad.field_types import as_stored, fits, spelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,8 @@ class SharedConfig:
 
     learns = False
     """Whether the method learns in epochs, of which one can be selected; no field, but the same for a whole class."""
+    sees_support = True
+    """Whether scores depend on support images; no field either."""
 
     selection: Literal["last", "best_on_test"] = "last"
     """D2, as PromptAD's; ``last`` alone where nothing is learned in epochs."""
@@ -29,7 +32,7 @@ class SharedConfig:
     precision: Literal["fp32", "fp16"] = "fp32"
     support_draw: Literal["per_seed", "fixed"] = "per_seed"
     support_views: Literal["plain", "augmented"] = "plain"
-    resize: Literal["shorter_edge", "squash_via_1024"] = "shorter_edge"
+    resize: Literal["shorter_edge", "squash_via_1024", "squash"] = "shorter_edge"
     map_size: int = 240
     map_smoothing: float = 0.0
 
@@ -44,10 +47,8 @@ class SharedConfig:
         ]
         if problems := problems or self.domain_problems():
             raise ConfigError("; ".join(problems))
-        # 4 and 4.0 are one value, but two texts: a cell's digest is taken from its JSON.
         for name, hint in hints.items():
-            if hint is float:
-                object.__setattr__(self, name, float(getattr(self, name)))
+            object.__setattr__(self, name, as_stored(getattr(self, name), hint))
 
     def domain_problems(self) -> list[str]:
         """Values out of their domain; a subclass adds its own."""
@@ -98,6 +99,24 @@ class MemoryConfig(SharedConfig):
         if layers is not None and (not layers or len(set(layers)) < len(layers) or min(layers) < 1):
             problems.append(f"memory_layers must be different blocks counted from 1, but got {layers}")
         return problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemperatureConfig(SharedConfig):
+    """The protocol, and the temperature of the logits between visual features and texts."""
+
+    temperature: Literal["exponential", "raw_parameter"] = "exponential"
+    """D1, as PromptAD's."""
+    tau: float | None = None
+    """As PromptAD's: a number in place of CLIP's own."""
+
+    def domain_problems(self) -> list[str]:
+        """Values out of their domain."""
+        return [*SharedConfig.domain_problems(self), *tau_problems(self.tau)]
+
+    def inert(self, task: Task) -> frozenset[str]:
+        """Which of CLIP's own does not matter where tau is a number."""
+        return SharedConfig.inert(self, task) | (frozenset() if self.tau is None else {"temperature"})
 
 
 MethodConfig = PromptADConfig | SharedConfig

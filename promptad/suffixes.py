@@ -222,11 +222,12 @@ _MAPPED_NAMES: Mapping[str, str] = MappingProxyType(
 
 
 def manual_suffixes(category: str, generic: GenericSuffixes, own: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The M manual anomaly suffixes of a category: generic ones first, then the category's, duplicates dropped.
+    """The M manual anomaly suffixes of a category: generic ones first, then the category's, in the order as listed.
 
     A category without an entry in `CATEGORY_SUFFIXES` gets the generic ones alone. ``own`` replaces the category's
-    entry (not the generic ones); an empty ``own`` leaves the generic ones alone. Dropping duplicates matters: M
-    weighs the mean anomaly prototype, and "{} with defect" is both generic and toothbrush's.
+    entry (not the generic ones); an empty ``own`` leaves the generic ones alone. A suffix that stands twice counts
+    twice, as Figure 7 prints it and the released code takes it: "{} with defect" is both generic and toothbrush's, and
+    so has two terms in eq. 12's sum and twice the weight in eq. 14's mean.
 
     Raises:
         ValueError: ``generic`` is unknown, or a suffix of ``own`` does not hold exactly one "{}" (all are named).
@@ -244,7 +245,7 @@ def manual_suffixes(category: str, generic: GenericSuffixes, own: Sequence[str] 
             f'each manual suffix of {category} must hold exactly one "{{}}" (where the normal prompt goes) '
             f'and no other brace, but got {wrong}: write e.g. "{{}} with scratch"'
         )
-    return tuple(dict.fromkeys((*generic_lists[generic], *customised)))
+    return (*generic_lists[generic], *customised)
 
 
 def object_name(category: str, mapped: bool) -> str:

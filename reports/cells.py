@@ -17,7 +17,7 @@ def cells_script(table: Table) -> str:
     arms = {arm.name: place for place, arm in enumerate(plan.arms)}
     categories = {name: place for place, name in enumerate(plan.categories)}
     configs, reasons, supports, origins = _Pool(), _Pool(), _Pool(), _Pool()
-    cells = []
+    cells: list[list[Any]] = []
     for cell in plan.cells:
         row = table.rows.found.get(cell.digest)
         head = [arms[cell.arm], categories[cell.category], cell.shots, cell.seed, cell.task, cell.digest]

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from reports.drawing import FAINT, Drawing, house_style, six, wrapped
+from reports.entries import Shots
 from reports.examples import LOGICAL_TEXT, Example, Loader, draw_map, draw_truth, draw_words, load_examples, short_name
 from reports.formats import listing, percent, warnings
 from reports.records import Arm, PlannedCell
@@ -59,7 +60,7 @@ class Compared:
 
     arms: tuple[Arm, ...]
     seed: int
-    shots: int
+    shots: Shots
     lines: Mapping[str, tuple[Line, ...]]
     kept: int
     without: Mapping[str, str]
@@ -86,7 +87,7 @@ def choose_compared(table: Table, loader: Loader) -> Compared | None:
     return next((compared for compared in found if compared is not None), None)
 
 
-def _compared_at(table: Table, loader: Loader, shots: int, seed: int) -> Compared | None:
+def _compared_at(table: Table, loader: Loader, shots: Shots, seed: int) -> Compared | None:
     arms, categories = table.plan.arms, table.plan.categories
     cells = {
         (cell.arm, cell.category): cell

@@ -3,7 +3,7 @@
 import io
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,13 +13,30 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
+from reports.statistics import MARGIN, Claim
+
 # Okabe and Ito's colours, told apart with every common colour vision deficiency; the marker says the same in shape.
-COLOURS = {"up": "#0072B2", "down": "#D55E00", "unclear": "#6B6B6B", "no interval": "#6B6B6B"}
+COLOURS: Mapping[Claim, str] = {
+    "higher": "#0072B2",
+    "lower": "#D55E00",
+    "no effect": "#009E73",
+    "open": "#6B6B6B",
+    "no interval": "#6B6B6B",
+}
+CLAIM_KEY: Mapping[Claim, str] = {
+    "higher": "higher after Holm",
+    "lower": "lower after Holm",
+    "no effect": f"no effect (±{100 * MARGIN:g}) after Holm",
+    "open": "open after Holm",
+    "no interval": "mean, no interval",
+}
+"""What the colour and the marker of a difference say."""
 BAND = "#e9edf1"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = {"up": "^", "down": "v", "unclear": "o", "no interval": "X"}
+MARKERS: Mapping[Claim, str] = {"higher": "^", "lower": "v", "no effect": "s", "open": "o", "no interval": "X"}
 INK, FAINT, RULE = "#1b1f24", "#57606a", "#d0d7de"
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "promptad-study",
@@ -121,6 +138,25 @@ def clean(axes: Axes, title: str) -> None:
     """A left-aligned title and quiet spines."""
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
     axes.tick_params(length=0)
+
+
+def claim_handles(claims: Iterable[Claim]) -> list[Line2D]:
+    """Entries of a key for the claims that are drawn, each with its colour, marker and words, and for intervals."""
+    drawn = set(claims)
+    interval = Line2D([], [], color=FAINT, linewidth=2.4, label="95% interval, unadjusted")
+    return [
+        Line2D(
+            [],
+            [],
+            color=COLOURS[name],
+            marker=MARKERS[name],
+            linewidth=0 if name == "no interval" else 2.4,
+            markersize=8,
+            label=words,
+        )
+        for name, words in CLAIM_KEY.items()
+        if name in drawn
+    ] + ([interval] if drawn - {"no interval"} else [])
 
 
 def six(value: float | None) -> str:

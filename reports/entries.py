@@ -17,8 +17,12 @@ METRICS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Metric -> (title, task); the order is the order of the columns."""
 
+Shots = int | Literal["full", "own"]
+"""Support images of a column: their number, all normal images of each category, or each row's own number."""
+
 Kind = Literal["failed", "pruned", "unavailable", "missing", "not planned", "published only", "incomplete"]
-Verdict = Literal["inside our interval", "above", "below", "incomplete", "no interval", "not comparable"]
+Verdict = Literal["differs", "equal", "open", "plain difference", "incomplete", "no interval", "none"]
+"""What may be said of a printed number and ours; "none": nothing, and the value's `reasons` say why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +47,18 @@ class Missing:
         return f"{self.kind} ({self.count} of {self.planned})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """One metric at one number of shots; `scope` says so where the data leaves categories without it."""
 
     metric: str
-    shots: int
+    shots: Shots
     scope: str = ""
+
+    @property
+    def shots_text(self) -> str:
+        """The shots in words: "1-shot", "full-shot", "own shots"."""
+        return shots_text(self.shots)
 
     @property
     def task(self) -> str:
@@ -57,21 +66,36 @@ class Column:
         return METRICS[self.metric][1]
 
 
+def shots_text(shots: Shots) -> str:
+    """Shots in words: "1-shot", "full-shot", "own shots"."""
+    return "own shots" if shots == "own" else f"{shots}-shot"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedValue:
     """A published number as fraction, its difference from the published baseline, and our verdict on it.
 
-    The verdict says where OUR interval lies: "above" means above the published number. `shots` is 0 where the paper
-    gives this arm without support images. `detail` says of how many seeds or categories an incomplete number is.
+    `shots` are the paper's (0: without support images). `difference` is ours minus the printed number, `low` and
+    `high` the interval of the test of equality (`reports/equality.py`), None where nothing was tested;
+    `more_seeds` of ours would settle an open one, None where no number would. `own_spread`: the paper prints no SD, so
+    its seeds are taken to spread as ours. `reasons` say why there is no verdict, `note` what the paper says
+    otherwise elsewhere, `detail` of how many seeds or categories an incomplete number is.
     """
 
     dataset: str
-    shots: int | None
+    shots: Shots | None
     value: float
     std: float | None
     effect: float | None
     verdict: Verdict
-    detail: str = ""
+    difference: float | None
+    low: float | None
+    high: float | None
+    more_seeds: int | None
+    own_spread: bool
+    reasons: tuple[str, ...]
+    note: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +104,8 @@ class Entry:
 
     `value` is over the complete seeds in `seeds` (their means in `seed_means`); `shortfall` says if fewer seeds than
     planned are complete. `effect` is None for the baseline itself and in tables without one; `effect_shortfall` says
-    if it is over fewer seeds than planned. `digests` are the cells behind `value`.
+    if it is over fewer seeds than planned. `digests` are the cells behind `value`. `one_support_set` are categories in
+    which all seeds share their support images, `effect_on_one_set` those in which the arm's or the baseline's do.
     """
 
     value: Summary | Missing
@@ -93,6 +118,8 @@ class Entry:
     published: tuple[PublishedValue, ...]
     digests: tuple[str, ...]
     selected_on_test: bool
+    one_support_set: tuple[str, ...]
+    effect_on_one_set: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reports.drawing import FAINT, INK, Drawing, house_style, six
+from reports.entries import Shots
 from reports.formats import percent, warnings
 from reports.records import Arm, PlannedCell
 from reports.tables import Table
@@ -53,7 +54,7 @@ class Examples:
 
     arm: Arm
     seed: int
-    shots: int
+    shots: Shots
     best: tuple[Example, ...]
     worst: tuple[Example, ...]
     smallest: tuple[Example, ...] = ()

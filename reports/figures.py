@@ -7,18 +7,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from reports.drawing import BAND, COLOURS, FAINT, INK, MARKERS, RULE, Drawing, house_style, six, wrapped
+from reports.drawing import BAND, COLOURS, FAINT, INK, MARKERS, RULE, Drawing, claim_handles, house_style, six, wrapped
 from reports.entries import Column, Missing
 from reports.findings import primary_columns
-from reports.formats import MINUS, column_title, dataset_name, direction, points, warnings
-from reports.statistics import MARGIN, Effect, Summary
+from reports.formats import MINUS, column_title, dataset_name, points, warnings
+from reports.statistics import MARGIN, Effect, Summary, claim
 from reports.tables import Table
 
 
 def forest_plot(table: Table, column: Column) -> Figure | None:
     """Paired effects of one column in percentage points: a dot per seed, mean and 95% t-interval.
 
-    An arm without an effect keeps its line and says why in words. None if the table has nothing to compare.
+    Colour and marker say what is claimed after Holm's correction; the interval is not adjusted. An arm without an
+    effect keeps its line and says why in words. None if the table has nothing to compare.
     """
     arms = [arm for arm in table.plan.runnable if not table.is_baseline(arm)]
     baseline = next((arm for arm in table.plan.runnable if table.is_baseline(arm)), None)
@@ -38,7 +39,8 @@ def forest_plot(table: Table, column: Column) -> Figure | None:
             entry = table.entries[arm.name, column]
             if isinstance(entry.effect, Effect):
                 effect = entry.effect
-                colour = COLOURS[direction(effect)]
+                claimed = claim(effect)
+                colour = COLOURS[claimed]
                 if effect.summary.interval is not None:
                     low, high = effect.summary.interval
                     axes.plot([100 * low, 100 * high], [y, y], color=colour, linewidth=2.4, zorder=3)
@@ -47,7 +49,7 @@ def forest_plot(table: Table, column: Column) -> Figure | None:
                 axes.plot(
                     100 * effect.summary.mean,
                     y,
-                    MARKERS[direction(effect)],
+                    MARKERS[claimed],
                     color=colour,
                     markersize=9,
                     markeredgecolor="white",
@@ -96,25 +98,7 @@ def _forest_key(figure: Figure, table: Table, column: Column, datasets: list[str
     """A key that lists only what is drawn."""
     effects = [table.entries[arm.name, column].effect for arm in table.plan.arms]
     drawn = [effect for effect in effects if isinstance(effect, Effect)]
-    words = {
-        "up": "interval above 0",
-        "down": "interval below 0",
-        "unclear": "interval includes 0",
-        "no interval": "mean, no interval",
-    }
-    handles: list[Artist] = [
-        Line2D(
-            [],
-            [],
-            color=COLOURS[name],
-            marker=MARKERS[name],
-            linewidth=0 if name == "no interval" else 2.4,
-            markersize=8,
-            label=words[name],
-        )
-        for name in words
-        if any(direction(effect) == name for effect in drawn)
-    ]
+    handles: list[Artist] = [*claim_handles(claim(effect) for effect in drawn)]
     if drawn:
         handles.append(Line2D([], [], color=FAINT, marker="o", linestyle="", markersize=4, label="one seed"))
     handles += [
@@ -221,7 +205,7 @@ def forest_drawings(table: Table) -> tuple[Drawing, ...]:
         drawings.append(
             Drawing(
                 stem=f"effects_{column.metric}_{column.shots}shot",
-                alt=f"Paired effects on {column_title(column)} with a dot per seed and 95% intervals.",
+                alt=f"Paired effects on {column_title(column)} with a dot per seed, 95% intervals and what is claimed.",
                 figure=figure,
                 data=tuple(data),
             )

@@ -1,13 +1,14 @@
 """Numbers as text: the only place where a fraction becomes a percentage."""
 
 from collections.abc import Sequence
+from typing import Literal
 
-from reports.entries import METRICS, Column, Entry, Missing, PublishedValue
-from reports.records import Arm, Plan
-from reports.statistics import Effect, Summary, claim
+from reports.entries import METRICS, Column, Entry, Missing, PublishedValue, shots_text
+from reports.records import Arm
+from reports.statistics import Difference, Summary, claim
 from reports.tables import Table
 
-DATASETS = {"mvtec": "MVTec", "visa": "VisA"}
+DATASETS = {"mvtec": "MVTec", "visa": "VisA", "mpdd": "MPDD", "loco": "MVTec LOCO"}
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -64,26 +65,25 @@ def effect_text(summary: Summary) -> str:
     return f"{points(summary.mean)} [{points(low)}, {points(high)}], n = {summary.n}"
 
 
-def direction(effect: Effect) -> str:
-    """Say "up" or "down" if the paired interval excludes 0, "unclear" if it does not, else "no interval"."""
-    if effect.summary.interval is None:
-        return "no interval"
-    if not effect.summary.excludes_zero:
-        return "unclear"
-    return "up" if effect.summary.mean > 0 else "down"
+def claim_text(difference: Difference) -> str:
+    """What may be claimed of a difference, in words."""
+    match claim(difference):
+        case "higher":
+            return "higher (Holm p < 0.05)"
+        case "lower":
+            return "lower (Holm p < 0.05)"
+        case "no effect":
+            return "no effect (within ±0.5, Holm p < 0.05)"
+        case "open":
+            return "open: neither shown nor excluded"
+        case "no interval":
+            return "nothing can be claimed"
 
 
-def claim_text(effect: Effect) -> str:
-    """What may be claimed of an effect, in words."""
-    return {
-        "higher": "higher (Holm p < 0.05)",
-        "lower": "lower (Holm p < 0.05)",
-        "no effect": "no effect (within ±0.5, Holm p < 0.05)",
-        "higher, unadjusted": "higher, but not after Holm",
-        "lower, unadjusted": "lower, but not after Holm",
-        "open": "open: neither shown nor excluded",
-        "no interval": "nothing can be claimed",
-    }[claim(effect)]
+def family_text(family: int, of: Literal["effect", "contrast"] = "effect") -> str:
+    """What claims were corrected for: "after Holm's correction over all 8 tested effects of this table"."""
+    tested = f"the only tested {of}" if family == 1 else f"all {family} tested {of}s"
+    return f"after Holm's correction over {tested} of this table"
 
 
 def dataset_name(dataset: str) -> str:
@@ -94,16 +94,9 @@ def dataset_name(dataset: str) -> str:
 def published_text(value: PublishedValue) -> str:
     """A published number without its data set: "81.5", "95.9 (SD 0.5)", "86.7 (0-shot)"."""
     notes = [] if value.std is None else [f"SD {percent(value.std)}"]
-    if value.shots == 0:
-        notes.append("0-shot")
+    if value.shots in (0, "full"):
+        notes.append(shots_text(value.shots))
     return percent(value.value) + (f" ({', '.join(notes)})" if notes else "")
-
-
-def verdict_text(value: PublishedValue) -> str:
-    """The verdict as a sentence about our interval."""
-    if value.verdict in ("above", "below"):
-        return f"our interval lies {value.verdict} it"
-    return f"incomplete ({value.detail})" if value.verdict == "incomplete" and value.detail else value.verdict
 
 
 def missing_text(value: Missing) -> str:
@@ -114,7 +107,7 @@ def missing_text(value: Missing) -> str:
 def column_title(column: Column) -> str:
     """A column's heading: "Image AUROC, 1-shot", and of how many categories if not of all."""
     scope = f", {column.scope}" if column.scope else ""
-    return f"{METRICS[column.metric][0]}, {column.shots}-shot{scope}"
+    return f"{METRICS[column.metric][0]}, {column.shots_text}{scope}"
 
 
 def mark_text(value: object) -> str:
@@ -146,8 +139,8 @@ def column_groups(columns: Sequence[Column], most: int = 4) -> tuple[tuple[Colum
 def warnings(table: Table) -> tuple[str, ...]:
     """The marks that every table of this plan carries: random weights, selection on test."""
     marks = []
-    if table.plan.random_weights:
-        marks.append("RANDOM WEIGHTS")
+    if random := table.plan.random_arms:
+        marks.append("RANDOM WEIGHTS" if len(random) == len(table.plan.runnable) else "RANDOM WEIGHTS IN SOME ROWS")
     if table.selected_on_test:
         marks.append("SELECTED ON TEST")
     return tuple(marks)
@@ -163,11 +156,16 @@ def selected_alone(table: Table, entry: Entry) -> bool:
     )
 
 
-def comparability(plan: Plan) -> str | None:
-    """Why published numbers must not be compared with ours; None if they may, or if there are none."""
-    if plan.comparable or not plan.published:
-        return None
-    return f"not comparable with ours: {plan.comparable_reason or 'no reason recorded'}"
+def row_marks(table: Table, arm: Arm, entry: Entry) -> tuple[str, ...]:
+    """Marks of one number that the table's own marks do not say: they hold for some of its rows alone."""
+    if not isinstance(entry.value, Summary):
+        return ()
+    marks = ["SELECTED ON TEST"] if selected_alone(table, entry) else []
+    if arm.random_weights and len(table.plan.random_arms) < len(table.plan.runnable):
+        marks.append("RANDOM WEIGHTS")
+    if entry.one_support_set:
+        marks.append("one support set")
+    return tuple(marks)
 
 
 def heading(table: Table) -> tuple[tuple[str, str], ...]:
@@ -189,7 +187,7 @@ def heading(table: Table) -> tuple[tuple[str, str], ...]:
         ("Backbone", plan.backbone),
         ("Dataset", f"{plan.dataset_title} ({plan.dataset}), {len(plan.categories)} categories"),
         ("Seeds", ", ".join(str(seed) for seed in plan.seeds)),
-        ("Shots", ", ".join(str(shots) for shots in plan.shots)),
+        ("Shots", ", ".join("each row's own" if shots == "own" else str(shots) for shots in plan.shots)),
         ("Cells", cells_text(table)),
     )
 

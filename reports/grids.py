@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.entries import METRICS, Column, Entry, Missing
+from reports.entries import METRICS, Column, Entry, Missing, PublishedValue
 from reports.formats import (
     claim_text,
     column_groups,
     dataset_name,
-    direction,
     effect_text,
     mark_text,
     missing_text,
@@ -17,22 +16,22 @@ from reports.formats import (
     points,
     probability,
     published_text,
+    row_marks,
     seeds_text,
-    selected_alone,
-    verdict_text,
 )
 from reports.interactions import contrasts
-from reports.published import published_by_category, verdict
+from reports.published import published_values
 from reports.records import Arm
-from reports.statistics import Effect, Summary
+from reports.statistics import Difference, Effect, Summary, claim
 from reports.tables import Table
+from reports.verdicts import comparable_numbers, verdict_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spot:
     """One place of a grid. `behind` names the cells of its number: arm, metric, shots and perhaps category.
 
-    `tone` is a class of the page: ours, published, absent, base, up, down, unclear, no interval.
+    `tone` is a class of the page: ours, published, absent, base, or a claim: higher, lower, no-effect, open.
     """
 
     main: str
@@ -74,7 +73,7 @@ def arm_grids(table: Table) -> tuple[Grid, ...]:
 
 
 def _under(column: Column, whose: str) -> str:
-    return ", ".join(part for part in (f"{column.shots}-shot", whose, column.scope) if part)
+    return ", ".join(part for part in (column.shots_text, whose, column.scope) if part)
 
 
 def _datasets(table: Table, column: Column) -> tuple[str, ...]:
@@ -90,7 +89,7 @@ def _label(table: Table, arm: Arm) -> Spot:
 
 def _score(table: Table, arm: Arm, column: Column, entry: Entry) -> Spot:
     behind = (arm.name, column.metric, str(column.shots))
-    flag = "SELECTED ON TEST" if selected_alone(table, entry) else ""
+    flag = ", ".join(row_marks(table, arm, entry))
     return value_spot(entry.value, entry.shortfall, behind, flag)
 
 
@@ -114,10 +113,20 @@ def _published(table: Table, entry: Entry, dataset: str) -> Spot:
     value = next((value for value in entry.published if value.dataset == dataset), None)
     if value is None:
         return Spot(main="none published", tone="published absent")
-    ours = not isinstance(entry.value, Missing) or entry.value.kind != "published only"
-    lines = (verdict_text(value),) if table.plan.comparable and ours else ()
-    tone = {"inside our interval": " inside", "above": " above", "below": " below"}.get(value.verdict, "")
-    return Spot(main=published_text(value), lines=lines, tone=f"published{tone}")
+    return published_spot(table, value)
+
+
+def published_spot(table: Table, value: PublishedValue) -> Spot:
+    """A printed number with the verdict on it; the reason for none where it is not the same for the whole table."""
+    lines: tuple[str, ...] = ()
+    if value.verdict != "none":
+        lines = (verdict_text(value),)
+    elif comparable_numbers(table.plan)[0]:
+        lines = tuple(f"no verdict: {reason}" for reason in value.reasons)
+    tone = {"equal": " inside", "differs": " differs"}.get(value.verdict, "")
+    return Spot(
+        main=published_text(value), lines=lines, notes=(value.note,) if value.note else (), tone=f"published{tone}"
+    )
 
 
 def effect_grids(table: Table) -> tuple[Grid, ...]:
@@ -144,10 +153,15 @@ def _effect(table: Table, arm: Arm, column: Column) -> Spot:
         main=points(effect.summary.mean),
         lines=_effect_lines(effect),
         notes=notes,
-        tone=direction(effect),
+        tone=claim_tone(effect),
         behind=behind,
-        flag="",
+        flag="one support set" if entry.effect_on_one_set else "",
     )
+
+
+def claim_tone(difference: Difference) -> str:
+    """The page's class of what is claimed of a difference."""
+    return claim(difference).replace(" ", "-")
 
 
 def _effect_lines(effect: Effect) -> tuple[str, ...]:
@@ -157,8 +171,12 @@ def _effect_lines(effect: Effect) -> tuple[str, ...]:
     lines = [claim_text(effect), f"{reach}, n = {summary.n}"]
     if effect.p is not None:
         lines.append(f"p {probability(effect.p)}, Holm {probability(effect.p_holm)}")
-        lines.append(f"within ±0.5: p {probability(effect.p_equivalent)}, Holm {probability(effect.p_equivalent_holm)}")
+        lines.append(_equivalence_line(effect))
     return (*lines, f"categories: {effect.up} up, {effect.down} down, {effect.tied} equal")
+
+
+def _equivalence_line(one: Difference) -> str:
+    return f"within ±0.5: p {probability(one.p_equivalent)}, Holm {probability(one.p_equivalent_holm)}"
 
 
 def category_grids(table: Table) -> tuple[Grid, ...]:
@@ -167,18 +185,22 @@ def category_grids(table: Table) -> tuple[Grid, ...]:
     for arm in table.plan.runnable:
         for metric in dict.fromkeys(column.metric for column in table.columns):
             columns = [column for column in table.columns if column.metric == metric]
-            grids.append(_categories(table, arm, columns))
+            grids.append(arm_categories(table, arm, columns))
     return tuple(grids)
 
 
-def _categories(table: Table, arm: Arm, columns: Sequence[Column]) -> Grid:
-    printed = [
-        any(published_by_category(table.plan, arm, column, name) for name in table.plan.categories)
+def arm_categories(table: Table, arm: Arm, columns: Sequence[Column]) -> Grid:
+    """One arm: rows categories and their mean, columns shots of one metric, with the paper's numbers beside them."""
+    numbers = {
+        (column, name): published_values(table.plan, arm, column, found.value, found.shortfall, name)
         for column in columns
-    ]
+        for name in table.plan.categories
+        for found in [table.by_category[arm.name, column, name]]
+    }
+    printed = [any(numbers[column, name] for name in table.plan.categories) for column in columns]
     head: list[tuple[str, str]] = [("Category", "")]
     for column, has in zip(columns, printed, strict=True):
-        head += [(f"{column.shots}-shot", "ours")] + ([(f"{column.shots}-shot", "published")] if has else [])
+        head += [(column.shots_text, "ours")] + ([(column.shots_text, "published")] if has else [])
     rows = []
     for category in table.plan.categories:
         spots = [Spot(main=category, tone="label")]
@@ -193,27 +215,25 @@ def _categories(table: Table, arm: Arm, columns: Sequence[Column]) -> Grid:
                     behind=spot.behind,
                 )
             spots.append(spot)
-            number = published_by_category(table.plan, arm, column, category) if has else None
-            if has and number is None:
-                spots.append(Spot(main="none published", tone="published absent"))
-            elif number is not None:
-                said = verdict(table.plan, column, found.value, found.shortfall, number.value / 100)
-                lines = (said,) if table.plan.comparable else ()
-                spots.append(Spot(main=percent(number.value / 100), lines=lines, tone="published"))
+            if has:
+                number = next(iter(numbers[column, category]), None)
+                none = Spot(main="none published", tone="published absent")
+                spots.append(none if number is None else published_spot(table, number))
         rows.append(tuple(spots))
     mean = [Spot(main="mean of all", tone="baseline")]
     for column, has in zip(columns, printed, strict=True):
         mean.append(_score(table, arm, column, table.entries[arm.name, column]))
         if has:
             value = next(iter(table.entries[arm.name, column].published), None)
-            mean.append(Spot(main="none published" if value is None else published_text(value), tone="published"))
+            none = Spot(main="none published", tone="published absent")
+            mean.append(none if value is None else published_spot(table, value))
     title = f"{arm.label}: {METRICS[columns[0].metric][0]}"
     return Grid(title=title, head=tuple(head), rows=(*rows, tuple(mean)))
 
 
 def contrast_grids(table: Table) -> tuple[Grid, ...]:
     """Main effects and interactions in numbers, a column per metric and shots."""
-    found = {column: contrasts(table, column) for column in table.columns}
+    found = contrasts(table)
     labels = list(dict.fromkeys(contrast.label for made in found.values() for contrast in made))
     if not labels:
         return ()
@@ -228,10 +248,9 @@ def contrast_grids(table: Table) -> tuple[Grid, ...]:
             lines = [effect_text(contrast.summary).partition(" ")[2] or effect_text(contrast.summary)]
             if contrast.p is not None:
                 lines.append(f"p {probability(contrast.p)}, Holm {probability(contrast.p_holm)}")
-            tone = "unclear"
-            if contrast.summary.excludes_zero:
-                tone = "up" if contrast.summary.mean > 0 else "down"
-            spots.append(Spot(main=points(contrast.summary.mean), lines=tuple(lines), tone=tone))
+                lines.append(_equivalence_line(contrast))
+            tone = claim_tone(contrast)
+            spots.append(Spot(main=points(contrast.summary.mean), lines=(claim_text(contrast), *lines), tone=tone))
         rows.append(tuple(spots))
     head = [("Contrast", ""), *((METRICS[column.metric][0], _under(column, "points")) for column in found)]
     return (Grid(title="", head=tuple(head), rows=tuple(rows)),)

@@ -30,7 +30,7 @@ def write_heatmaps(tables: Sequence[Table], loader: Loader, stage: Staging) -> d
             if cell.task == "pixel" and cell.digest in table.rows.found:
                 uses.setdefault(cell.digest, []).append((number, arms[cell.arm]))
                 cells[cell.digest] = cell
-    order = sorted(cells.values(), key=lambda cell: (cell.seed, cell.shots))
+    order = sorted(cells.values(), key=lambda cell: (cell.seed, cell.images))
     entries: list[dict[str, Any]] = []
     shown = 0
     kept = 0
@@ -85,7 +85,7 @@ def _entry(
         "c": cell.category,
         "k": name.removeprefix("test/").rpartition("/")[0] or "not named",
         "n": name,
-        "s": cell.shots,
+        "s": cell.images,
         "e": cell.seed,
         "a": round(auroc, 5) if np.isfinite(auroc) else None,
         "w": [],

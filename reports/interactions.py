@@ -5,38 +5,58 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from reports.drawing import BAND, COLOURS, FAINT, INK, MARKERS, RULE, Drawing, clean, house_style, six, wrapped
+from reports.drawing import (
+    BAND,
+    COLOURS,
+    FAINT,
+    INK,
+    MARKERS,
+    RULE,
+    Drawing,
+    claim_handles,
+    clean,
+    house_style,
+    six,
+    wrapped,
+)
 from reports.entries import Column
 from reports.formats import MINUS, column_title, warnings
 from reports.records import Factor
-from reports.statistics import MARGIN, Summary, holm, summarize, t_test
+from reports.statistics import MARGIN, Difference, adjusted, claim, equivalence, summarize, t_test
 from reports.tables import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contrast:
-    """What factors do together, as a difference of fractions; one value per seed at which every arm is complete.
+class Contrast(Difference):
+    """What factors do together; one difference per seed at which every arm is complete.
 
     Of one factor: mean at its second level minus mean at its first. Of two: half of what the second factor adds to the
-    first one's effect. `p_holm` is adjusted over the contrasts of a column.
+    first one's effect. All contrasts of a table, over its metrics and shots, are one family of tests.
     """
 
     factors: tuple[str, ...]
     label: str
-    seeds: tuple[int, ...]
-    values: tuple[float, ...]
-    summary: Summary
-    p: float | None
-    p_holm: float | None
 
 
-def contrasts(table: Table, column: Column) -> tuple[Contrast, ...]:
-    """Main effects, and interactions of two factors unless the design is a fraction; () without a complete seed.
+def contrasts(table: Table) -> dict[Column, tuple[Contrast, ...]]:
+    """By column: main effects, and interactions of two factors unless the design is a fraction.
 
-    Only factors with two levels take part, and only arms that have a level of each.
+    () without a complete seed. Only factors with two levels take part, and only arms that have a level of each.
     """
+    found = [(column, contrast) for column in table.columns for contrast in _untested(table, column)]
+    family = adjusted([contrast for _, contrast in found])
+    by_column: dict[Column, list[Contrast]] = {column: [] for column in table.columns}
+    for (column, _), contrast in zip(found, family, strict=True):
+        by_column[column].append(contrast)
+    return {column: tuple(made) for column, made in by_column.items()}
+
+
+def _untested(table: Table, column: Column) -> list[Contrast]:
+    """The contrasts of a column before Holm's adjustment."""
     factors = [factor for factor in table.plan.factors if len(factor.levels) == 2]
     signs = {}
     for arm in table.plan.runnable:
@@ -44,34 +64,33 @@ def contrasts(table: Table, column: Column) -> tuple[Contrast, ...]:
         if all(found):
             signs[arm.name] = dict(zip((factor.name for factor in factors), found, strict=True))
     if not factors or len(signs) < 2:
-        return ()
+        return []
     scores = {
         arm: dict(zip(table.entries[arm, column].seeds, table.entries[arm, column].seed_means, strict=True))
         for arm in signs
     }
     seeds = tuple(seed for seed in table.plan.seeds if all(seed in means for means in scores.values()))
     if not seeds:
-        return ()
+        return []
     single: Iterable[tuple[Factor, ...]] = ((factor,) for factor in factors)
     pairs = () if table.plan.design == "fractional_factorial" else itertools.combinations(factors, 2)
     made = []
     for group in (*single, *pairs):
         weights = {arm: math.prod(levels[factor.name] for factor in group) for arm, levels in signs.items()}
         values = tuple(_contrast(weights, {arm: scores[arm][seed] for arm in weights}) for seed in seeds)
-        made.append((group, values, summarize(values)))
-    tests = [t_test(summary) for _, _, summary in made]
-    return tuple(
-        Contrast(
-            factors=tuple(factor.name for factor in group),
-            label=" × ".join(factor.label if len(group) == 1 else factor.name for factor in group),
-            seeds=seeds,
-            values=values,
-            summary=summary,
-            p=p,
-            p_holm=adjusted,
+        summary = summarize(values)
+        made.append(
+            Contrast(
+                factors=tuple(factor.name for factor in group),
+                label=" × ".join(factor.label if len(group) == 1 else factor.name for factor in group),
+                seeds=seeds,
+                differences=values,
+                summary=summary,
+                p=t_test(summary),
+                p_equivalent=equivalence(summary),
+            )
         )
-        for (group, values, summary), p, adjusted in zip(made, tests, holm(tests), strict=True)
-    )
+    return made
 
 
 def _sign(factor: Factor, level: object) -> int:
@@ -88,8 +107,7 @@ def _contrast(weights: dict[str, int], scores: dict[str, float]) -> float:
 
 def contrast_drawings(table: Table) -> tuple[Drawing, ...]:
     """A forest plot of the contrasts per column, every seed as a dot."""
-    drawn = [(column, contrasts(table, column)) for column in table.columns]
-    return tuple(_forest(table, column, found) for column, found in drawn if found)
+    return tuple(_forest(table, column, found) for column, found in contrasts(table).items() if found)
 
 
 def _forest(table: Table, column: Column, found: Sequence[Contrast]) -> Drawing:
@@ -100,13 +118,13 @@ def _forest(table: Table, column: Column, found: Sequence[Contrast]) -> Drawing:
         axes.axvline(0, color=INK, linewidth=1, zorder=1)
         for place, contrast in enumerate(found):
             axes.axhline(-place, color=RULE, linewidth=0.6, zorder=0)
-            kind = _direction(contrast.summary)
+            kind = claim(contrast)
             if contrast.summary.interval is not None:
                 low, high = contrast.summary.interval
                 axes.plot([100 * low, 100 * high], [-place] * 2, color=COLOURS[kind], linewidth=2.4, zorder=3)
             axes.plot(
-                [100 * value for value in contrast.values],
-                [-place - 0.24] * len(contrast.values),
+                [100 * value for value in contrast.differences],
+                [-place - 0.24] * len(contrast.differences),
                 "o",
                 color=FAINT,
                 markersize=4,
@@ -119,6 +137,9 @@ def _forest(table: Table, column: Column, found: Sequence[Contrast]) -> Drawing:
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", MINUS))
         axes.set_xlabel("percentage points (main effects, then\ninteractions ×)", fontsize=10)
         clean(axes, "\n".join([column_title(column), *warnings(table)]))
+        handles: list[Artist] = [*claim_handles(claim(contrast) for contrast in found)]
+        handles.append(Rectangle((0, 0), 1, 1, facecolor=BAND, label=f"within ±{100 * MARGIN:g} points"))
+        figure.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=9.5)
     data = [
         {
             "contrast": " x ".join(contrast.factors),
@@ -131,19 +152,14 @@ def _forest(table: Table, column: Column, found: Sequence[Contrast]) -> Drawing:
             "high": six(contrast.summary.high),
             "p": six(contrast.p),
             "p_holm": six(contrast.p_holm),
+            "claim": claim(contrast),
         }
         for contrast in found
-        for seed, value in zip(contrast.seeds, contrast.values, strict=True)
+        for seed, value in zip(contrast.seeds, contrast.differences, strict=True)
     ]
     return Drawing(
         stem=f"main_effects_{column.metric}_{column.shots}shot",
-        alt=f"Main effects and interactions on {column_title(column)}, 95% intervals, a dot per seed.",
+        alt=f"Main effects and interactions on {column_title(column)}, 95% intervals, a dot per seed, what is claimed.",
         figure=figure,
         data=tuple(data),
     )
-
-
-def _direction(summary: Summary) -> str:
-    if summary.interval is None:
-        return "no interval"
-    return ("up" if summary.mean > 0 else "down") if summary.excludes_zero else "unclear"

@@ -2,13 +2,13 @@ r"""A table as LaTeX for \input: needs \usepackage{booktabs} and nothing else.""
 
 from collections.abc import Sequence
 
+from reports.cautions import one_support_set, out_of_view
 from reports.entries import METRICS, Column, Missing
 from reports.formats import (
     MINUS,
     arm_text,
     claim_text,
     column_groups,
-    comparability,
     dataset_name,
     heading,
     mark_text,
@@ -16,13 +16,14 @@ from reports.formats import (
     points,
     probability,
     published_text,
-    selected_alone,
+    row_marks,
     warnings,
 )
+from reports.notes import effects_note, scores_note
 from reports.records import Arm
-from reports.render import EFFECTS_NOTE, SCORES_NOTE
 from reports.statistics import Summary
 from reports.tables import Table
+from reports.verdicts import no_verdict_text, verdict_note, verdict_text
 
 ROWS = 12
 """Arms per float: a longer table would run off its page."""
@@ -87,10 +88,12 @@ def _float(table: Table, arms: Sequence[Arm], columns: Sequence[Column], *, effe
     name = "effects" if effects else "scores"
     marked = warnings(table)
     caption = [r"\textbf{" + escape(mark) + ".}" for mark in marked]
+    caption += [escape(sentence) for sentence in (*one_support_set(table), *out_of_view(table))]
     caption.append(escape(f"{plan.title}: {name}{', continued' if continued else ''}."))
-    caption.append(escape(EFFECTS_NOTE if effects else SCORES_NOTE))
+    caption.append(escape(effects_note(table) if effects else scores_note(table)))
     if any(table.entries[arm.name, column].published for arm in arms for column in columns):
-        caption.append(escape(f"Published: numbers of the paper; {comparability(plan) or 'same setting as ours'}."))
+        caption.append(escape(no_verdict_text(plan) or "Published: numbers of the paper, in the same setting as ours."))
+        caption.append(escape(verdict_note(table)))
     caption.append(escape("; ".join(f"{key}: {value}" for key, value in heading(table)) + "."))
     head = ["Arm", *table.marks, *(METRICS[column.metric][0] for column in columns)]
     marks = len(table.marks)
@@ -119,7 +122,7 @@ def _float(table: Table, arms: Sequence[Arm], columns: Sequence[Column], *, effe
             rf"\begin{{tabular}}{{@{{}}p{{0.22\linewidth}}{'c' * marks}{'c' * len(columns)}@{{}}}}",
             r"\toprule",
             " & ".join(escape(text) for text in head) + r" \\",
-            " & ".join([""] * (1 + marks) + [_small(f"{column.shots}-shot") for column in columns]) + r" \\",
+            " & ".join([""] * (1 + marks) + [_small(column.shots_text) for column in columns]) + r" \\",
             r"\midrule",
             *body,
             r"\bottomrule",
@@ -138,9 +141,11 @@ def _score_lines(table: Table, arm: Arm, column: Column) -> list[str]:
         lines = [escape(percent(entry.value.mean)), _small(_spread(entry.value))]
         if entry.shortfall is not None:
             lines.append(_small(entry.shortfall.text))
-        if selected_alone(table, entry):
-            lines.append(_small("SELECTED ON TEST"))
-    return lines + [_small(f"published, {dataset_name(p.dataset)}: {published_text(p)}") for p in entry.published]
+        lines += [_small(mark) for mark in row_marks(table, arm, entry)]
+    for value in entry.published:
+        lines.append(_small(f"published, {dataset_name(value.dataset)}: {published_text(value)}"))
+        lines += [_small(verdict_text(value))] if value.verdict != "none" else []
+    return lines
 
 
 def _spread(summary: Summary) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.entries import Shots, shots_text
 from reports.examples import Loader
 from reports.formats import MINUS, no_interval_reason, seeds_text
 from reports.grids import Grid, Spot
@@ -102,7 +103,7 @@ def overlap_grids(table: Table, loader: Loader) -> tuple[Grid, ...]:
 
     Each measure is taken per seed; what is printed is its mean over seeds with its interval.
     """
-    cells: dict[tuple[str, str, str, int], list[PlannedCell]] = {}
+    cells: dict[tuple[str, str, str, Shots], list[PlannedCell]] = {}
     for cell in table.plan.cells:
         cells.setdefault((cell.arm, cell.category, cell.task, cell.shots), []).append(cell)
     labels = {arm.name: arm.label for arm in table.plan.arms}
@@ -114,7 +115,7 @@ def overlap_grids(table: Table, loader: Loader) -> tuple[Grid, ...]:
             continue
         whose = [labels[arm]] if len(labels) > 1 else []
         seeds = seeds_text(len(planned)) if len(kept) == len(planned) else f"{len(kept)} of {seeds_text(len(planned))}"
-        title = ", ".join([*whose, category, f"{task} task", f"{shots}-shot", seeds])
+        title = ", ".join([*whose, category, f"{task} task", shots_text(shots), seeds])
         rows = tuple(_row(kept, pair) for pair in PAIRS)
         grids.append(
             Grid(title=title, head=(("Features", ""), *MEASURES, ("The paper says", "of its t-SNE")), rows=rows)

@@ -9,10 +9,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from reports.cautions import cautions
 from reports.entries import Missing
-from reports.findings import cautions, details, lead
-from reports.formats import cells_text, comparability, heading, seeds_text, warnings
+from reports.findings import details, lead
+from reports.formats import cells_text, heading, seeds_text, warnings
 from reports.provenance import Provenance
+from reports.ranks import Ranking
+from reports.ranks_text import NOTE, rank_facts, rank_grid, rank_sentences
 from reports.search_words import (
     search_cautions,
     search_details,
@@ -24,8 +27,9 @@ from reports.search_words import (
     search_warnings,
 )
 from reports.searches import Search
-from reports.statistics import Effect, Summary, claim
+from reports.statistics import SETTLED, Effect, Summary, claim
 from reports.tables import Table
+from reports.verdicts import comparable_numbers
 from reports.views import View
 
 
@@ -93,11 +97,14 @@ def render_page(
     heatmaps: Mapping[str, Any],
     damaged: Mapping[str, str],
     searches: Sequence[SearchSection] = (),
+    ranks: Sequence[Ranking] = (),
 ) -> str:
-    """The page as HTML; equal sections give equal text."""
+    """The page as HTML; equal sections give equal text. `ranks` are the rankings over tables by method."""
     return _template().render(
         plans=[_plan_view(section) for section in sections],
         searches=[_search_view(section) for section in searches],
+        ranks=[_rank_view(ranking) for ranking in ranks],
+        ranks_note=NOTE,
         totals=_totals(sections),
         heatmaps=heatmaps,
         damaged=sorted(damaged.items()),
@@ -144,6 +151,14 @@ def _plan_view(section: Section) -> dict[str, Any]:
     }
 
 
+def _rank_view(ranking: Ranking) -> dict[str, Any]:
+    return {
+        "facts": rank_facts(ranking),
+        "says": _unbroken(" ".join(rank_sentences(ranking))),
+        "grid": rank_grid(ranking),
+    }
+
+
 def _search_view(section: SearchSection) -> dict[str, Any]:
     search = section.search
     reasons: dict[str, list[int]] = {}
@@ -176,15 +191,17 @@ def _trust(table: Table) -> tuple[tuple[str, str], ...]:
         return ((plan.dataset_title, "plain"),)
     marks = [(f"{ok} of {total} cells", "good" if table.complete else "warn")]
     marks.append((seeds_text(len(plan.seeds)), "plain" if len(plan.seeds) >= 3 else "warn"))
-    marks.append((plan.weights_label, "warn" if plan.random_weights else "plain"))
+    marks.append((plan.weights_label, "warn" if plan.random_arms else "plain"))
     marks.append((plan.dataset_title, "plain"))
-    if plan.published:
-        different = comparability(plan)
-        marks.append(("comparable with the paper" if different is None else "not comparable with the paper", "plain"))
+    comparable, printed = comparable_numbers(plan)
+    if printed:
+        all_or_none = {printed: "comparable with the paper", 0: "not comparable with the paper"}
+        some = f"{comparable} of {printed} printed numbers comparable"
+        marks.append((all_or_none.get(comparable, some), "plain"))
     effects = [entry.effect for entry in table.entries.values() if isinstance(entry.effect, Effect)]
     if effects:
-        open_ = sum(claim(effect) in ("open", "no interval") for effect in effects)
-        marks.append((f"{len(effects) - open_} of {len(effects)} effects settled", "plain"))
+        settled = sum(claim(effect) in SETTLED for effect in effects)
+        marks.append((f"{settled} of {len(effects)} effects settled", "plain"))
     marks += [(mark, "warn") for mark in warnings(table)]
     numbers = [entry for entry in table.entries.values() if isinstance(entry.value, Summary)]
     missing = [entry for entry in table.entries.values() if isinstance(entry.value, Missing)]

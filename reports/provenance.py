@@ -97,7 +97,7 @@ def _problems(plan: Plan, rows: PlannedRows) -> tuple[Problem, ...]:
         else:
             status, reason = row.status, (row.reason or "").strip() or "no reason recorded"
         grouped.setdefault((status, reason), []).append(
-            f"{cell.arm} / {cell.category} / {cell.shots}-shot / seed {cell.seed} / {cell.task} ({cell.digest[:10]})"
+            f"{cell.arm} / {cell.category} / {cell.images}-shot / seed {cell.seed} / {cell.task} ({cell.digest[:10]})"
         )
     order = ("failed", "damaged", "pruned", "unavailable", "missing")
     return tuple(
@@ -111,10 +111,10 @@ def _support(plan: Plan, found: Mapping[str, Row]) -> tuple[Support, ...]:
     for cell in plan.cells:
         if cell.digest in found and found[cell.digest].support_images:
             images = found[cell.digest].support_images
-            sets.setdefault((cell.shots, cell.category, cell.seed), {})[images] = None
+            sets.setdefault((cell.images, cell.category, cell.seed), {})[images] = None
     return tuple(
         Support(category=category, shots=shots, seed=seed, sets=tuple(sets[shots, category, seed]))
-        for shots in plan.shots
+        for shots in sorted({shots for shots, _, _ in sets})
         for category in plan.categories
         for seed in plan.seeds
         if (shots, category, seed) in sets

@@ -1,78 +1,79 @@
 """The paper's numbers beside ours, and what may be said of both."""
 
 from reports.entries import Column, Missing, PublishedValue, Verdict
-from reports.records import Arm, Plan, PublishedNumber
+from reports.equality import equality, more_seeds
+from reports.records import Arm, Plan, PrintedNumber
 from reports.statistics import Summary
 
 
 def published_values(
-    plan: Plan, arm: Arm, column: Column, value: Summary | Missing, shortfall: Missing | None
+    plan: Plan,
+    arm: Arm,
+    column: Column,
+    value: Summary | Missing,
+    shortfall: Missing | None,
+    category: str | None = None,
 ) -> tuple[PublishedValue, ...]:
-    """What the paper prints for an arm and column, each with its effect over the published baseline and a verdict."""
+    """What the paper prints for an arm and column, each with its effect over the published baseline and a verdict.
+
+    `category` None: the mean over all categories, of which `value` is ours.
+    """
     baseline = next((other for other in plan.arms if other.name == plan.baseline), None)
     shown = []
-    for number in _published_numbers(plan, arm, column):
+    for number in _numbers(plan, arm, column, category):
         effect = None
         if baseline is not None and baseline.name != arm.name:
-            theirs = [n for n in _published_numbers(plan, baseline, column) if n.dataset == number.dataset]
+            theirs = [n for n in _numbers(plan, baseline, column, category) if n.dataset == number.dataset]
             effect = (number.value - theirs[0].value) / 100 if theirs else None
-        shown.append(
-            PublishedValue(
-                dataset=number.dataset,
-                shots=number.shots,
-                value=number.value / 100,
-                std=None if number.std is None else number.std / 100,
-                effect=effect,
-                verdict=verdict(plan, column, value, shortfall, number.value / 100),
-                detail=_detail(column, value, shortfall),
-            )
-        )
+        shown.append(_judged(number, column, value, shortfall, effect))
     return tuple(shown)
 
 
-def _published_numbers(plan: Plan, arm: Arm, column: Column) -> list[PublishedNumber]:
-    """The paper's numbers for an arm: at the column's shots, else those printed without support images."""
-    if arm.published is None:
-        return []
-    matching = [
-        number
-        for number in plan.published
-        if number.factors == arm.published
-        and number.category is None
-        and number.metric == column.metric
-        and plan.published_dataset in (None, number.dataset)
-    ]
-    exact = [number for number in matching if number.shots in (column.shots, None)]
-    return exact or [number for number in matching if number.shots == 0]
+def _numbers(plan: Plan, arm: Arm, column: Column, category: str | None) -> list[PrintedNumber]:
+    place = (arm.name, column.metric, column.shots, category)
+    return [number for number in plan.printed if (number.arm, number.metric, number.shots, number.category) == place]
 
 
-def published_by_category(plan: Plan, arm: Arm, column: Column, category: str) -> PublishedNumber | None:
-    """What the paper prints for one category, if it does."""
-    for number in plan.published:
-        key = (number.factors, number.metric, number.category)
-        here = number.shots in (column.shots, None) and plan.published_dataset in (None, number.dataset)
-        if here and key == (arm.published, column.metric, category):
-            return number
-    return None
+def _judged(
+    number: PrintedNumber, column: Column, value: Summary | Missing, shortfall: Missing | None, effect: float | None
+) -> PublishedValue:
+    printed, sd = number.value / 100, None if number.std is None else number.std / 100
+    verdict, detail = _without_test(number, column, value, shortfall)
+    found = None if verdict is not None or isinstance(value, Missing) else equality(value, printed, sd)
+    difference, low, high, more = None, None, None, None
+    if verdict == "plain difference" and isinstance(value, Summary):
+        difference = value.mean - printed
+    elif found is not None and isinstance(value, Summary):
+        verdict, difference, low, high = found.outcome, found.difference, found.low, found.high
+        more = more_seeds(value, printed, sd) if found.outcome == "open" else None
+    return PublishedValue(
+        dataset=number.dataset,
+        shots=number.printed_shots,
+        value=printed,
+        std=sd,
+        effect=effect,
+        verdict=verdict or "no interval",
+        difference=difference,
+        low=low,
+        high=high,
+        more_seeds=more,
+        own_spread=found is not None and found.own_spread,
+        reasons=tuple(obstacle.text for obstacle in number.obstacles),
+        note=number.note,
+        detail=detail,
+    )
 
 
-def _detail(column: Column, value: Summary | Missing, shortfall: Missing | None) -> str:
+def _without_test(
+    number: PrintedNumber, column: Column, value: Summary | Missing, shortfall: Missing | None
+) -> tuple[Verdict | None, str]:
+    """The verdict where there is nothing to test, with its detail; None where there is."""
+    if number.obstacles:
+        return "none", ""
     missing = value if isinstance(value, Missing) else shortfall
     if missing is not None:
         there = missing.count if missing.kind == "incomplete" else 0
-        return f"{there} of {missing.planned} {missing.unit}"
-    return column.scope
-
-
-def verdict(
-    plan: Plan, column: Column, value: Summary | Missing, shortfall: Missing | None, published: float
-) -> Verdict:
-    """Where our interval lies beside a published fraction, or why that cannot be said."""
-    if not plan.comparable:
-        return "not comparable"
-    if isinstance(value, Missing) or shortfall is not None or column.scope:
-        return "incomplete"
-    if value.interval is None:
-        return "no interval"
-    low, high = value.interval
-    return "inside our interval" if low <= published <= high else "above" if low > published else "below"
+        return "incomplete", f"{there} of {missing.planned} {missing.unit}"
+    if column.scope:
+        return "incomplete", column.scope
+    return (None, "") if number.draws else ("plain difference", "")

@@ -4,27 +4,34 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reports.entries import Shots
+
 SCHEMA = 1
 METRIC_NAMES = ("image_auroc", "image_aupr", "pixel_auroc", "pro")
 OPTIONAL = (
     "method_note",
     "left_out",
-    "comparable_reason",
     "metrics",
     "design",
     "factors",
     "shown_as",
     "prompts",
     "proxies",
+    "printed",
+    "one_support_set",
+    "printed_firsts",
 )
 """Keys that a document of the first form lacks."""
+OLD_PLAN = "planned by an older version, which did not decide it number by number: plan it again"
+RANDOM_LABEL = "RANDOM weights"
+"""How a document of the first form calls random weights."""
 FIRST_FORM = ("arms", "effects", "delta_map", "examples")
 """How a document that does not say so is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One variant of an ablation; `published` is the key of its factors in the published numbers, if any.
+    """One variant of an ablation.
 
     `factors` are the levels it stands for. An arm with `not_runnable` has no cells: only published numbers.
     """
@@ -32,11 +39,11 @@ class Arm:
     name: str
     label: str
     marks: Mapping[str, Any]
-    published: str | None
     changes: Mapping[str, Any]
     factors: Mapping[str, Any]
     method: str
     not_runnable: str | None
+    random_weights: bool
 
     @property
     def runnable(self) -> bool:
@@ -62,30 +69,48 @@ class Factor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCell:
-    """One planned measurement: which arm, category, shots, seed and task the row `digest` holds."""
+    """One planned measurement: which arm, category, shots, seed and task the row `digest` holds.
+
+    `shots` is the column that it stands in, `images` how many support images the cell has.
+    """
 
     digest: str
     arm: str
     category: str
-    shots: int
+    shots: Shots
+    images: int
     seed: int
     task: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedNumber:
-    """A number as printed in the paper; `value` and `std` in percent, `shots` None if the paper gives none.
+class Obstacle:
+    """Why a printed number gets no verdict: a word for the kind of reason, and a clause for people."""
 
-    `category` is None for a mean over all categories.
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintedNumber:
+    """A number of the paper beside an arm, a metric and a column; `value` and `std` in percent, as printed.
+
+    `category` is None for a mean over all categories. `printed_shots` are those that the paper prints it for. `note`
+    says what the paper says otherwise elsewhere. `draws` is false where an arm sees no support image, so that its seeds
+    are equal and the plain difference is all there is to say. There is a verdict if there is no obstacle.
     """
 
-    dataset: str
+    arm: str
+    shots: Shots
     metric: str
-    shots: int | None
-    factors: str
+    dataset: str
+    category: str | None
+    printed_shots: Shots | None
     value: float
     std: float | None
-    category: str | None
+    note: str
+    draws: bool
+    obstacles: tuple[Obstacle, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +118,7 @@ class Plan:
     """One ablation as planned; field for field the plan JSON of schema 1. `name` is unique in its study.
 
     `proxies` are cells that are asked about pseudo-anomalies in place of test images; no table holds them.
+    `printed_firsts` says of each data set, metric and shots of the paper's table whether the baseline is first there.
     """
 
     name: str
@@ -103,19 +129,16 @@ class Plan:
     baseline: str | None
     backbone: str
     weights_label: str
-    comparable: bool
-    comparable_reason: str | None
     protocol: str
     selection: str
     dataset: str
     dataset_title: str
-    published_dataset: str | None
     categories: tuple[str, ...]
-    shots: tuple[int, ...]
+    shots: tuple[Shots, ...]
     seeds: tuple[int, ...]
     tasks: tuple[str, ...]
     arms: tuple[Arm, ...]
-    published: tuple[PublishedNumber, ...]
+    printed: tuple[PrintedNumber, ...]
     cells: tuple[PlannedCell, ...]
     left_out: tuple[tuple[str, str], ...]
     metrics: tuple[str, ...]
@@ -123,6 +146,8 @@ class Plan:
     factors: tuple[Factor, ...]
     shown_as: tuple[str, ...]
     prompts: Mapping[str, tuple[str, ...]]
+    one_support_set: Mapping[tuple[str, Shots], tuple[str, ...]]
+    printed_firsts: Mapping[tuple[str, str, object], bool]
     proxies: tuple[PlannedCell, ...] = ()
 
     @property
@@ -131,9 +156,9 @@ class Plan:
         return tuple(arm for arm in self.arms if arm.runnable)
 
     @property
-    def random_weights(self) -> bool:
-        """True if the weights' label says that they are random."""
-        return "random" in self.weights_label.lower()
+    def random_arms(self) -> tuple[Arm, ...]:
+        """The arms that run on random weights."""
+        return tuple(arm for arm in self.runnable if arm.random_weights)
 
 
 def read_plan(raw: Mapping[str, Any]) -> Plan:
@@ -160,13 +185,10 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
         baseline=raw["baseline"],
         backbone=str(raw["backbone"]),
         weights_label=str(raw["weights_label"]),
-        comparable=bool(raw["comparable"]),
-        comparable_reason=raw.get("comparable_reason"),
         protocol=str(raw["protocol"]),
         selection=str(raw["selection"]),
         dataset=str(raw["dataset"]),
         dataset_title=str(raw["dataset_title"]),
-        published_dataset=raw["published_dataset"],
         categories=tuple(raw["categories"]),
         shots=tuple(raw["shots"]),
         seeds=tuple(raw["seeds"]),
@@ -176,26 +198,22 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
                 name=arm["name"],
                 label=arm["label"],
                 marks=arm.get("marks") or {},
-                published=arm.get("published"),
                 changes=arm.get("changes") or {},
                 factors=arm.get("factors") or {},
                 method=str(arm.get("method") or ""),
                 not_runnable=_not_runnable(arm),
+                random_weights=bool(arm.get("random_weights", raw["weights_label"] == RANDOM_LABEL)),
             )
             for arm in raw["arms"]
         ),
-        published=tuple(
-            PublishedNumber(
-                dataset=number["dataset"],
-                metric=number["metric"],
-                shots=number["shots"],
-                factors=number["factors"],
-                value=float(number["value"]),
-                std=None if number.get("std") is None else float(number["std"]),
-                category=number.get("category"),
-            )
-            for number in raw["published"]
-        ),
+        printed=_printed(raw),
+        one_support_set={
+            (each["arm"], each["shots"]): tuple(each["categories"]) for each in raw.get("one_support_set") or ()
+        },
+        printed_firsts={
+            (each["dataset"], each["metric"], each["shots"]): bool(each["first"])
+            for each in raw.get("printed_firsts") or ()
+        },
         cells=_planned_cells(raw["cells"]),
         proxies=_planned_cells(raw.get("proxies") or ()),
         left_out=tuple((item["image"], item["reason"]) for item in raw.get("left_out") or ()),
@@ -215,7 +233,43 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
 
 
 def _planned_cells(raw: Iterable[Mapping[str, Any]]) -> tuple[PlannedCell, ...]:
-    return tuple(PlannedCell(**{key: cell[key] for key in PlannedCell.__dataclass_fields__}) for cell in raw)
+    # A document from before rows had shots of their own names the number alone.
+    return tuple(
+        PlannedCell(**{key: cell[key] for key in PlannedCell.__dataclass_fields__ if key != "images"}, images=images)
+        for cell in raw
+        for images in [cell.get("images", cell["shots"])]
+    )
+
+
+def _printed(raw: Mapping[str, Any]) -> tuple[PrintedNumber, ...]:
+    """The printed numbers; those of a document from before they were decided one by one get no verdict."""
+    if "printed" in raw:
+        return tuple(
+            PrintedNumber(**{**number, "obstacles": tuple(Obstacle(**obstacle) for obstacle in number["obstacles"])})
+            for number in raw["printed"]
+        )
+    keys = {arm["name"]: arm.get("published") for arm in raw["arms"]}
+    return tuple(
+        PrintedNumber(
+            arm=arm,
+            shots=shots,
+            metric=number["metric"],
+            dataset=number["dataset"],
+            category=number.get("category"),
+            printed_shots=number["shots"],
+            value=float(number["value"]),
+            std=number.get("std"),
+            note="",
+            draws=True,
+            obstacles=(Obstacle(reason="old_plan", text=OLD_PLAN),),
+        )
+        for number in raw.get("published") or ()
+        for arm, key in keys.items()
+        for shots in raw["shots"]
+        if key == number["factors"]
+        and number["shots"] in (shots, None)
+        and raw.get("published_dataset") in (None, number["dataset"])
+    )
 
 
 def _not_runnable(arm: Mapping[str, Any]) -> str | None:
@@ -239,8 +293,8 @@ def _plan_faults(plan: Plan) -> list[str]:
         f"metric {name!r} is none of {', '.join(METRIC_NAMES)}" for name in plan.metrics if name not in METRIC_NAMES
     ]
     # They become part of file names.
-    if not all(type(shots) is int for shots in plan.shots):
-        faults.append(f"shots must be whole numbers, but are {', '.join(map(repr, plan.shots))}")
+    if not all(type(shots) is int or shots in ("full", "own") for shots in plan.shots):
+        faults.append(f"shots must be whole numbers, full or own, but are {', '.join(map(repr, plan.shots))}")
     names = [arm.name for arm in plan.arms]
     if len(set(names)) < len(names):
         faults.append(f"arm names repeat ({', '.join(names)})")

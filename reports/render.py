@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 
+from reports.cautions import cautions
 from reports.entries import Column, Missing
-from reports.findings import cautions, details, lead
+from reports.findings import details, lead
 from reports.formats import (
     arm_text,
     claim_text,
     column_groups,
     column_title,
-    comparability,
     dataset_name,
     effect_text,
     heading,
@@ -17,23 +17,14 @@ from reports.formats import (
     missing_text,
     probability,
     published_text,
-    selected_alone,
+    row_marks,
     summary_text,
-    verdict_text,
     warnings,
 )
+from reports.notes import effects_note, scores_note
 from reports.records import Arm
 from reports.tables import Table
-
-SCORES_NOTE = (
-    "Percent: mean over seeds [95% t-interval of that mean], n = seeds; categories are averaged within a seed first."
-)
-EFFECTS_NOTE = (
-    "Percentage points: arm minus baseline at equal seed, category and shots; mean over seeds [95% t-interval, not "
-    "adjusted], n = seeds; p: t-test over seeds, Holm: adjusted over the arms and shots of a metric; categories: how "
-    "many went up, down, or stayed equal; last, what may be claimed (no effect: two one-sided t-tests against 0.5 "
-    "points)."
-)
+from reports.verdicts import no_verdict_text, printed_notes, verdict_note, verdict_text
 
 
 def to_markdown(table: Table) -> str:
@@ -49,12 +40,12 @@ def to_markdown(table: Table) -> str:
     blocks.append("\n".join([lead(table), "", *(f"- {sentence}" for sentence in details(table))]))
     for columns in column_groups(table.columns):
         head = ["Arm", *table.marks, *(column_title(column) for column in columns)]
-        blocks.append(f"## Scores{mark}\n\n{SCORES_NOTE}")
+        blocks.append(f"## Scores{mark}\n\n{scores_note(table)}")
         blocks.append(
             _grid(head, (_arm_cells(table, arm) + [score_text(table, arm, c) for c in columns] for arm in plan.arms))
         )
         if plan.baseline is not None:
-            blocks.append(f"## Effects against the baseline{mark}\n\n{EFFECTS_NOTE}")
+            blocks.append(f"## Effects against the baseline{mark}\n\n{effects_note(table)}")
             blocks.append(
                 _grid(
                     head,
@@ -63,7 +54,7 @@ def to_markdown(table: Table) -> str:
             )
     blocks += _published_blocks(table, mark)
     for column in table.columns:
-        blocks.append(f"## By category: {column_title(column)}{mark}\n\n{SCORES_NOTE}")
+        blocks.append(f"## By category: {column_title(column)}{mark}\n\n{scores_note(table)}")
         rows = (
             [arm.label, *(_category_text(table, arm, column, category) for category in plan.categories)]
             for arm in plan.arms
@@ -83,7 +74,7 @@ def score_text(table: Table, arm: Arm, column: Column) -> str:
     text = summary_text(entry.value, sd=True)
     if entry.shortfall is not None:
         text += f"; {missing_text(entry.shortfall)}"
-    return text + ("; SELECTED ON TEST" if selected_alone(table, entry) else "")
+    return "; ".join([text, *row_marks(table, arm, entry)])
 
 
 def paired_text(table: Table, arm: Arm, column: Column) -> str:
@@ -98,6 +89,8 @@ def paired_text(table: Table, arm: Arm, column: Column) -> str:
         f"{effect_text(effect.summary)}; p {probability(effect.p)}, Holm {probability(effect.p_holm)}; "
         f"{effect.up} up, {effect.down} down, {effect.tied} equal; {claim_text(effect)}"
     )
+    if entry.effect_on_one_set:
+        text += " (one support set)"
     return text if entry.effect_shortfall is None else f"{text}; {missing_text(entry.effect_shortfall)}"
 
 
@@ -106,7 +99,6 @@ def _arm_cells(table: Table, arm: Arm) -> list[str]:
 
 
 def _published_blocks(table: Table, mark: str) -> list[str]:
-    reason = comparability(table.plan)
     rows = []
     for column in table.columns:
         for arm in table.plan.arms:
@@ -118,9 +110,10 @@ def _published_blocks(table: Table, mark: str) -> list[str]:
             ]
     if not rows:
         return []
-    note = f"\n\nPublished numbers are {reason}." if reason else ""
+    values = [value for entry in table.entries.values() for value in entry.published]
+    said = [no_verdict_text(table.plan) or "", verdict_note(table), *printed_notes(values)]
     head = ["Arm", "Metric", f"Ours ({table.plan.dataset_title})", "Published on", "Published", "Verdict"]
-    return [f"## Published numbers{mark}{note}", _grid(head, rows)]
+    return [f"## Published numbers{mark}", *(sentence for sentence in said if sentence), _grid(head, rows)]
 
 
 def _category_text(table: Table, arm: Arm, column: Column, category: str) -> str:

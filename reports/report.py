@@ -20,6 +20,9 @@ from reports.heatmaps import write_heatmaps
 from reports.latex import to_latex
 from reports.page import Picture, SearchSection, Section, Shown, render_page
 from reports.provenance import trace
+from reports.ranks import rankings
+from reports.ranks_text import to_csv as ranks_csv
+from reports.ranks_text import to_markdown as ranks_markdown
 from reports.render import to_markdown
 from reports.search_files import SearchFiles, read_search
 from reports.search_section import search_views
@@ -79,6 +82,10 @@ def write_report(
             for name, content in files.items():
                 stage.add(name, content)
         heatmaps = write_heatmaps(tables, loader, stage)
+        ranks = rankings(tables)
+        if ranks:
+            stage.add("tables/ranks.md", ranks_markdown(ranks))
+            stage.add("tables/ranks.csv", ranks_csv(ranks))
         stage.add(
             "index.html",
             render_page(
@@ -86,6 +93,7 @@ def write_report(
                 heatmaps=heatmaps,
                 damaged={**(damaged or {}), **faults},
                 searches=search_sections,
+                ranks=ranks,
             ),
         )
     return out / "index.html"

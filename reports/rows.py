@@ -1,7 +1,7 @@
 """Rows as the study writes them, read into typed values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reports.records import SCHEMA, Plan, PlannedCell
@@ -10,8 +10,24 @@ STATUSES = ("ok", "failed", "pruned", "unavailable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What of a test set's anomalies the model could see: how many images, how many of them with a mask, and names.
+
+    `unseen` have no anomalous pixel in the field of view, `vanished` none at the size of the scored map.
+    """
+
+    anomalous: int
+    with_mask: int
+    unseen: tuple[str, ...]
+    vanished: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What came of one cell; `scores` are finite fractions in [0, 1], empty unless `status` is "ok"."""
+    """What came of one cell; `scores` are finite fractions in [0, 1], empty unless `status` is "ok".
+
+    `cost` are finite numbers by name, empty unless the cell was asked for them.
+    """
 
     digest: str
     status: str
@@ -23,6 +39,8 @@ class Row:
     support_images: tuple[str, ...]
     seconds: float
     provenance: Mapping[str, Any]
+    sight: Sight | None
+    cost: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def selected_on_test(self) -> bool:
@@ -66,7 +84,29 @@ def read_row(digest: str, raw: Mapping[str, Any]) -> Row:
         support_images=tuple(raw.get("support_images") or ()),
         seconds=float((raw.get("seconds") or {}).get("total") or 0.0),
         provenance=raw.get("provenance") or {},
+        sight=_sight(raw.get("view")),
+        cost=_finite(raw.get("cost") or {}),
     )
+
+
+def _sight(view: Mapping[str, Any] | None) -> Sight | None:
+    if view is None:
+        return None
+    return Sight(
+        anomalous=int(view["anomalous"]),
+        with_mask=int(view["with_mask"]),
+        unseen=tuple(view["unseen"]),
+        vanished=tuple(view.get("vanished") or ()),
+    )
+
+
+def _finite(cost: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a row's cost that can be used: what is none, or not finite, is not measured."""
+    return {
+        name: float(value)
+        for name, value in cost.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+    }
 
 
 def _is_fraction(value: object) -> bool:
@@ -103,9 +143,10 @@ def planned_rows(plan: Plan, rows: Mapping[str, Mapping[str, Any]]) -> PlannedRo
 
 
 def _check(row: Row, cell: PlannedCell) -> None:
-    for axis in ("category", "shots", "seed", "task"):
-        if row.cell.get(axis) != getattr(cell, axis):
+    planned = {"category": cell.category, "shots": cell.images, "seed": cell.seed, "task": cell.task}
+    for axis, value in planned.items():
+        if row.cell.get(axis) != value:
             raise ValueError(
                 f"a row must hold the cell that was planned, but {cell.digest} ran {axis} {row.cell.get(axis)!r} "
-                f"where the plan asks for {getattr(cell, axis)!r}: plan and run again"
+                f"where the plan asks for {value!r}: plan and run again"
             )

@@ -70,7 +70,9 @@ def _best(search: Search, rows: Mapping[str, Mapping[str, Any]]) -> View:
         "Differences to the paper's defaults: paired at equal seed and category, mean and 95% t-interval over seeds. "
     )
     caption += (
-        "In the search, they flatter its winners, for they were chosen by them; on fresh seeds they do not."
+        "In the search, they flatter its winners, for they were chosen by them, and nothing is claimed of them; on "
+        "fresh seeds they do not, and colours and marks are claims after Holm's correction over all of them (intervals "
+        "are not adjusted)."
         if search.fresh is not None
         else "They flatter the winners, which were chosen by these numbers; without fresh seeds nobody knows how much."
     )

@@ -3,15 +3,16 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from reports.axes import value_text
 from reports.drawing import six
-from reports.formats import direction, no_interval_reason, percent, points
-from reports.grids import Grid, Spot
+from reports.formats import claim_text, no_interval_reason, percent, points
+from reports.grids import Grid, Spot, claim_tone
 from reports.searches import Objective, Search, Trial
 from reports.statistics import Effect, Summary
-from reports.winners import Candidate, FreshScore, candidates
+from reports.winners import Candidate, FreshScore, candidates, fresh_claims
 
 NOT_AGAIN = "not re-evaluated"
 Rows = Mapping[str, Mapping[str, Any]]
@@ -32,11 +33,14 @@ def changed_text(search: Search, trial: Trial) -> tuple[str, ...]:
 
 
 def best_grid(search: Search, rows: Rows) -> Grid:
-    """A row per candidate: its value in the search, on fresh seeds, and both against the paper's defaults."""
+    """A row per candidate: its value in the search, on fresh seeds, and both against the paper's defaults.
+
+    Only differences on fresh seeds carry a claim: in the search, the candidates were chosen by them.
+    """
     head = [("Configuration", "what differs from the paper")]
     columns: list[tuple[Spot, ...]] = []
-    for place, objective in enumerate(search.objectives):
-        found = candidates(search, place, rows)
+    made = fresh_claims([candidates(search, place, rows) for place in range(len(search.objectives))])
+    for place, (objective, found) in enumerate(zip(search.objectives, made, strict=True)):
         if not columns:
             columns.append(tuple(_label(search, one) for one in found))
         head.append((objective.label, "in the search"))
@@ -50,7 +54,7 @@ def best_grid(search: Search, rows: Rows) -> Grid:
         columns.append(tuple(_fresh(objective, one.fresh) for one in found))
         if search.fresh is not None:
             head += [("Against the defaults", "on fresh seeds, points"), ("Optimism", "search minus fresh, points")]
-            columns.append(tuple(_difference(one, one.fresh.effect if one.fresh else None, NOT_AGAIN) for one in found))
+            columns.append(tuple(_fresh_difference(one) for one in found))
             columns.append(tuple(_optimism(one) for one in found))
     return Grid(title="", head=tuple(head), rows=tuple(zip(*columns, strict=True)))
 
@@ -66,7 +70,13 @@ def _difference(one: Candidate, effect: Effect | None, why_not: str) -> Spot:
         return Spot(main="baseline", tone="absent")
     if effect is None:
         return Spot(main=why_not, tone="absent")
-    return Spot(main=points(effect.summary.mean), lines=_spread(effect.summary, points), tone=direction(effect))
+    return Spot(main=points(effect.summary.mean), lines=_spread(effect.summary, points))
+
+
+def _fresh_difference(one: Candidate) -> Spot:
+    effect = one.fresh.effect if one.fresh else None
+    spot = _difference(one, effect, NOT_AGAIN)
+    return spot if effect is None else replace(spot, lines=(claim_text(effect), *spot.lines), tone=claim_tone(effect))
 
 
 def _spread(summary: Summary, text: Any) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """A plan and its rows as one frozen table: every number with its n, interval, effect, and the cells behind it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +10,7 @@ from reports.entries import METRICS, CategoryEntry, Column, Entry, Kind, Missing
 from reports.published import published_values
 from reports.records import Arm, Plan, read_plan
 from reports.rows import PlannedRows, Row, planned_rows
-from reports.statistics import Effect, Summary, complete_seeds, holm, paired_effect, seed_means, summarize
+from reports.statistics import Effect, Summary, adjusted, complete_seeds, paired_effect, seed_means, summarize
 
 # With several causes in one place, the one that most needs a person names it.
 URGENCY: tuple[Kind, ...] = ("failed", "pruned", "unavailable", "missing", "not planned", "published only")
@@ -112,7 +112,7 @@ def build_table(plan: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) 
             gap = _optimism(read.seeds, averaged, column, slots[key], digests[key], found)
             if gap is not None:
                 optimism[key] = gap
-    _adjust(entries, columns)
+    _adjust(entries)
     counts = Counter(
         "damaged" if c.digest in usable.faults else found[c.digest].status if c.digest in found else "missing"
         for c in read.cells
@@ -215,6 +215,8 @@ def _entry(
     behind = tuple(digests[seed, category] for seed in seeds for category in categories)
     effect, effect_shortfall = (None, None) if base is None else _effect(plan.seeds, categories, slots, base)
     started = [found[digest] for digest in digests.values() if digest in found]
+    own = plan.one_support_set.get((arm.name, column.shots), ())
+    theirs = plan.one_support_set.get((plan.baseline or "", column.shots), ())
     return Entry(
         value=value,
         shortfall=shortfall,
@@ -226,6 +228,8 @@ def _entry(
         published=published_values(plan, arm, column, value, shortfall),
         digests=behind,
         selected_on_test=any(row.selected_on_test for row in started),
+        one_support_set=own,
+        effect_on_one_set=() if base is None else tuple(dict.fromkeys([*own, *theirs])),
     )
 
 
@@ -299,20 +303,11 @@ def _optimism(
     return summarize(seed_means(gaps, seeds, categories)) if seeds else None
 
 
-def _adjust(entries: dict[tuple[str, Column], Entry], columns: Iterable[Column]) -> None:
-    """Fill in Holm's p: one family per metric of the table, over its arms and shots."""
-    for metric in dict.fromkeys(column.metric for column in columns):
-        tested = [
-            (key, entry.effect)
-            for key, entry in entries.items()
-            if key[1].metric == metric and isinstance(entry.effect, Effect)
-        ]
-        adjusted = holm([effect.p for _, effect in tested])
-        same = holm([effect.p_equivalent for _, effect in tested])
-        family = sum(p is not None for p in adjusted)
-        for (key, effect), p_holm, p_same in zip(tested, adjusted, same, strict=True):
-            whole = replace(effect, p_holm=p_holm, p_equivalent_holm=p_same, family=family)
-            entries[key] = replace(entries[key], effect=whole)
+def _adjust(entries: dict[tuple[str, Column], Entry]) -> None:
+    """Fill in Holm's p: all effects of the table are one family, over its metrics, arms and shots."""
+    tested = [(key, entry.effect) for key, entry in entries.items() if isinstance(entry.effect, Effect)]
+    for (key, _), effect in zip(tested, adjusted([effect for _, effect in tested]), strict=True):
+        entries[key] = replace(entries[key], effect=effect)
 
 
 def _departures(plan: Plan, found: Mapping[str, Row]) -> dict[str, tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """A table as a person reads it on a terminal: the means, one line per arm."""
 
-from reports.entries import METRICS, Entry, Missing
+from reports.entries import METRICS, Entry, Missing, shots_text
 from reports.formats import percent, warnings
 from reports.tables import Table
 
@@ -9,10 +9,10 @@ def to_text(table: Table) -> str:
     """Title, circumstances and the scores in percent: mean and half width of the 95% t-interval over seeds."""
     plan = table.plan
     seeds = len(plan.seeds)
-    shots = "" if len(plan.shots) > 1 else f", {plan.shots[0]}-shot"
+    shots = "" if len(plan.shots) > 1 else f", {shots_text(plan.shots[0])}"
     about = f"{plan.dataset_title}, {plan.weights_label}, protocol {plan.protocol}{shots}, {seeds} seeds"
     heads = [
-        METRICS[column.metric][0] + (f" {column.shots}-shot" if len(plan.shots) > 1 else "") for column in table.columns
+        METRICS[column.metric][0] + (f" {column.shots_text}" if len(plan.shots) > 1 else "") for column in table.columns
     ]
     lines = [["", *heads]]
     lines += [[arm.label, *(_cell(table.entries[arm.name, column]) for column in table.columns)] for arm in plan.arms]

@@ -29,7 +29,8 @@ def to_csv(table: Table) -> str:
                     **_effect_fields(table, arm, entry),
                     "published_dataset": _joined(value.dataset for value in entry.published),
                     "published": _joined(_fraction(value.value) for value in entry.published),
-                    "verdict": entry.published[0].verdict if entry.published else "no published value",
+                    **_verdict_fields(entry),
+                    "one_support_set": _truth(bool(entry.one_support_set)),
                     **_status_fields(entry.value, entry.shortfall),
                     "digests": _joined(entry.digests),
                 }
@@ -69,7 +70,7 @@ def _context(table: Table, arm: Arm, column: Column) -> dict[str, str]:
         "weights": plan.weights_label,
         "protocol": plan.protocol,
         "selection": plan.selection,
-        "random_weights": _truth(plan.random_weights),
+        "random_weights": _truth(arm.random_weights),
         "arm": arm.name,
         "label": arm.label,
         "metric": column.metric,
@@ -118,6 +119,19 @@ def _effect_fields(table: Table, arm: Arm, entry: Entry) -> dict[str, str]:
         "categories_equal": str(effect.tied) if effect else NOT_GIVEN,
         "effect_status": status,
         "effect_reason": reason,
+    }
+
+
+def _verdict_fields(entry: Entry) -> dict[str, str]:
+    value = entry.published[0] if entry.published else None
+    return {
+        "verdict": "no published value" if value is None else value.verdict,
+        "difference": _fraction(value.difference if value else None),
+        "difference_low": _fraction(value.low if value else None),
+        "difference_high": _fraction(value.high if value else None),
+        "more_seeds": NOT_GIVEN if value is None or value.more_seeds is None else str(value.more_seeds),
+        "no_verdict_because": _joined(value.reasons if value else ()),
+        "published_note": (value.note if value else "") or NOT_GIVEN,
     }
 
 

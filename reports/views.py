@@ -1,21 +1,29 @@
 """How an ablation can be shown: view name -> builder. A new view is one function and one entry of VIEWS."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
+from reports.by_category import side_by_side
 from reports.compared import CHOICES, choose_compared, compared_drawings
+from reports.costs import COUNTED, cost_grids, machines_text
 from reports.drawing import Drawing
 from reports.draws import curve_drawings, dot_drawings
+from reports.entries import shots_text
 from reports.examples import Loader, choose_examples, example_drawing
 from reports.figures import forest_drawings, map_drawings
-from reports.formats import comparability
+from reports.findings import WITHOUT_SCORES
+from reports.formats import family_text
 from reports.grids import Grid, arm_grids, category_grids, contrast_grids, effect_grids, prompt_grids
 from reports.inside import attention_drawings, embedding_drawings
-from reports.interactions import contrast_drawings
+from reports.interactions import contrast_drawings, contrasts
+from reports.notes import intervals_note, scores_note
 from reports.overlap_grids import OVERLAP_CAPTION, overlap_grids
 from reports.slices import grid_drawings, slice_drawings, sliced_factor
+from reports.statistics import Effect
 from reports.tables import Table
-from reports.transfer import transfer_drawings, transfer_grids
+from reports.transfer_figures import transfer_drawings, transfer_grids
+from reports.verdicts import comparable_numbers, no_verdict_text, printed_notes, verdict_note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,27 +58,33 @@ def _made(view: View, why: str) -> View:
 
 
 def _arms(table: Table, _: Loader) -> View:
-    different = comparability(table.plan)
-    note = f" Published numbers are the paper's, {different}." if different else ""
-    return View(
-        title="Scores",
-        caption=f"Percent on {table.plan.dataset_title}: mean over seeds, 95% interval, seeds (n), SD.{note}",
-        grids=arm_grids(table),
-    )
+    values = [value for entry in table.entries.values() for value in entry.published]
+    said = [
+        f"On {table.plan.dataset_title}. {scores_note(table)}",
+        no_verdict_text(table.plan) or "",
+        verdict_note(table),
+        *printed_notes(values),
+    ]
+    return View(title="Scores", caption=" ".join(sentence for sentence in said if sentence), grids=arm_grids(table))
 
 
 def _effects(table: Table, _: Loader) -> View:
     drawings = forest_drawings(table)
     hollow = any(value.effect is not None for entry in table.entries.values() for value in entry.published)
-    different = comparability(table.plan)
+    comparable, _printed = comparable_numbers(table.plan)
     note = (
-        f" Hollow marks are the paper's own differences{', not comparable with ours' if different else ''}."
+        f" Hollow marks are the paper's own differences{'' if comparable else ', not comparable with ours'}."
         if hollow
         else ""
     )
+    family = max((e.effect.family for e in table.entries.values() if isinstance(e.effect, Effect)), default=0)
+    claims = f" {_claims_text(family, 'effect')}" if family else ""
+    caption = (
+        f"Percentage points, paired at equal seed, category and shots: 95% intervals, a dot per seed.{claims}{note}"
+    )
     view = View(
         title="Effects against the baseline",
-        caption=f"Percentage points, paired at equal seed, category and shots: 95% intervals, a dot per seed.{note}",
+        caption=caption,
         grids=effect_grids(table) if drawings else (),
         drawings=drawings,
         folded=True,
@@ -78,17 +92,32 @@ def _effects(table: Table, _: Loader) -> View:
     return _made(view, "There is no other arm to compare with a baseline.")
 
 
+def _claims_text(family: int, of: Literal["effect", "contrast"]) -> str:
+    return (
+        f"Colours and marks are claims {family_text(family, of)}; intervals are not adjusted, so that one may exclude "
+        "0 and be open."
+    )
+
+
 def _delta_map(table: Table, _: Loader) -> View:
-    caption = "Mean paired difference from the baseline in points: blue is better, orange worse; hatched tiles say why."
+    caption = (
+        "Mean paired difference from the baseline in points: blue is a higher mean, orange a lower one, over however "
+        "few seeds. Colours claim nothing: no tile is tested. Hatched tiles say why they have no number."
+    )
     view = View(title="Effects by category", caption=caption, drawings=map_drawings(table))
     return _made(view, "There is no other arm to compare with a baseline.")
 
 
 def _per_category(table: Table, _: Loader) -> View:
     caption = "Percent: mean over the seeds that are there, 95% interval, seeds (n), SD."
-    return _made(
-        View(title="By category", caption=caption, grids=category_grids(table)), "No arm of this table can be run here."
-    )
+    together = len(table.plan.runnable) > 1
+    if together:
+        caption += (
+            " Bold is the highest mean of a row, underlined the second, as the paper marks them: they are places by "
+            "mean, and no claim that one is better than another."
+        )
+    grids = side_by_side(table) if together else category_grids(table)
+    return _made(View(title="By category", caption=caption, grids=grids), "No arm of this table can be run here.")
 
 
 def _slice(table: Table, _: Loader) -> View:
@@ -110,6 +139,9 @@ def _main_effects(table: Table, _: Loader) -> View:
         "Each factor from its first level to its second, over all arms; an interaction (×) is half of what one factor "
         "adds to the other's effect. Per seed, then mean and 95% interval."
     )
+    family = max((one.family for made in contrasts(table).values() for one in made), default=0)
+    if family:
+        caption += f" {_claims_text(family, 'contrast')}"
     view = View(
         title="Main effects and interactions",
         caption=caption,
@@ -121,7 +153,7 @@ def _main_effects(table: Table, _: Loader) -> View:
 
 
 def _dots(table: Table, _: Loader) -> View:
-    caption = "Every dot is a seed with the support images that it drew; the line is the published mean."
+    caption = "Every dot is a seed, with the support images that it drew or was given; the line is the published mean."
     return _made(
         View(title="Every seed", caption=caption, drawings=dot_drawings(table)), "No arm of this table can be run here."
     )
@@ -138,8 +170,8 @@ def _examples(table: Table, loader: Loader) -> View:
     if chosen is None:
         return View(title="Examples", caption="", absent="No example maps were kept for the arm that would be shown.")
     caption = (
-        f"Defects that “{chosen.arm.label}” located best and worst ({chosen.shots}-shot, seed {chosen.seed}), and the "
-        f"smallest of the others, by the pixel AUROC of the single image, in percent. {MAP_RANGE}"
+        f"Defects that “{chosen.arm.label}” located best and worst ({shots_text(chosen.shots)}, seed {chosen.seed}), "
+        f"and the smallest of the others, by the pixel AUROC of the single image, in percent. {MAP_RANGE}"
     )
     return View(title="Examples", caption=caption, drawings=(example_drawing(table, chosen),))
 
@@ -157,9 +189,9 @@ def _compared(table: Table, loader: Loader) -> View:
     absent = "".join(f" No map of “{label}”: {reason.removesuffix('.')}." for label, reason in compared.absent.items())
     absent += "".join(f" No image of {category}: {reason}." for category, reason in compared.without.items())
     caption = (
-        f"Chosen by kind and size of the defect before any score, and the same for every arm ({compared.shots}-shot, "
-        f"seed {compared.seed}): {drawn}. Under each map the pixel AUROC of the single image in percent; beside the "
-        f"image the defect's share of its pixels. {MAP_RANGE}{more}{absent}"
+        "Chosen by kind and size of the defect before any score, and the same for every arm "
+        f"({shots_text(compared.shots)}, seed {compared.seed}): {drawn}. Under each map the pixel AUROC of the single "
+        f"image in percent; beside the image the defect's share of its pixels. {MAP_RANGE}{more}{absent}"
     )
     return View(title=title, caption=caption, drawings=compared_drawings(table, compared))
 
@@ -193,7 +225,10 @@ def _transfer(table: Table, _: Loader) -> View:
     caption = (
         "Over a fixed set of settings: the rank correlation of what each objective says with the category's own test "
         "AUROC, and how much test AUROC the setting that it would choose leaves on the table. Other categories: mean "
-        "test AUROC of all but this one. A mean over categories treats them as a sample of categories."
+        "test AUROC of all but this one. A mean over categories treats them as a sample of categories; it has an "
+        "interval only where one covers what it promises. Other categories judge each other, so that their "
+        "correlations hang together and an interval from their spread would be too narrow; the regret of a choice is "
+        "often 0 and sometimes large, and few categories do not show how large."
     )
     view = View(
         title="From objectives to the test set",
@@ -202,6 +237,13 @@ def _transfer(table: Table, _: Loader) -> View:
         drawings=transfer_drawings(table),
     )
     return _made(view, "No category has all its cells yet.")
+
+
+def _cost(table: Table, _: Loader) -> View:
+    grids = cost_grids(table)
+    caption = f"{COUNTED} {machines_text(table)}" if grids else ""
+    view = View(title="Cost", caption=caption, grids=grids)
+    return _made(view, "No cell measured its cost yet: cells of an ablation with the artefact cost do.")
 
 
 VIEWS: Mapping[str, Builder] = {
@@ -220,6 +262,7 @@ VIEWS: Mapping[str, Builder] = {
     "embedding": _embedding,
     "attention": _attention,
     "transfer": _transfer,
+    "cost": _cost,
 }
 
 
@@ -230,7 +273,16 @@ COMPARING = frozenset({"effects", "delta_map"})
 def views_of(table: Table, loader: Loader) -> tuple[tuple[str, View], ...]:
     """Every view that the plan asks for, in its order; one that this version does not know says so."""
     names = [name for name in table.plan.shown_as if table.plan.baseline is not None or name not in COMPARING]
-    return tuple((name, VIEWS[name](table, loader) if name in VIEWS else _unknown(name)) for name in names)
+    return tuple(
+        (name, _noted(name, VIEWS[name](table, loader), table) if name in VIEWS else _unknown(name)) for name in names
+    )
+
+
+def _noted(name: str, view: View, table: Table) -> View:
+    """A view whose caption says what its intervals leave out."""
+    without = (WITHOUT_SCORES - {"embedding"}) | {"arms"}
+    note = "" if name in without or view.absent else intervals_note(table)
+    return replace(view, caption=f"{view.caption} {note}") if note else view
 
 
 def _unknown(name: str) -> View:

@@ -1,8 +1,8 @@
 """The best configurations of a search: against the paper's defaults, on fresh seeds, and how stable their lead is."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,16 @@ import numpy as np
 from reports.rows import read_row
 from reports.searches import Search, Step, Trial
 from reports.sensitivity import best_trials, pareto_front
-from reports.statistics import Effect, SeedScores, Summary, complete_seeds, paired_effect, seed_means, summarize
+from reports.statistics import (
+    Effect,
+    SeedScores,
+    Summary,
+    adjusted,
+    complete_seeds,
+    paired_effect,
+    seed_means,
+    summarize,
+)
 
 SHOWN = 10
 RESAMPLES = 2000
@@ -79,6 +88,22 @@ def candidates(search: Search, place: int, rows: Rows) -> tuple[Candidate, ...]:
             optimism = objective.best_first(fresh.summary.mean) - objective.best_first(trial.values[place])
         made.append(Candidate(trial=trial, default=is_default, effect=effect, fresh=fresh, optimism=optimism))
     return tuple(made)
+
+
+def fresh_claims(found: Sequence[Sequence[Candidate]]) -> tuple[tuple[Candidate, ...], ...]:
+    """The candidates of all objectives with their effects on fresh seeds adjusted as one family of tests.
+
+    Effects during the search stay untested: the candidates were chosen by these very numbers.
+    """
+    fresh = [one.fresh.effect for group in found for one in group if one.fresh is not None and one.fresh.effect]
+    family = iter(adjusted(fresh))
+    return tuple(tuple(_adjusted(one, family) for one in group) for group in found)
+
+
+def _adjusted(one: Candidate, family: Iterator[Effect]) -> Candidate:
+    if one.fresh is None or one.fresh.effect is None:
+        return one
+    return replace(one, fresh=replace(one.fresh, effect=next(family)))
 
 
 def measured(search: Search, steps: Sequence[Step], place: int) -> dict[tuple[int, str], float]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablations.catalogue import GROUPS
 from ablations.loading import UnknownAblationError, named_ablations, named_space
+from ablations.shots import Shots
 from ablations.spec import Ablation
 from promptad.config import PromptADConfig
 from promptad.protocol import protocol_config
@@ -62,7 +63,7 @@ def data_request(
         base=base_config(options.protocol, options.overrides, None if method is None else method.config),
         seeds=options.seeds,
         categories=None if options.categories is None else tuple(options.categories.split(",")),
-        shots=None if options.shots is None else whole_numbers("--shots", options.shots),
+        shots=None if options.shots is None else shots_list(options.shots),
         support=texts_by_category("--support", options.support),
         suffixes=texts_by_category("--suffixes", options.suffixes),
         skip_bad=options.skip_bad,
@@ -120,6 +121,20 @@ def whole_numbers(option: str, text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"{option} must be whole numbers with commas, like 1,2,4, but got {text!r}") from None
+
+
+def shots_list(text: str) -> tuple[Shots, ...]:
+    """Shots written as ``1,2,full``: whole numbers, and full for all normal images of each category."""
+    words = text.split(",")
+    numbers = [word for word in words if word != "full"]
+    try:
+        found: dict[str, Shots] = {word: int(word) for word in numbers}
+    except ValueError:
+        raise UsageError(f"--shots must be whole numbers or full, like 1,4,full, but got {text!r}") from None
+    shots = tuple(found.get(word, "full") for word in words)
+    if len(set(shots)) < len(shots):
+        raise UsageError(f"--shots must be different numbers, but got {text!r}: name each once")
+    return shots
 
 
 def seconds(text: str) -> float:

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from ablations.spec import Ablation
-from promptad.backbone_names import BackboneName, parse_backbone
+from promptad.backbone_names import BackboneName, activation_of, file_spelling, parse_backbone, tag_of
 from promptad.backbones import weights_are_here, weights_digest
+from promptad.known_weights import Activation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedBackbone:
-    """A backbone as cells name it: what the user wrote, its parts, and the digest of its weights."""
+    """A backbone as cells name it: what the user wrote, its parts, and the digest of its weights.
+
+    ``tag`` is the tag of open_clip that the weights are: one that was named, or whose weights a file is, byte by byte;
+    None for ``tiny``, random weights, unknown files and CNNs. ``activation`` is what the towers run; None for CNNs.
+    """
 
     text: str
     name: BackboneName
     weights: str
+    tag: str | None
+    activation: Activation | None
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """The backbone of a name, whose weights are fetched where they are not here; ``BackboneError`` as below."""
+        name = parse_backbone(text)
+        weights = weights_digest(name)
+        return cls(text=text, name=name, weights=weights, tag=tag_of(name), activation=activation_of(name))
 
 
 def planned_backbones(texts: Sequence[str]) -> dict[str, PlannedBackbone]:
@@ -25,11 +40,8 @@ def planned_backbones(texts: Sequence[str]) -> dict[str, PlannedBackbone]:
     Raises:
         BackboneError: an unknown name, or weights that cannot be had.
     """
-    planned = {}
-    for text in texts:
-        name = parse_backbone(text)
-        planned[name.architecture] = PlannedBackbone(text=text, name=name, weights=weights_digest(name))
-    return planned
+    planned = [PlannedBackbone.of(text) for text in texts]
+    return {backbone.name.architecture: backbone for backbone in planned}
 
 
 def arm_backbones(
@@ -53,10 +65,10 @@ def arm_backbones(
         if name.architecture in named:
             found[arm.name] = named[name.architecture]
         elif weights_are_here(name):
-            found[arm.name] = PlannedBackbone(text=arm.backbone, name=name, weights=weights_digest(name))
+            found[arm.name] = PlannedBackbone.of(arm.backbone)
         else:
             reasons[arm.name] = (
                 f"its weights are not on this machine: add --backbone {arm.backbone} to fetch them, or "
-                f"--backbone {name.architecture}:/path/to/checkpoint"
+                f"--backbone {file_spelling(name)}"
             )
     return found, reasons

@@ -19,6 +19,11 @@ from study.cell import Cell
 from study.examples import THUMBNAIL
 
 
+def arrays_of(cell: Cell) -> tuple[str, ...]:
+    """The artefacts of a cell that are arrays; its cost is numbers, which its row holds."""
+    return tuple(name for name in cell.artefacts if name != "cost")
+
+
 def artefacts(
     cell: Cell,
     backbone: Backbone,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from ablations.shots import Setting
 from ablations.spec import Ablation
 from promptad.backbone_names import BackboneName, is_transformer, kind_of
 from promptad.config import Task
 from promptad.method_table import METHODS, MethodEntry, Need, needs_of
 from promptad.shared_config import MethodConfig
 from study.arm_backbones import PlannedBackbone
+from study.shots import settings_of, shots_of
 
 
 def unfit_backbones(
@@ -40,17 +42,24 @@ def unfit_backbones(
     return printed, others
 
 
-def impossible_requests(ablation: Ablation, arms: Iterable[str], shots: Sequence[int]) -> list[str]:
-    """A sentence for each method that is asked for fewer support images than it needs, or for a task it has not."""
+def impossible_requests(ablation: Ablation, arms: Iterable[str], columns: Sequence[Setting]) -> list[str]:
+    """A sentence for each method that is asked for fewer support images than it needs, or for a task it has not.
+
+    ``columns`` are those of the table (``Ablation.settings``); all normal images of a category are at least one.
+    """
     asking: dict[str, list[str]] = defaultdict(list)
+    least: dict[str, int] = {}
     wanted = set(arms)
     for arm in ablation.arms:
         if arm.name in wanted:
             asking[arm.runs].append(arm.name)
+            shots = [shots_of(arm, column) for column in settings_of(arm, columns)]
+            counts = [1 if each == "full" else each for each in shots]
+            least[arm.runs] = min([*counts, *([least[arm.runs]] if arm.runs in least else [])])
     problems = []
     for method, names in asking.items():
         entry, whose = METHODS[method], f"(arm {', '.join(names)})"
-        if (fewest := min(shots)) < entry.min_shots:
+        if (fewest := least[method]) < entry.min_shots:
             able = _names(other for other in METHODS.values() if other.min_shots <= fewest)
             problems.append(
                 f"{entry.title} needs at least {entry.min_shots} normal image of a category, but {fewest} shots are "

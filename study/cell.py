@@ -17,7 +17,7 @@ from promptad.shared_config import MethodConfig
 Query = Literal["test", "synthetic"]
 """What a cell is asked about: the category's test images, or pseudo-anomalies on held-out support images."""
 
-NUMERICS = 1
+NUMERICS = 2
 """Version of the code that turns images into scores; raised by hand when its results change."""
 
 _NOT_IDENTITY = frozenset({"backbone", "dataset"})
@@ -29,9 +29,10 @@ class Cell:
     """One training and evaluation.
 
     ``config`` is ``method``'s, in canonical form for ``task`` with its memory layers spelled out. ``weights`` and
-    ``data`` are digests of the backbone's weights and of the category's images, labels and masks. ``support`` is a
-    user's list of support images; None: drawn by ``seed``. ``artefacts`` are arrays to keep for figures of a model's
-    inside. With ``query`` synthetic no test image is read, and ``data`` is the digest of the normal images alone.
+    ``data`` are digests of the backbone's weights and of the category's images, labels and masks; ``activation`` is the
+    backbone's (None: a CNN, or a row from before it was recorded). ``support`` is a user's list of support images;
+    None: drawn by ``seed``. ``artefacts`` are arrays to keep for figures of a model's inside. With ``query`` synthetic
+    no test image is read, and ``data`` is the digest of the normal images alone.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Cell:
     numerics: int = NUMERICS
     artefacts: tuple[str, ...] = ()
     query: Query = "test"
+    activation: str | None = None
 
     @property
     def digest(self) -> str:
@@ -61,6 +63,8 @@ class Cell:
             del identity["artefacts"]
         if self.query == "test":
             del identity["query"]
+        if self.activation is None:
+            del identity["activation"]
         identity["config"] = {name: value for name, value in config.items() if value != defaults[name]}
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

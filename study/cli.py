@@ -197,7 +197,12 @@ def _add_request(verb: argparse.ArgumentParser) -> None:
         "rows of tables with a backbone of their own",
     )
     verb.add_argument("--categories", default=None, metavar="A,B", help="only these categories")
-    verb.add_argument("--shots", default=None, metavar="1,2,4", help="support images (default: the ablation's)")
+    verb.add_argument(
+        "--shots",
+        default=None,
+        metavar="1,2,4",
+        help="normal images of each category to learn from, full for all of them (default: the ablation's)",
+    )
     verb.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N-1 (default: 5)")
     verb.add_argument(
         "--protocol",

@@ -5,40 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ablations.arms import Arm
-from ablations.published import published
-from ablations.spec import Ablation
 from promptad.backbone_names import parse_backbone
-from promptad.datasets import Category
 from promptad.protocol import protocol_name
-from promptad.shared_config import MethodConfig
 from promptad.suffixes import CATEGORY_SUFFIXES, manual_suffixes
 from study.arm_backbones import PlannedBackbone
+from study.printed import Opened, PlannedAblation, one_support_set, printed_firsts, printed_numbers
 from study.request import StudyRequest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedAblation:
-    """An ablation as it will run; mappings are by arm. ``not_runnable`` says why an arm has no cells.
-
-    ``seeds`` is their number.
-    """
-
-    ablation: Ablation
-    configs: Mapping[str, MethodConfig]
-    backbones: Mapping[str, PlannedBackbone]
-    not_runnable: Mapping[str, str]
-    shots: tuple[int, ...]
-    seeds: int
-    categories: tuple[str, ...]
-
-
-Opened = Mapping[str, tuple[Category, str]]
-"""Categories by name, each with its data digest."""
 
 
 def document_name(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> str:
@@ -51,7 +26,7 @@ def document_name(planned: PlannedAblation, request: StudyRequest, opened: Opene
     parts = [planned.ablation.name, name.architecture, *([] if name.is_tiny else [name.label]), request.source.name]
     parts += [] if protocol == "paper" else [protocol.partition(" ")[0]]
     identity = [
-        {arm: backbone.weights for arm, backbone in planned.backbones.items()},
+        {arm: _weights(backbone) for arm, backbone in planned.backbones.items()},
         {category: digest for category, (_, digest) in opened.items()},
         list(planned.shots),
         {arm: config.as_dict() for arm, config in planned.configs.items()},
@@ -61,6 +36,11 @@ def document_name(planned: PlannedAblation, request: StudyRequest, opened: Opene
     text = json.dumps(identity, sort_keys=True)
     parts.append(hashlib.blake2b(text.encode(), digest_size=3).hexdigest())
     return "-".join(re.sub(r"[^A-Za-z0-9.+]+", "_", part) for part in parts)
+
+
+def _weights(backbone: PlannedBackbone) -> str:
+    """What tells weights apart: their digest, and of a file the activation that the user says they have."""
+    return f"{backbone.weights} {backbone.activation}" if backbone.name.is_file else backbone.weights
 
 
 def plan_document(
@@ -75,7 +55,6 @@ def plan_document(
     ``listed`` are its cells, ``proxies`` those that are asked about pseudo-anomalies.
     """
     ablation = planned.ablation
-    comparable, reason = _comparability(request, opened)
     source = request.source.name
     return {
         "schema": 1,
@@ -92,14 +71,11 @@ def plan_document(
         "baseline": ablation.baseline,
         "backbone": request.backbone,
         "weights_label": parse_backbone(request.backbone).label,
-        "comparable": comparable,
-        "comparable_reason": reason,
         "protocol": protocol_name(request.base),
         "selection": request.base.selection,
         "dataset": source,
         "dataset_title": request.source.title,
         "data_sets": list(ablation.data_sets),
-        "published_dataset": source if source in ablation.data_sets else ablation.data_sets[0],
         "categories": list(opened),
         "shots": list(planned.shots),
         "seeds": list(range(planned.seeds)),
@@ -107,18 +83,9 @@ def plan_document(
         "metrics": list(ablation.metrics),
         "shown_as": list(ablation.shown_as),
         "arms": [_described(arm, planned) for arm in ablation.arms],
-        "published": [
-            {
-                "dataset": cell.dataset,
-                "metric": cell.metric,
-                "shots": cell.shots,
-                "factors": cell.row,
-                "category": cell.category,
-                "value": cell.value,
-                "std": cell.std,
-            }
-            for cell in (published(ablation.published) if ablation.published else ())
-        ],
+        "printed": printed_numbers(planned, request, opened),
+        "printed_firsts": printed_firsts(ablation),
+        "one_support_set": one_support_set(planned, request, opened),
         "prompts": _suffixes(request, opened) if "prompts" in ablation.shown_as else None,
         "cells": listed,
         "proxies": proxies,
@@ -149,10 +116,10 @@ def _described(arm: Arm, planned: PlannedAblation) -> dict[str, Any]:
         "runs": arm.runs,
         "factors": dict(arm.factors),
         "marks": {factor: level for factor, level in arm.factors.items() if isinstance(level, bool)},
-        "published": arm.published,
         "runnable": backbone is not None,
         "not_runnable_reason": planned.not_runnable.get(arm.name),
         "backbone": arm.backbone if backbone is None else backbone.text,
+        "random_weights": backbone is not None and backbone.name.is_random,
         # As the config has them: a change may be scaled to the backbone's depth.
         "changes": {} if config is None else {name: config.as_dict()[name] for name in arm.changes},
         "config": None if config is None else config.as_dict(),
@@ -175,33 +142,3 @@ def _user_notes(request: StudyRequest) -> list[str]:
     if request.support:
         notes.append(f"The user named the support images of {', '.join(sorted(request.support))}.")
     return notes
-
-
-_FULL_SETS = {"mvtec": (15, 1725), "visa": (12, 2162)}
-"""Categories and test images of the complete sets, without which a number is not the published one's."""
-
-
-def _comparability(request: StudyRequest, opened: Opened) -> tuple[bool, str | None]:
-    """Whether the paper's numbers were measured on the same weights, data and settings, and if not, what differs.
-
-    The released code's departures do not make a number incomparable: the protocol's name tells them.
-    """
-    differences = []
-    if request.backbone != "ViT-B-16-plus-240:laion400m_e32":
-        differences.append(f"weights ({parse_backbone(request.backbone).label}; the paper's are laion400m_e32)")
-    images = sum(len(category.test) for category, _ in opened.values())
-    full = _FULL_SETS.get(request.source.name)
-    if full is None:
-        differences.append(f"data ({request.source.title})")
-    elif (len(opened), images) != full:
-        differences.append(
-            f"only {len(opened)} of {full[0]} categories and {images} of {full[1]} test images of "
-            f"{request.source.title}"
-        )
-    if settings := protocol_name(request.base).partition(" with ")[2]:
-        differences.append(f"settings ({settings})")
-    if request.support:
-        differences.append("support images named by the user")
-    if request.suffixes:
-        differences.append("suffixes of the user's")
-    return (False, "other than the paper's: " + "; ".join(differences)) if differences else (True, None)

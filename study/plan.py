@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ablations.shots import Shots
 from ablations.spec import Ablation, AblationError
 from promptad.backbone_names import (
     available_blocks,
@@ -20,10 +21,12 @@ from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbone
 from study.capabilities import impossible_requests, unfit_backbones
 from study.cell import Cell
 from study.cell_config import resolved, with_suffixes
-from study.documents import PlannedAblation, plan_document
+from study.documents import plan_document
 from study.group import Group
 from study.plan_problems import layer_problems, prompt_problems
+from study.printed import PlannedAblation
 from study.request import StudyRequest
+from study.shots import settings_of, shots_of, support_images
 from study.sources import chosen_categories
 
 GROUP_SIZE = 32
@@ -118,12 +121,17 @@ def _planned(
     """An ablation checked against the request."""
     configs = ablation.configs(request.base, blocks=available_blocks(study.name))
     backbones, not_runnable = arm_backbones(ablation, study, named)
-    shots = request.shots or ablation.shots
+    columns = ablation.settings(request.shots)
     printed, unfit = unfit_backbones(ablation, configs, backbones)
     if set(backbones) == set(printed):
         unfit |= printed
+    chosen = {name: opened[name] for name in ablation.categories(opened)}
+    for arm in ablation.arms:
+        # A printed row keeps its numbers where the data have too few images for it, as it does on another backbone.
+        if arm.name in backbones and arm.shots is not None and (few := shots_problems(chosen, [arm.shots], request)):
+            (printed if arm.published else unfit)[arm.name] = "; ".join(few)
     problems = [f"arm {arm}: {reason}" for arm, reason in unfit.items()]
-    problems += impossible_requests(ablation, set(backbones) - set(printed), shots)
+    problems += impossible_requests(ablation, set(backbones) - set(printed), columns)
     if problems:
         raise PlanError("\n".join(problems))
     backbones = {arm: backbone for arm, backbone in backbones.items() if arm not in printed}
@@ -133,13 +141,12 @@ def _planned(
         configs={arm: configs[arm] for arm in backbones},
         backbones=backbones,
         not_runnable=not_runnable,
-        shots=shots,
+        shots=columns,
         seeds=min(request.seeds, ablation.most_seeds or request.seeds),
-        categories=ablation.categories(opened),
+        categories=tuple(chosen),
     )
     _refuse(layer_problems(planned))
-    chosen = {name: opened[name] for name in planned.categories}
-    check_shots(chosen, planned.shots, request)
+    check_shots(chosen, [column for column in columns if column != "own"], request)
     _refuse(prompt_problems(chosen, planned, request))
     return planned
 
@@ -153,18 +160,21 @@ def _cells(
         for name in planned.categories:
             normal = dataclasses.replace(opened[name][0], test=(), has_masks=False)
             data[name]["synthetic"] = data_digest(normal)
-    for (arm, changed), category, task in itertools.product(
-        planned.configs.items(), planned.categories, planned.ablation.tasks
-    ):
-        backbone = planned.backbones[arm]
-        config = resolved(with_suffixes(changed, category, request), task, backbone.name)
-        for shots, seed, query in itertools.product(planned.shots, range(planned.seeds), planned.ablation.queries):
+    arms = [arm for arm in planned.ablation.arms if arm.name in planned.configs]
+    for arm, category, task in itertools.product(arms, planned.categories, planned.ablation.tasks):
+        backbone = planned.backbones[arm.name]
+        config = resolved(with_suffixes(planned.configs[arm.name], category, request), task, backbone.name)
+        for column, seed, query in itertools.product(
+            settings_of(arm, planned.shots), range(planned.seeds), planned.ablation.queries
+        ):
+            shots = support_images(shots_of(arm, column), opened[category][0])
             cell = Cell(
                 method=method_of(config),
                 config=config,
                 backbone=backbone.text,
                 architecture=backbone.name.architecture,
                 weights=backbone.weights,
+                activation=backbone.activation,
                 dataset=request.source.name,
                 category=category,
                 data=data[category][query],
@@ -175,7 +185,8 @@ def _cells(
                 artefacts=planned.ablation.artefacts,
                 query=query,
             )
-            yield {"arm": arm, "category": category, "shots": shots, "seed": seed, "task": task}, cell
+            place = {"arm": arm.name, "category": category, "shots": column, "images": shots}
+            yield {**place, "seed": seed, "task": task}, cell
 
 
 def open_categories(request: StudyRequest, *, normal_only: bool = False) -> dict[str, tuple[Category, str]]:
@@ -209,12 +220,20 @@ def open_categories(request: StudyRequest, *, normal_only: bool = False) -> dict
     return opened
 
 
-def check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, ...], request: StudyRequest) -> None:
+def check_shots(opened: Mapping[str, tuple[Category, str]], asked: Sequence[Shots], request: StudyRequest) -> None:
     """Raise ``PlanError`` where a category cannot give as many support images."""
+    _refuse(shots_problems(opened, asked, request))
+
+
+def shots_problems(
+    opened: Mapping[str, tuple[Category, str]], asked: Sequence[Shots], request: StudyRequest
+) -> list[str]:
+    """A sentence for each category that cannot give as many support images."""
     problems = []
     for name, (category, _) in opened.items():
         named = (request.support or {}).get(name)
-        for k in shots:
+        for shots in asked:
+            k = support_images(shots, category)
             if named is not None and len(named) != k:
                 problems.append(f"the support list of {name} has {len(named)} images, but {k} shots are asked for")
             elif k > len(category.train):
@@ -222,8 +241,7 @@ def check_shots(opened: Mapping[str, tuple[Category, str]], shots: tuple[int, ..
                     f"shots must be at most the {len(category.train)} normal images of {name}, but got {k}: "
                     "use --shots, leave the category out with --categories, or add images"
                 )
-    if problems:
-        raise PlanError("\n".join(problems))
+    return problems
 
 
 def _refuse(problems: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from promptad.prompt_ensemble import ensemble_prompts
 from promptad.prompt_learning import prompts_for
 from promptad.prompts import PromptError
 from study.cell_config import memory_layers, with_suffixes
-from study.documents import PlannedAblation
+from study.printed import PlannedAblation
 from study.request import StudyRequest
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ablations.shots import Shots
 from ablations.spec import Ablation
 from promptad.config import PromptADConfig
 from study.sources import DataSource
@@ -26,10 +27,17 @@ class StudyRequest:
     base: PromptADConfig
     seeds: int
     categories: tuple[str, ...] | None = None
-    shots: tuple[int, ...] | None = None
+    shots: tuple[Shots, ...] | None = None
     support: Mapping[str, tuple[str, ...]] | None = None
     suffixes: Mapping[str, tuple[str, ...]] | None = None
     skip_bad: bool = False
     arm_backbones: tuple[str, ...] = ()
     whole_catalogue: bool = False
     method: Mapping[str, Any] | None = None
+
+    @property
+    def search_shots(self) -> int:
+        """The one number of shots of a search: 1 where none is named. ``plan_search`` refuses several, and full."""
+        first = (self.shots or (1,))[0]
+        assert first != "full"
+        return first

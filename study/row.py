@@ -27,6 +27,10 @@ class Row:
     ``scores`` are fractions in [0, 1] by metric, present if and only if ``status`` is ok; otherwise ``reason`` says
     why not. ``unavailable`` is a cell that the data cannot answer (no masks). ``curve`` holds every epoch's metric
     when the epoch was picked on the test set. ``test_images`` are parallel lists ``name``, ``anomalous``, ``score``.
+    ``view`` is what of the test set's anomalies the model could see (``study/view.py``): how many images are
+    ``anomalous``, how many of them are ``with_mask``, names of those ``unseen``, and for pixels of those ``vanished``;
+    None where no test image was asked about, and in rows from before it was recorded.
+    ``cost`` is what ``study.costs`` measures, None unless the cell was asked for it.
     """
 
     cell: Cell
@@ -36,8 +40,10 @@ class Row:
     curve: Mapping[str, list[float]] | None = None
     support_images: tuple[str, ...] = ()
     test_images: Mapping[str, list[Any]] | None = None
+    view: Mapping[str, Any] | None = None
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    cost: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Check that a missing score is a status with a reason, never a number."""
@@ -53,6 +59,9 @@ class Row:
         }
         if bad:
             raise RowError(f"scores must be fractions in [0, 1], but {self.cell} has {bad}")
+        bad = {name: value for name, value in (self.cost or {}).items() if not (math.isfinite(value) and value >= 0)}
+        if bad:
+            raise RowError(f"costs must be finite and not negative, but {self.cell} has {bad}")
 
     def to_json(self) -> str:
         """One JSON object, keys in a fixed order."""
@@ -75,8 +84,10 @@ class Row:
             "departures": list(departures(self.cell.config)),
             "support_images": list(self.support_images),
             "test_images": self.test_images,
+            "view": self.view,
             "seconds": self.seconds,
             "provenance": self.provenance,
+            **({} if self.cost is None else {"cost": self.cost}),
         }
 
     @classmethod
@@ -101,8 +112,10 @@ class Row:
                 curve=values["curve"],
                 support_images=tuple(values["support_images"]),
                 test_images=values["test_images"],
+                view=values.get("view"),
                 seconds=values["seconds"],
                 provenance=values["provenance"],
+                cost=values.get("cost"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise error if isinstance(error, RowError) else RowError(f"not a row: {error!r}") from error

@@ -101,7 +101,7 @@ def search_document(
         "weights": backbones[study.backbone].weights,
         "dataset": study.source.name,
         "categories": list(opened),
-        "shots": (study.shots or (1,))[0],
+        "shots": study.search_shots,
         "seeds": list(range(study.seeds)),
         "tasks": list(request.tasks),
         "report": None,

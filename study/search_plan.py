@@ -55,7 +55,7 @@ class SearchPlan:
         backbone = self.backbones[backbone_text]
         changes = self.request.space.changes(params, blocks=available_blocks(backbone.name))
         changes.pop("backbone", None)
-        shots = changes.pop("shots", (study.shots or (1,))[0])
+        shots = changes.pop("shots", study.search_shots)
         return study.base.with_changes(changes), backbone, shots
 
     def cells(self, params: Params) -> tuple[Cell, ...]:
@@ -89,6 +89,7 @@ class SearchPlan:
                         backbone=backbone.text,
                         architecture=backbone.name.architecture,
                         weights=backbone.weights,
+                        activation=backbone.activation,
                         dataset=study.source.name,
                         category=category,
                         data=digest,
@@ -124,6 +125,8 @@ def plan_search(request: SearchRequest) -> SearchPlan:
         problems.append(f"--seeds must be at least 1, but got {study.seeds}")
     if len(study.shots or (1,)) > 1:
         problems.append(f"a search has one number of --shots, but got {study.shots}: vary shots in the space instead")
+    if "full" in (study.shots or ()):
+        problems.append("a search needs a number of --shots, but got full: name one that every category has")
     if request.prune is not None and not 0 < request.prune < 1:
         problems.append(f"--prune must be 0 (off) or between 0 and 1, but got {request.prune}")
     size = space.size()
@@ -185,4 +188,4 @@ def _shots(space: Space, study: StudyRequest) -> set[int]:
         for level in parameter.domain.levels
         if "shots" in level.changes
     }
-    return varied or set(study.shots or (1,))
+    return varied or {study.search_shots}

@@ -14,12 +14,15 @@ from promptad.methods import Scores
 
 
 class MaskSet:
-    """Masks of a test set, one bit a pixel."""
+    """Masks of a test set, one bit a pixel; ``empty`` are names of images without an anomalous pixel."""
 
     def __init__(self, samples: Sequence[Sample], load: Callable[[Sample], NDArray[np.bool_]]) -> None:
         masks = [load(sample) for sample in samples[:1]]
         self._shape = masks[0].shape
         self._packed = [np.packbits(mask) for mask in masks] + [np.packbits(load(sample)) for sample in samples[1:]]
+        self.empty = frozenset(
+            sample.name for sample, packed in zip(samples, self._packed, strict=True) if not packed.any()
+        )
 
     def part(self, start: int, stop: int) -> NDArray[np.bool_]:
         """Masks of images ``start`` to ``stop``: image x size x size."""

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -19,8 +19,9 @@ from promptad.methods import Fitted, Scores, method_named
 from promptad.randomness import numpy_generator
 from promptad.shared_config import MethodConfig
 from promptad.support import view_inputs
-from study.artefacts import artefacts
+from study.artefacts import arrays_of, artefacts
 from study.cell import Cell
+from study.costs import measured_cost
 from study.examples import example_maps
 from study.outcome import Outcome
 from study.provenance import provenance
@@ -28,6 +29,7 @@ from study.queries import Queries, queries_of
 from study.row import Row
 from study.stopwatch import Stopwatch
 from study.truth import MaskedMaps, MaskSet, Truth
+from study.view import View, check_view, vanished, view_of
 
 
 class Workbench:
@@ -46,6 +48,7 @@ class Workbench:
         self._features: dict[tuple[object, ...], Features] = {}
         self._masks: dict[tuple[object, ...], MaskSet] = {}
         self._views: dict[Preprocessing, set[str]] = {}
+        self._in_view: dict[tuple[object, ...], View] = {}
 
     def start_group(self, cells: Sequence[Cell], category: Category) -> None:
         """Prepare for cells of one backbone and one category, so that each image is encoded once for all of them."""
@@ -55,6 +58,7 @@ class Workbench:
             if not self._all_categories:
                 self._features.clear()
                 self._masks.clear()
+                self._in_view.clear()
         views: dict[Preprocessing, set[str]] = defaultdict(set)
         for cell in cells:
             wanted = method_named(cell.method).views(cell.config, cell.task, self._bench)
@@ -73,7 +77,9 @@ class Workbench:
             queries = self._queries(cell)
             support = self._support_features(cell, queries.support)
             query = self._query_features(cell, queries)
-        truth = Truth(queries.samples, self._truth_masks(cell, queries) if cell.task == "pixel" else None)
+        masks = self._truth_masks(cell, queries) if cell.task == "pixel" else None
+        view = self._view(cell, queries, masks)
+        truth = Truth(queries.samples, masks)
         selection = _Selection(cell, query, truth, watch)
         with watch.timing("fit"):
             fitted: Fitted = method_named(cell.method).fit(
@@ -100,7 +106,7 @@ class Workbench:
                 preprocessing = self._query_preprocessing(cell.config)
                 compared = "compared" in cell.artefacts
                 examples = example_maps(self._category.test, maps, result, preprocessing, compared=compared)
-            if cell.artefacts:
+            if arrays_of(cell):
                 kept = artefacts(
                     cell,
                     self._bench,
@@ -111,9 +117,22 @@ class Workbench:
                     preprocessing=self._support_preprocessing(cell.config),
                 )
                 examples = {**(examples or {}), **kept} or None
+        cost = None
+        if "cost" in cell.artefacts:
+            with watch.timing("cost"):
+                cost = measured_cost(
+                    cell,
+                    self._bench,
+                    support=support,
+                    query=query,
+                    image=queries.inputs()[0],
+                    preprocessing=self._query_preprocessing(cell.config),
+                )
         row = Row(
             # What ran, as the method and the backbone tell it, not as it was asked for: the dispatcher compares.
-            cell=dataclasses.replace(cell, config=fitted.config, weights=self._bench.weights),
+            cell=dataclasses.replace(
+                cell, config=fitted.config, weights=self._bench.weights, activation=self._bench.activation
+            ),
             status="ok",
             scores=scores,
             curve=selection.curve(),
@@ -123,11 +142,13 @@ class Workbench:
                 "anomalous": [int(sample.anomalous) for sample in queries.samples],
                 "score": image_scores,
             },
+            view=view,
             seconds=watch.seconds(),
             provenance={
                 **provenance(device=self.device, threads=torch.get_num_threads()),
                 **({} if queries.note is None else {"queries": queries.note}),
             },
+            cost=cost,
         )
         return Outcome(row=row, examples=examples)
 
@@ -154,6 +175,11 @@ class Workbench:
             raise ValueError(
                 f"the weights of {cell.backbone} must be {cell.weights}, as planned, but are {self._bench.weights} "
                 "here: use the same checkpoint on every node"
+            )
+        if self._bench.activation != cell.activation:
+            raise ValueError(
+                f"{cell.backbone} must run {cell.activation}, as planned, but runs {self._bench.activation} here: use "
+                "the same version of open_clip on every node"
             )
 
     def _support(self, cell: Cell) -> tuple[Sample, ...]:
@@ -202,6 +228,21 @@ class Workbench:
         return Preprocessing(
             size=backbone.image_size, resize=config.resize, channels=channels, mean=backbone.mean, std=backbone.std
         )
+
+    def _view(self, cell: Cell, queries: Queries, masks: MaskSet | None) -> dict[str, Any] | None:
+        """What of the anomalies is in view, as rows hold it; ``UnseenError`` where pixels are asked for and none is."""
+        if cell.query != "test":
+            return None
+        preprocessing = self._query_preprocessing(cell.config)
+        key = (*queries.key, preprocessing.resize, preprocessing.size)
+        if key not in self._in_view:
+            self._in_view[key] = view_of(queries.samples, preprocessing)
+        view = self._in_view[key]
+        if masks is None:
+            return view.recorded(None)
+        lost, size = vanished(queries.samples, view, masks.empty), cell.config.map_size
+        check_view(cell.category, queries.samples, view, lost, preprocessing=preprocessing, size=size)
+        return view.recorded(lost)
 
     def _truth_masks(self, cell: Cell, queries: Queries) -> MaskSet:
         key = (*queries.key, cell.config.resize, cell.config.map_size)

@@ -50,6 +50,7 @@ def small_backbone(architecture="small-vit", seed=0, precision="fp32"):
     return Backbone(
         name=BackboneName(architecture=architecture, source="random"),
         weights=f"seed-{seed}",
+        activation="gelu",
         model=model,
         text_tower=model,
         text_tokenizer=open_clip.get_tokenizer(architecture),

@@ -14,7 +14,7 @@ def study_of(arms: int, categories: int, seeds: int, shots=(1,), *, maps: bool =
         seeds=range(seeds),
         shots=shots,
         baseline="arm0",
-        published=[],
+        printed=[],
         **changes,
     )
     generator = np.random.default_rng(0)

@@ -237,7 +237,8 @@ def test_a_root_that_cannot_be_a_folder_is_no_error(tmp_path):
 
 
 def test_key_changes_with_every_argument(monkeypatch):
-    arguments = {"image": "i", "weights": "w", "precision": "fp32", "preprocessing": "p", "view": "global"}
+    arguments = {"image": "i", "weights": "w", "activation": "gelu", "precision": "fp32"}
+    arguments |= {"preprocessing": "p", "view": "global"}
     keys = {feature_key(**arguments)}
     assert feature_key(**arguments) in keys
     for name in arguments:
@@ -247,7 +248,7 @@ def test_key_changes_with_every_argument(monkeypatch):
     keys.add(feature_key(**arguments | {"image": "", "weights": "iw"}))
     monkeypatch.setattr(cache, "FEATURE_VERSION", cache.FEATURE_VERSION + 1)
     keys.add(feature_key(**arguments))
-    assert len(keys) == 9
+    assert len(keys) == 10
     assert {len(each) for each in keys} == {40}
 
 

@@ -17,11 +17,11 @@ from study.plan import plan_study
 from study.request import StudyRequest
 from study.sources import DataSource
 
-# Counted in the paper: rows of each table, those that run here (Table 8: where there are weights), and the arms that
-# only we have.
+# Counted in the paper: rows of each table (Figure 1: curves that section 1 gives a number of), those that run here
+# (Table 8: where there are weights), and the arms that only we have.
 ROWS = {
     "table1": (7, 7, 0),
-    "table2": (9, 3, 0),
+    "table2": (9, 4, 0),
     "table3": (5, 5, 0),
     "table4": (6, 6, 0),
     "table5": (7, 7, 0),
@@ -30,6 +30,7 @@ ROWS = {
     "table8": (3, 4, 1),
     "table9": (3, 3, 0),
     "table10": (2, 2, 0),
+    "figure1": (3, 12, 9),
 }
 
 
@@ -69,7 +70,8 @@ def test_tables_have_the_papers_rows(name):
     assert len(printed) == rows
     assert [arm.published is None for arm in ablation.arms].count(True) == ours
     assert {arm.published for arm in ablation.arms} - {None} == printed
-    assert len(ablation.arms) == rows + ours
+    # Table 2 has PromptAD at two numbers of shots.
+    assert len({arm.published or arm.name for arm in ablation.arms}) == rows + ours
     assert len(ablation.configs(PromptADConfig())) == runnable
     numbers = published(name)
     assert {cell.metric for cell in numbers} == set(ablation.metrics)
@@ -83,10 +85,12 @@ def test_the_whole_catalogue_shares_its_cells(source):
         document["ablation"]: {cell["digest"] for cell in document["cells"]} for document in plan.documents.values()
     }
     assert len(by_name) == len(CATALOGUE)
-    # 1-, 2- and 4-shot PromptAD at the image level: a row of Tables 1 and 9, and all of 11 and 15.
+    # Five of Table 1's methods at the image level with 1, 2 and 4 shots: all of Tables 11 and 15.
     assert by_name["table11_13"] == by_name["table15_17"]
+    assert len(by_name["table11_13"]) == 5 * 3
     assert by_name["table11_13"] < by_name["table1"]
-    assert by_name["table11_13"] < by_name["table9"]
+    assert by_name["table12_14"] == by_name["table16_18"]
+    assert by_name["table12_14"] < by_name["table4"]
     # SPADE, PaDiM, PatchCore, WinCLIP+, RWDA and FastRecon beside it, three numbers of shots each.
     assert len(by_name["table1"]) == 7 * 3
     assert by_name["steps"] < by_name["table3"]
@@ -135,14 +139,49 @@ def test_a_method_without_changes_here_has_published_numbers_only():
     assert {method for method, changes in METHODS.items() if changes is None} <= named
 
 
-def test_figure_1_counts_its_prompts():
+def test_figure_1_is_winclips_curve_and_counts_its_prompts():
     arms = {arm.name: arm for arm in CATALOGUE["figure1"].arms}
+    configs = CATALOGUE["figure1"].configs(protocol_config("reference"))
+    winclip = [arm for arm in arms.values() if arm.method == "WinCLIP"]
+    assert [arm.factors["prompts"] for arm in winclip] == [11, 55, 242, 924]
+    assert {arm.runs for arm in winclip} == {"winclip"}
+    assert [configs[arm.name].ensemble_templates for arm in winclip] == [1, 5, 22, 84]
+    assert all(configs[arm.name].ensemble_templates * 11 == arm.factors["prompts"] for arm in winclip)
     assert [arm.factors["prompts"] for name, arm in arms.items() if name.startswith("CPE")] == [11, 55, 242, 924]
+    assert {arm.factors["method"] for name, arm in arms.items() if name.startswith("CPE")} == {"CPE on VV-CLIP"}
     # N (1 + M + L) with the paper's five generic suffixes and L = 4.
     assert [arms[f"PromptAD {number}"].factors["prompts"] for number in (10, 20, 40)] == [10, 20, 40]
     # Whatever N the base has, the arms have theirs.
-    configs = CATALOGUE["figure1"].configs(protocol_config("reference"))
     assert [configs[f"PromptAD {number}"].n_normal_prompts("image") for number in (10, 20, 40)] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("name", ["table11_13", "table12_14", "table15_17", "table16_18"])
+def test_tables_by_category_compare_the_methods_that_have_numbers_everywhere(name):
+    ablation = CATALOGUE[name]
+    assert [arm.method for arm in ablation.arms] == ["SPADE", "PaDiM", "PatchCore", "WinCLIP+", "PromptAD"]
+    assert ablation.baseline == "PromptAD"
+    complete = {(dataset, shots) for dataset in ("mvtec", "visa") for shots in (1, 2, 4)}
+    by_table = []
+    for table in ("table1", "table4"):
+        numbers = published(table)
+        printed = {
+            method: {(cell.dataset, cell.shots) for cell in numbers if cell.method == method}
+            for method in {cell.method for cell in numbers}
+        }
+        by_table.append({method for method, settings in printed.items() if settings == complete})
+    assert {arm.method for arm in ablation.arms} == by_table[0] & by_table[1]
+    assert "inferred" in ablation.note
+
+
+def test_the_margin_of_eam_and_its_weight_are_varied_one_at_a_time():
+    configs = CATALOGUE["eam"].configs(PromptADConfig())
+    # The paper's eq. 13 first, which every other is compared with.
+    assert [(config.margin, config.margin_weight) for config in configs.values()] == [
+        *((0.0, 1.0), (0.1, 1.0), (0.2, 1.0), (0.5, 1.0)),
+        *((0.0, 0.1), (0.0, 10.0)),
+    ]
+    assert CATALOGUE["eam"].baseline == next(iter(configs))
+    assert all(config.eam for config in configs.values())
 
 
 def test_layers_of_table_10_are_scaled_to_the_tower():

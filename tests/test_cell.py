@@ -35,7 +35,8 @@ def test_every_field_that_can_change_a_score_changes_the_digest():
         {"seed": 1},
         {"task": "pixel"},
         {"support": ("train/good/000.png",)},
-        {"numerics": 2},
+        {"numerics": 3},
+        {"activation": "quick_gelu"},
         {"artefacts": ("attention",)},
         {"query": "synthetic"},
     ]
@@ -54,7 +55,8 @@ def test_names_that_people_give_are_no_part_of_the_identity(change):
 
 def test_the_digest_is_stable_across_processes_and_versions():
     # If it changes, every stored study is computed again.
-    assert make_cell().digest == "2e88d48155684a786ee0b3e75df174b3"
+    assert make_cell().digest == "2b4dc283a92edd2433f64dbe719b9d23"
+    assert make_cell(activation="gelu").digest == "3a1923ed02bbfb6d9373e988dddf0a13"
 
 
 def test_fields_at_their_default_are_no_part_of_the_digest():
@@ -66,7 +68,14 @@ def test_fields_at_their_default_are_no_part_of_the_digest():
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"support": ("a.png", "b.png")}, {"artefacts": ("embedding",)}, {"query": "synthetic"}]
+    "changes",
+    [
+        {},
+        {"support": ("a.png", "b.png")},
+        {"artefacts": ("embedding",)},
+        {"query": "synthetic"},
+        {"activation": "gelu"},
+    ],
 )
 def test_json_form_round_trips(changes):
     cell = make_cell(**changes)
@@ -74,7 +83,7 @@ def test_json_form_round_trips(changes):
     assert Cell.from_dict(cell.as_dict()).digest == cell.digest
 
 
-@pytest.mark.parametrize("later", ["artefacts", "query"])
+@pytest.mark.parametrize("later", ["artefacts", "query", "activation"])
 def test_rows_from_before_there_was_a_field_are_read(later):
     values = make_cell().as_dict()
     del values[later]

@@ -29,6 +29,12 @@ DOMAIN_ERRORS = [
     ({"align_weight": float("nan")}, "align_weight must be finite and not negative, but got nan"),
     ({"weight_decay": float("inf")}, "weight_decay must be finite and not negative, but got inf"),
     ({"map_smoothing": -1.0}, "map_smoothing must be finite and not negative, but got -1.0"),
+    ({"margin": -0.1}, "margin must be finite and not negative, but got -0.1"),
+    ({"margin": float("inf")}, "margin must be finite and not negative, but got inf"),
+    ({"margin_weight": float("nan")}, "margin_weight must be finite and not negative, but got nan"),
+    ({"tau": 0.0}, "tau must be positive and finite, or none, but got 0.0"),
+    ({"tau": float("nan")}, "tau must be positive and finite, or none, but got nan"),
+    ({"tau": float("inf")}, "tau must be positive and finite, or none, but got inf"),
     ({"initial_deviation": -1.0}, "initial_deviation must be finite and not negative, but got -1.0"),
     ({"epochs": -1}, "epochs must be finite and not negative, but got -1"),
     ({"learning_rate": 0.0}, "learning_rate must be positive, but got 0.0"),
@@ -56,6 +62,7 @@ TYPE_ERRORS = [
     ({"learning_rate": "0.1"}, "learning_rate must be float, but got '0.1'"),
     ({"momentum": False}, "momentum must be float, but got False"),
     ({"transformation": "surgery"}, "transformation must be one of clip, maskclip, vv, linear, but got 'surgery'"),
+    ({"tau": "0.07"}, r"tau must be float \| None, but got '0.07'"),
     ({"memory_layers": [2, 3]}, r"memory_layers must be .*, but got \[2, 3\]"),
     ({"memory_layers": (2, "3")}, r"memory_layers must be .*, but got \(2, '3'\)"),
     ({"own_suffixes": "{} with scratch"}, "own_suffixes must be .*, but got '{} with scratch'"),
@@ -132,6 +139,7 @@ def test_equal_configs_have_equal_json():
     whole, real = PromptADConfig(map_smoothing=4, weight_decay=0), PromptADConfig(map_smoothing=4.0, weight_decay=0.0)
     assert whole == real
     assert json.dumps(whole.as_dict()) == json.dumps(real.as_dict())
+    assert json.dumps(PromptADConfig(tau=1).as_dict()) == json.dumps(PromptADConfig(tau=1.0).as_dict())
 
 
 def test_number_of_normal_prompts_by_task():
@@ -151,6 +159,8 @@ ARMS = {
     "no sc, several prefixes": {"sc": False, "n_normal_prompts_image": 2, "n_normal_prompts_pixel": 2},
     "no sc, no parts": {"sc": False, "eam": False, "vad": False},
     "no eam": {"eam": False},
+    "margin without weight": {"margin_weight": 0.0},
+    "tau as a number": {"tau": 0.2},
     "no vad": {"vad": False},
     "no vad, maximum on the map": {"vad": False, "visual_maximum": "map_size"},
     "no maps": {"maps": False, "n_normal_prompts_image": 2, "n_normal_prompts_pixel": 2},
@@ -175,6 +185,9 @@ OTHER_VALUES = {
     "pad": (True, False),
     "prompts": ("learned", "ensemble"),
     "ensemble_templates": (22, 1, 30),
+    "margin": (0.0, 0.5),
+    "margin_weight": (1.0, 0.0, 3.0),
+    "tau": (None, 0.2, 1),
     "maps": (True, False),
     "laps": (True, False),
     "transformation": ("vv", "clip", "maskclip", "linear"),
@@ -202,7 +215,7 @@ OTHER_VALUES = {
     "pairing": ("all", "modulo"),
     "precision": ("fp32", "fp16"),
     "support_draw": ("per_seed", "fixed"),
-    "resize": ("shorter_edge", "squash_via_1024"),
+    "resize": ("shorter_edge", "squash_via_1024", "squash"),
     "map_size": (40, 24),
     "map_smoothing": (0.0, 1.5),
     "visual_maximum": ("patch_grid", "map_size"),
@@ -279,7 +292,9 @@ OPTIMISER = {"learning_rate", "momentum", "weight_decay", "learning_rate_schedul
 IMAGE = {"n_normal_prompts_pixel", "transformation", "map_size", "map_smoothing", "ensemble_templates"}
 PIXEL = {"n_normal_prompts_image", "visual_maximum", "ensemble_templates"}
 LEARNED = {"sc", "eam", "maps", "laps", "n_normal_prompts_image", "n_normal_prompts_pixel", "n_normal_tokens"}
-LEARNED |= LAPS | ALIGNMENT | SUFFIXES | OPTIMISER | {"epochs", "initial_deviation", "margin_distance", "training"}
+LEARNED |= LAPS | ALIGNMENT | SUFFIXES | OPTIMISER | {"epochs", "initial_deviation", "training"}
+MARGIN = {"margin", "margin_weight", "margin_distance"}
+LEARNED |= MARGIN
 
 
 @pytest.mark.parametrize(
@@ -290,7 +305,9 @@ LEARNED |= LAPS | ALIGNMENT | SUFFIXES | OPTIMISER | {"epochs", "initial_deviati
         ("several prefixes", "image", IMAGE),
         ("no sc", "image", IMAGE | LAPS | ALIGNMENT | SUFFIXES | {"maps", "laps"}),
         ("no sc", "pixel", PIXEL | LAPS | ALIGNMENT | SUFFIXES | {"maps", "laps"}),
-        ("no eam", "pixel", PIXEL | {"pairing", "margin_distance"}),
+        ("no eam", "pixel", PIXEL | MARGIN | {"pairing"}),
+        ("margin without weight", "image", IMAGE | {"pairing", "margin", "margin_distance"}),
+        ("tau as a number", "pixel", PIXEL | {"pairing", "temperature"}),
         ("no vad", "image", IMAGE | BRANCH | {"pairing", "visual_maximum"}),
         ("no vad", "pixel", PIXEL | BRANCH | {"pairing"}),
         ("no maps", "pixel", PIXEL | ALIGNMENT | SUFFIXES),
@@ -298,8 +315,8 @@ LEARNED |= LAPS | ALIGNMENT | SUFFIXES | OPTIMISER | {"epochs", "initial_deviati
         ("joint", "image", IMAGE - {"transformation"}),
         ("joint", "pixel", {"n_normal_prompts_pixel", "visual_maximum", "ensemble_templates"}),
         ("maximum on the map", "image", (IMAGE - {"map_size"}) | {"pairing"}),
-        ("no pad", "image", LEARNED | IMAGE | {"temperature", "prompt_text", "prompts"}),
-        ("no pad", "pixel", LEARNED | PIXEL | {"transformation", "temperature", "prompt_text", "prompts"}),
+        ("no pad", "image", LEARNED | IMAGE | {"temperature", "tau", "prompt_text", "prompts"}),
+        ("no pad", "pixel", LEARNED | PIXEL | {"transformation", "temperature", "tau", "prompt_text", "prompts"}),
         ("ensemble", "image", LEARNED | IMAGE - {"ensemble_templates"}),
         ("ensemble", "pixel", LEARNED | PIXEL - {"ensemble_templates"}),
         (
@@ -307,7 +324,7 @@ LEARNED |= LAPS | ALIGNMENT | SUFFIXES | OPTIMISER | {"epochs", "initial_deviati
             "pixel",
             LEARNED | BRANCH | {"support_draw", "support_views", "visual_maximum"},
         ),
-        ("untrained", "pixel", PIXEL | OPTIMISER | ALIGNMENT | {"pairing", "eam", "margin_distance"}),
+        ("untrained", "pixel", PIXEL | OPTIMISER | ALIGNMENT | MARGIN | {"pairing", "eam"}),
     ],
 )
 def test_fields_that_are_declared_inert(arm, task, expected):
@@ -342,6 +359,9 @@ PIXEL_MATTERS = [
     ("full", "memory_layers"),
     ("full", "memory_tap"),
     ("full", "margin_distance"),
+    ("full", "margin"),
+    ("full", "margin_weight"),
+    ("full", "tau"),
     ("full", "eam"),
     ("full", "query_channels"),
     ("full", "epochs"),

@@ -11,6 +11,7 @@ from promptad.images import (
     CLIP_MEAN,
     CLIP_STD,
     Preprocessing,
+    anomaly_in_view,
     load_image,
     load_mask,
     normalised,
@@ -77,13 +78,60 @@ def test_squash_goes_through_1024_without_antialiasing(tmp_path, width, height):
     assert abs(got.astype(int) - oracle).mean() < 0.01
 
 
-def test_the_two_resizes_see_different_fields_of_view(tmp_path):
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_squash_is_open_clips_and_sees_the_whole_image(tmp_path, width, height):
+    path = save(tmp_path / "a.png", noise(width, height))
+    oracle = image_transform(24, is_train=False, resize_mode="squash", interpolation="bicubic")
+    assert torch.equal(load_image(path, Preprocessing(size=24, resize="squash")), oracle(Image.open(path)))
+
+
+def test_the_resizes_see_different_fields_of_view(tmp_path):
     pixels = np.zeros((40, 80, 3), dtype=np.uint8)
     pixels[:, :20] = 255  # the quarter that a centre crop of the middle half loses
     path = save(tmp_path / "a.png", pixels)
     assert resized_pixels(path, Preprocessing(size=20))[:, 2:].max() == 0
-    squashed = resized_pixels(path, Preprocessing(size=20, resize="squash_via_1024"))
-    assert squashed[:, :4].min() > 240
+    for resize in ("squash_via_1024", "squash"):
+        squashed = resized_pixels(path, Preprocessing(size=20, resize=resize))
+        assert squashed[:, :4].min() > 240
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "seen"),
+    [(3, 0, False), (4, 0, True), (9, 5, True), (10, 5, False), (0, 0, False), (13, 5, False)],
+)
+def test_anomalies_outside_the_crop_are_not_in_view(tmp_path, column, row, seen):
+    # 14x6 at shorter edge 3: the network sees columns 4 to 9 of all rows.
+    stored = np.zeros((6, 14), dtype=np.uint8)
+    stored[row, column] = 1
+    pixels = save(tmp_path / "a.png", stored)
+    for flipped in (False, True):
+        path = save(tmp_path / "b.png", stored.T if flipped else stored)
+        image = sample(pixels, (path,))
+        assert anomaly_in_view(image, Preprocessing(size=3)) == seen
+        assert anomaly_in_view(image, Preprocessing(size=3, resize="squash"))
+        assert anomaly_in_view(image, Preprocessing(size=3, resize="squash_via_1024"))
+
+
+@pytest.mark.parametrize(("column", "seen"), [(0, False), (1, True), (5, True), (6, False)])
+def test_a_pixel_at_the_border_of_the_crop_is_in_view(tmp_path, column, seen):
+    # 7x4 at shorter edge 3 is 5x3, the crop columns 1 to 3 of these: 1.4 to 5.6 of the stored ones.
+    stored = np.zeros((4, 7), dtype=np.uint8)
+    stored[2, column] = 1
+    path = save(tmp_path / "a.png", stored)
+    assert anomaly_in_view(sample(path, (path,)), Preprocessing(size=3)) == seen
+
+
+def test_an_anomaly_is_in_view_in_part_or_in_one_of_several_masks(tmp_path):
+    # 5x4 at shorter edge 4: the crop is columns 0 to 3 (halves to even); at 2 it is 2x2 of 2x2, scale 2.5 across.
+    halves = np.zeros((4, 5), dtype=np.uint8)
+    halves[:, 4] = 1
+    edge = save(tmp_path / "edge.png", halves)
+    assert not anomaly_in_view(sample(edge, (edge,)), Preprocessing(size=4))
+    assert anomaly_in_view(sample(edge, (edge,)), Preprocessing(size=2))
+    inside = save(tmp_path / "inside.png", np.roll(halves, 2, axis=1))
+    assert anomaly_in_view(sample(edge, (edge, inside)), Preprocessing(size=4))
+    empty = save(tmp_path / "empty.png", np.zeros((4, 5), dtype=np.uint8))
+    assert not anomaly_in_view(sample(edge, (empty,)), Preprocessing(size=4, resize="squash"))
 
 
 def test_normalisation_by_hand_and_bgr():
@@ -183,7 +231,7 @@ def test_palette_masks_go_by_colour_and_alpha_does_not_count(tmp_path):
     assert np.argwhere(mask).tolist() == [[0, 3], [3, 0]]
 
 
-@pytest.mark.parametrize("resize", ["shorter_edge", "squash_via_1024"])
+@pytest.mark.parametrize("resize", ["shorter_edge", "squash_via_1024", "squash"])
 @pytest.mark.parametrize(("width", "height"), [(90, 60), (61, 133), (64, 64)])
 def test_mask_lies_where_the_image_shows_it(tmp_path, resize, width, height):
     stored = np.zeros((height, width), dtype=np.uint8)
@@ -296,6 +344,7 @@ def test_keys_tell_settings_apart_and_stay():
         {},
         {"size": 224},
         {"resize": "squash_via_1024"},
+        {"resize": "squash"},
         {"channels": "bgr"},
         {"mean": (0.5, 0.5, 0.5)},
         {"std": (0.5, 0.5, 0.5)},
@@ -314,7 +363,7 @@ def test_keys_tell_settings_apart_and_stay():
     ("settings", "message"),
     [
         ({"size": 0}, "size must be at least 1, but got 0"),
-        ({"resize": "longest"}, "resize must be one of shorter_edge, squash_via_1024, but got 'longest'"),
+        ({"resize": "longest"}, "resize must be one of shorter_edge, squash_via_1024, squash, but got 'longest'"),
         ({"channels": "RGB"}, "channels must be one of rgb, bgr, but got 'RGB'"),
         ({"mean": (0.5,)}, "mean and std must have 3 values"),
         ({"std": (1.0, 0.0, 1.0)}, "std must be above 0"),

@@ -66,6 +66,23 @@ def test_squared_margin_of_the_pixel_task_sums_over_the_patches():
     assert margin_loss(z, NORMAL, RIGHT, "squared_over_second_axis").item() == approx((0.16 + 0.32) / 2)
 
 
+def test_a_margin_is_added_to_the_difference_of_each_feature():
+    # Differences: (1, 0) sqrt(0.8), (0.6, 0.8) -sqrt(0.8), (0, 1) sqrt(0.4) - sqrt(2) = -0.7818; hinges at 0.8: the
+    # first and the third remain. Squared: 0.8, -0.8 and 0.4 - 2 = -1.6; hinges at 1: the first two.
+    z = vectors((1.0, 0.0), (0.6, 0.8), (0.0, 1.0))
+    expected = (math.sqrt(0.8) + 0.8 + 0.8 + math.sqrt(0.4) - math.sqrt(2)) / 3
+    assert margin_loss(z, NORMAL, RIGHT, "euclidean", 0.8).item() == approx(expected)
+    assert margin_loss(z, NORMAL, RIGHT, "squared_over_second_axis", 1.0).item() == approx((1.8 + 0.2) / 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_margin_of_zero_changes_no_bit(dtype):
+    z = torch.randn(64, 8, generator=torch.Generator().manual_seed(2)).to(dtype)
+    normal, anomaly = NORMAL.repeat(1, 4).to(dtype), RIGHT.repeat(1, 4).to(dtype)
+    difference = (z - prototype(normal)).norm(dim=-1) - (z - prototype(anomaly)).norm(dim=-1)
+    assert torch.equal(margin_loss(z, normal, anomaly, "euclidean", 0.0), difference.clamp(min=0).mean())
+
+
 @pytest.mark.parametrize("distance", ["euclidean", "squared_over_second_axis"])
 def test_margin_is_zero_and_flat_where_the_normal_prototype_is_nearer(distance):
     z = vectors((0.6, 0.8), (0.5, 0.9))
@@ -95,6 +112,7 @@ def test_alignment_is_zero_for_equal_directions_of_any_length(order):
 LOSSES = {
     "contrastive": lambda z, normal, anomaly: contrastive_loss(z, normal, anomaly, 5.0),
     "euclidean": lambda z, normal, anomaly: margin_loss(z, normal, anomaly, "euclidean"),
+    "euclidean with a margin": lambda z, normal, anomaly: margin_loss(z, normal, anomaly, "euclidean", 0.3),
     "squared": lambda z, normal, anomaly: margin_loss(z, normal, anomaly, "squared_over_second_axis"),
     "normalised_means": lambda _z, normal, anomaly: alignment_loss(normal, anomaly, "normalised_means"),
     "means_of_normalised": lambda _z, normal, anomaly: alignment_loss(normal, anomaly, "means_of_normalised"),

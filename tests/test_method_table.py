@@ -7,9 +7,19 @@ from small_models import small_backbone, small_features
 
 from promptad.config import ConfigError, PromptADConfig
 from promptad.features import Features
-from promptad.method_configs import CoCoOpConfig, FastReconConfig, PaDiMConfig, PatchCoreConfig, SPADEConfig
+from promptad.method_configs import (
+    CoCoOpConfig,
+    FastReconConfig,
+    MaPLeConfig,
+    PaDiMConfig,
+    PatchCoreConfig,
+    SPADEConfig,
+    WinCLIPConfig,
+    WinCLIPPlusConfig,
+)
 from promptad.method_table import METHODS, canonical_config, method_of, under_protocol
-from promptad.methods import method_named
+from promptad.methods import MethodSize, method_named
+from promptad.prompt_ensemble import forget_prototypes
 from promptad.shared_config import MemoryConfig, SharedConfig
 
 FEW = {"memory_layers": (1, 2)}
@@ -50,6 +60,58 @@ def test_methods_need_their_views_alone_and_are_restored(name, task):
     torch.testing.assert_close(value[0], expected[2])
 
 
+def sized(name, changes):
+    """Each way of a method's that learns or reads prompts, as a config."""
+    kind = METHODS[name].config
+    steps = {field: 1 for field in ("steps",) if field in kind().as_dict()}
+    epochs = {"epochs": 0} if "epochs" in kind().as_dict() else {}
+    return small_config(name).with_changes(steps | epochs | changes)
+
+
+VARIANTS = [
+    *((name, {}) for name in METHODS),
+    ("promptad", {"n_normal_prompts_image": 2, "n_normal_prompts_pixel": 3, "n_anomaly_suffixes": 5}),
+    ("promptad", {"sc": False, "eam": False, "vad": False}),
+    ("promptad", {"prompts": "ensemble", "vad": False}),
+    ("promptad", {"maps": False}),
+    ("promptad", {"pad": False}),
+    ("promptad", {"transformation": "linear"}),
+    ("promptad", {"transformation": "linear", "training": "joint"}),
+    ("winclip_plus", {"ensemble_templates": 3}),
+    ("cocoop", {"n_normal_tokens": 6, "reduction": 4}),
+    ("maple", {"prompt_depth": 2}),
+    ("rwda", {"n_texts": 20, "hidden_width": 8}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "task"),
+    [(name, changes, task) for name, changes in VARIANTS for task in METHODS[name].tasks],
+)
+def test_methods_state_the_prompts_that_they_encode_and_the_parameters_that_they_learn(
+    name, changes, task, monkeypatch
+):
+    backbone, method, config = small_backbone(), method_named(name), sized(name, changes)
+    views = method.views(config, task, backbone)
+    support, query = small_features(backbone, [1], views), small_features(backbone, [5], views)
+    forget_prototypes(backbone)
+    learned, encoded = [], []
+    real = torch.optim.Optimizer.add_param_group
+
+    def watched(self, group):
+        real(self, group)
+        learned.append(sum(parameter.numel() for parameter in self.param_groups[-1]["params"]))
+
+    monkeypatch.setattr(torch.optim.Optimizer, "add_param_group", watched)
+    # The end tokens of all prompts, and nothing else, pass the text tower's last norm.
+    hook = backbone.text.ln_final.register_forward_hook(lambda _module, ends, _output: encoded.append(len(ends[0])))
+    # Without a step of training each prompt is encoded once, for its prototype or for the one image.
+    method.fit(backbone, support, config, task=task, category="bottle", seed=0).score(query)
+    hook.remove()
+    size = method.size(backbone, config, task=task, category="bottle")
+    assert size == MethodSize(prompts=sum(encoded), learned_parameters=sum(learned))
+
+
 @pytest.mark.parametrize(("name", "task"), [(name, task) for name in OTHERS for task in METHODS[name].tasks])
 def test_half_precision_is_the_backbones_and_not_the_scores(name, task):
     values = {}
@@ -79,6 +141,7 @@ def test_every_method_runs_under_the_protocol_of_the_base(name):
         memory_layers=(2, 5),
         memory_tap="after_next_attention",
         selection="best_on_test",
+        tau=0.07,
     )
     config = under_protocol(name, base)
     assert method_of(config) == name
@@ -100,6 +163,10 @@ def test_what_cannot_matter_is_reset():
     assert canonical_config(cocoop, "pixel") == cocoop
     assert canonical_config(cocoop, "image") == CoCoOpConfig(momentum=0.5, epochs=2, selection="best_on_test")
     assert canonical_config(cocoop.with_changes({"epochs": 0}), "image") == CoCoOpConfig(epochs=0)
+    for kind in (CoCoOpConfig, MaPLeConfig, WinCLIPConfig, WinCLIPPlusConfig):
+        with_tau = kind(tau=0.07, temperature="raw_parameter")
+        assert canonical_config(with_tau, "image") == kind(tau=0.07)
+        assert canonical_config(kind(temperature="raw_parameter"), "image") == kind(temperature="raw_parameter")
     spade = SPADEConfig(memory_layers=(1,), images=3)
     assert canonical_config(spade, "image") == SPADEConfig(images=3)
     assert canonical_config(spade, "pixel") == spade
@@ -117,6 +184,8 @@ def test_an_unknown_method_names_the_known_ones():
         (PatchCoreConfig, {"selection": "best_on_test"}, "selection must be last where nothing is learned in epochs"),
         (PatchCoreConfig, {"neighbourhood": 2}, "neighbourhood must be odd and positive, but got 2"),
         (PatchCoreConfig, {"map_size": 1.5}, "map_size must be int, but got 1.5"),
+        (WinCLIPConfig, {"tau": 0.0}, "tau must be positive and finite, or none, but got 0.0"),
+        (CoCoOpConfig, {"tau": float("inf")}, "tau must be positive and finite, or none, but got inf"),
         (FastReconConfig, {"coreset": 2.0}, "coreset must be above 0 and at most 1, but got 2.0"),
         (FastReconConfig, {"distribution_weight": -1.0}, "distribution_weight must be finite and not negative"),
         (FastReconConfig, {"ridge": 0.0}, "ridge must be at least 1e-12 and finite, but got 0.0"),

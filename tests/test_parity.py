@@ -50,6 +50,7 @@ class Case:
         self.backbone = Backbone(
             name=BackboneName(architecture="ViT-S-16", source="random"),
             weights="parity",
+            activation="gelu",
             model=model.requires_grad_(requires_grad=False),
             text_tower=model,
             text_tokenizer=open_clip.get_tokenizer("ViT-S-16"),

@@ -4,7 +4,7 @@ from inspection_set import write_inspection_set
 from ablations.arms import Arm
 from ablations.designs import PaperTable
 from ablations.spec import Ablation
-from ablations.tables import TABLE3
+from ablations.tables import TABLE2, TABLE3
 from promptad.config import PromptADConfig
 from promptad.protocol import protocol_config
 from study.plan import PlanError, plan_study
@@ -126,9 +126,35 @@ def test_documents_of_other_data_have_other_names_and_more_seeds_have_the_same(i
     assert len(set(names)) == 4
 
 
-def test_other_weights_or_data_are_not_comparable_with_the_paper(inspection_root):
-    document = next(iter(plan_study(request(inspection_root)).documents.values()))
-    assert not document["comparable"]
-    assert "embedded tiny CLIP" in document["comparable_reason"]
-    assert "only 2 of 15 categories and 12 of 1725 test images" in document["comparable_reason"]
-    assert {cell["value"] for cell in document["published"] if cell["metric"] == "image_auroc"} >= {81.5, 94.6}
+def test_all_normal_images_are_each_categorys_own_number(tmp_path):
+    root = write_inspection_set(tmp_path, ("plate",), train=3)
+    write_inspection_set(tmp_path, ("disc",), train=5)
+    plan = plan_study(request(root, shots=(1, "full"), seeds=1))
+    (document,) = plan.documents.values()
+    assert document["shots"] == [1, "full"]
+    images = {(cell["category"], cell["shots"]): cell["images"] for cell in document["cells"]}
+    assert images == {("plate", 1): 1, ("disc", 1): 1, ("plate", "full"): 3, ("disc", "full"): 5}
+    assert all(plan.cells[cell["digest"]].shots == cell["images"] for cell in document["cells"])
+
+
+def test_rows_with_shots_of_their_own_run_at_these_whatever_is_asked_for(tmp_path):
+    root = write_inspection_set(tmp_path, ("plate",), train=9)
+    plan = plan_study(request(root, ablations=(TABLE2,), shots=(2,), seeds=1))
+    (document,) = plan.documents.values()
+    assert document["shots"] == ["own"]
+    assert {(cell["arm"], cell["shots"], cell["images"]) for cell in document["cells"]} == {
+        ("PromptAD 1", "own", 1),
+        ("PromptAD 4", "own", 4),
+        ("FastRecon 8", "own", 8),
+        ("PatchCore full", "own", 9),
+    }
+    # Every number of the paper's table stands beside its row.
+    assert len(document["printed"]) == 18
+    assert {number["printed_shots"] for number in document["printed"]} == {1, 4, 8, 10, 16, "full"}
+
+
+def test_a_row_with_more_shots_than_there_are_images_keeps_its_published_numbers(inspection_root):
+    (document,) = plan_study(request(inspection_root, ablations=(TABLE2,), seeds=1)).documents.values()
+    reasons = {arm["name"]: arm["not_runnable_reason"] for arm in document["arms"]}
+    assert reasons["PromptAD 1"] is None
+    assert "shots must be at most the 3 normal images of plate, but got 8" in reasons["FastRecon 8"]

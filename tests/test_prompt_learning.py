@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 
 from promptad.config import PromptADConfig
 from promptad.losses import alignment_loss, contrastive_loss, margin_loss, prototype
+from promptad.method_configs import CoCoOpConfig, WinCLIPConfig
 from promptad.prompt_learning import LearnableTokens, PromptTraining, inverse_temperature, prompts_for
 from promptad.suffixes import CATEGORY_SUFFIXES, GENERIC_PAPER, GENERIC_REFERENCE
 from promptad.towers import linear_local_features
@@ -145,6 +146,20 @@ def test_the_loss_is_equation_12_plus_13_plus_lambda_15(backbone, support, task,
     assert dataclasses.astuple(parts) == pytest.approx((contrastive.item(), margin.item(), alignment.item()))
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.25, 3.0])
+def test_equation_13_has_a_margin_and_a_weight(backbone, support, weight):
+    config = STRONG.with_changes({"margin": 0.5, "margin_weight": weight})
+    total, parts = train(backbone, support, config).loss()
+    plain = train(backbone, support, STRONG)
+    normal, manual, learnable = plain.text_features()
+    anomaly, z = torch.cat([manual, learnable]), support.stack("global")
+    difference = (z - prototype(normal)).norm(dim=-1) - (z - prototype(anomaly)).norm(dim=-1)
+    hinge = (difference + 0.5).clamp(min=0).mean()
+    assert parts.margin == pytest.approx(hinge.item())
+    others = plain.loss()[1]
+    assert total.item() == pytest.approx(others.contrastive + weight * hinge.item() + 0.5 * others.alignment)
+
+
 def test_joint_training_sums_both_tasks(backbone, support):
     parts = {}
     for task, training in (("image", "per_task"), ("pixel", "per_task"), ("image", "joint")):
@@ -211,6 +226,9 @@ def test_inverse_temperature(backbone, support):
     raw = STRONG.with_changes({"temperature": "raw_parameter"})
     assert inverse_temperature(backbone, raw) == pytest.approx(math.log(20.0))
     assert train(backbone, support, raw).inverse_temperature == pytest.approx(math.log(20.0))
+    for config in (STRONG, raw, WinCLIPConfig(), CoCoOpConfig(temperature="raw_parameter")):
+        assert inverse_temperature(backbone, config.with_changes({"tau": 0.25})) == 4.0
+    assert train(backbone, support, STRONG.with_changes({"tau": 0.25})).inverse_temperature == 4.0
 
 
 def test_a_loss_that_is_not_finite_is_an_error(backbone, support):

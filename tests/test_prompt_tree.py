@@ -84,6 +84,7 @@ def model():
         {"pairing": "modulo", "n_normal_prompts": 3},
         {"semantic_concatenation": False},
         {"manual_suffixes": ()},
+        {"manual_suffixes": ("{} with flaw", "broken {}", "{} with flaw")},
         {"n_anomaly_suffixes": 0},
     ],
     ids=lambda changes: ",".join(changes) or "default",

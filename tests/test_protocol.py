@@ -3,7 +3,7 @@
 import pytest
 
 from promptad.config import PromptADConfig, field_names
-from promptad.protocol import DEVIATIONS, PROTOCOLS, departures, protocol_config, protocol_name
+from promptad.protocol import DEVIATIONS, PROTOCOLS, departures, other_settings, protocol_config, protocol_name
 
 NUMBERS = ["D1", "D2", "D3", "D4", "D5", "D6", "D7", "D8", "D9", "D10", "D11", "D12", "D13", "D14", "D16", "D19", "D20"]
 
@@ -60,6 +60,21 @@ def test_name_lists_several_departures_in_order():
     assert protocol_name(config) == "paper + D2, D5"
 
 
+def test_the_reference_without_few_deviations_is_called_so():
+    def without(number):
+        changes = {name: value for each in DEVIATIONS[number:] for name, value in each.changes.items()}
+        return PromptADConfig().with_changes(changes)
+
+    assert protocol_name(without(3)) == "reference without D1, D2, D3"
+    assert protocol_name(without(4)) == f"paper + {', '.join(NUMBERS[4:])}"
+
+
+def test_other_settings_are_neither_the_papers_nor_the_released_codes():
+    assert other_settings(PromptADConfig()) == other_settings(protocol_config("reference")) == {}
+    config = PromptADConfig(selection="best_on_test", map_size=300, vad=False, resize="squash", tau=0.5)
+    assert other_settings(config) == {"vad": False, "tau": 0.5, "resize": "squash", "map_size": 300}
+
+
 def test_unknown_protocol():
     with pytest.raises(ValueError, match="protocol must be one of paper, reference, but got 'released'"):
         protocol_config("released")
@@ -72,7 +87,12 @@ def test_unknown_protocol():
         ({"map_size": 300, "vad": False}, "paper with vad=false, map_size=300"),
         ({"selection": "best_on_test", "align_weight": 0.1}, "paper + D2 with align_weight=0.1"),
         ({**PROTOCOLS["reference"], "epochs": 5}, "reference with epochs=5"),
-        ({"map_smoothing": 4.0}, "paper + D13"),
+        ({**PROTOCOLS["reference"], "support_draw": "per_seed"}, "reference without D11"),
+        ({**PROTOCOLS["reference"], "resize": "squash"}, "reference without D12 with resize=squash"),
+        ({**PROTOCOLS["reference"], "tau": 0.07}, "reference with tau=0.07"),
+        ({"margin": 0.1, "resize": "squash"}, "paper with margin=0.1, resize=squash"),
+        ({"map_smoothing": 4.0}, "paper + D13 with map_size=240"),
+        ({**PROTOCOLS["reference"], "map_size": 240}, "reference with map_size=240"),
         ({"map_size": 300, "map_smoothing": 4.0}, "paper + D13 with map_size=300"),
     ],
 )

@@ -43,6 +43,32 @@ def digest_of(*parts: object) -> str:
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
 
 
+OTHER_WEIGHTS = ({"reason": "other_weights", "text": "weights (embedded tiny CLIP; the paper's are others)"},)
+
+
+def printed_number(arm: str, metric: str, value: float, *, obstacles=OTHER_WEIGHTS, **changes) -> dict:
+    """A number of the paper as a plan JSON has it; by default it gets no verdict."""
+    number = {
+        "arm": arm,
+        "shots": 1,
+        "metric": metric,
+        "dataset": "mvtec",
+        "category": None,
+        "printed_shots": 1,
+        "value": value,
+        "std": None,
+        "note": "",
+        "draws": True,
+        "obstacles": list(obstacles),
+    }
+    return number | changes
+
+
+def comparable(plan: dict) -> dict:
+    """The plan with nothing that keeps its printed numbers from being compared."""
+    return plan | {"printed": [number | {"obstacles": []} for number in plan["printed"]]}
+
+
 def make_plan(name: str = "table3", *, seeds=SEEDS, shots=(1,), categories=CATEGORIES, arms=ARMS, **changes) -> dict:
     """A valid plan JSON; `changes` overwrite its keys."""
     plan = {
@@ -55,25 +81,22 @@ def make_plan(name: str = "table3", *, seeds=SEEDS, shots=(1,), categories=CATEG
         "baseline": "none",
         "backbone": "tiny",
         "weights_label": "embedded tiny CLIP",
-        "comparable": False,
-        "comparable_reason": "other weights and other data than the paper's",
         "protocol": "paper",
         "selection": "last",
         "dataset": "synthetic",
         "dataset_title": "Synthetic inspection set",
-        "published_dataset": None,
         "categories": list(categories),
         "shots": list(shots),
         "seeds": list(seeds),
         "tasks": ["image", "pixel"],
-        "arms": [
-            {"name": arm, "label": label, "marks": marks, "published": f"arm={arm}", "changes": dict(marks)}
-            for arm, label, marks in arms
-        ],
-        "published": [
-            {"dataset": "mvtec", "metric": metric, "shots": 1, "factors": f"arm={arm}", "value": value, "std": None}
+        "arms": [{"name": arm, "label": label, "marks": marks, "changes": dict(marks)} for arm, label, marks in arms],
+        "printed": [
+            printed_number(arm, metric, value, shots=shot)
             for arm, values in PUBLISHED.items()
+            if arm in [name for name, _, _ in arms]
             for metric, value in zip(("image_auroc", "pixel_auroc"), values, strict=True)
+            for shot in shots
+            if shot == 1
         ],
         "cells": [
             {

@@ -7,9 +7,10 @@ import pytest
 from searches_of_trials import CATEGORIES, LOSS, SEEDS, TOKENS, document, files, many_trials, trial
 
 from reports.search_files import read_search
+from reports.search_tables import best_grid
 from reports.search_words import search_lead
 from reports.sensitivity import best_so_far, best_trials, importances, pareto_front, ranked_parameters, slices, work
-from reports.winners import candidates, held_out_effect, standings
+from reports.winners import candidates, fresh_claims, held_out_effect, standings
 
 SPACE = (TOKENS, LOSS)
 DEFAULT = {"tokens": 4, "loss": "on"}
@@ -177,6 +178,41 @@ def test_what_the_search_promised_too_much_is_said_and_that_another_measure_is_n
     assert "(the search's own number, another measure, is 8.0 points higher)." in search_lead(other, rows)
     trials[1] = trial(1, {"tokens": 8, "loss": "on"}, value=0.71)
     assert ": the search promised 1.0 points too little." in search_lead(read(trials, fresh=fresh), rows)
+
+
+def test_only_fresh_seeds_claim_and_only_after_correction_over_all_that_ran_there():
+    seeds = (10, 11, 12)
+    # 5.2, 2.8 and 3.6 points over the defaults: t = 5.48 at 2 degrees of freedom, p = 0.032.
+    scores = {0: by_seed(0.70, 0.70, 0.70), 1: by_seed(0.752, 0.728, 0.736), 2: by_seed(0.736, 0.752, 0.728)}
+    trials = [
+        trial(0, DEFAULT, value=by_seed(0.70, 0.70, 0.70)),
+        trial(1, {"tokens": 8, "loss": "on"}, value=by_seed(0.80, 0.80, 0.801)),
+        trial(2, {"tokens": 7, "loss": "on"}, value=by_seed(0.79, 0.79, 0.791)),
+    ]
+    names = {number: [f"{number}{c}{s}" for s in seeds for c in CATEGORIES] for number in scores}
+    rows = {
+        f"{number}{c}{s}": row(f"{number}{c}{s}", c, s, score(c, s - 10))
+        for number, score in scores.items()
+        for s in seeds
+        for c in CATEGORIES
+    }
+
+    def shown(*again):
+        fresh = {"seeds": list(seeds), "trials": {str(number): names[number] for number in again}, "default": names[0]}
+        search = read(trials, fresh=fresh)
+        (found,) = fresh_claims([candidates(search, 0, rows)])
+        return found, best_grid(search, rows).rows
+
+    (first, second, default), spots = shown(1, 2)
+    assert [one.fresh.effect.p_holm for one in (first, second)] == pytest.approx([2 * 0.0317] * 2, abs=2e-4)
+    assert default.fresh.effect is None
+    assert [line[4].tone for line in spots] == ["open", "open", "absent"]
+    assert spots[0][4].lines[0] == "open: neither shown nor excluded"
+    # Alone it is the only test.
+    assert shown(1)[1][0][4].tone == "higher"
+    # In the search their intervals exclude 0 by far, but they were chosen by them: no colour says so.
+    assert first.effect.p < 0.001
+    assert [(line[2].main, line[2].tone) for line in spots[:2]] == [("+10.0", "ours"), ("+9.0", "ours")]
 
 
 def test_fresh_cells_that_are_missing_or_failed_give_no_mean():

@@ -11,15 +11,17 @@ from test_reports_fixture import (
     SEED_SHIFT,
     SEEDS,
     WOBBLE,
+    comparable,
     damaged_rows,
     make_plan,
     make_rows,
+    printed_number,
     score,
     spoil,
 )
 
+from reports.cautions import cautions
 from reports.entries import Column, Missing
-from reports.findings import cautions
 from reports.formats import column_title
 from reports.statistics import Effect, Summary
 from reports.tables import build_table
@@ -64,17 +66,20 @@ def test_the_baseline_and_tables_without_one_have_no_effect():
     assert {entry.effect for entry in build_table(alone, make_rows(alone)).entries.values()} == {None}
 
 
-def test_holm_is_over_the_arms_and_shots_of_one_metric():
-    plan = make_plan(shots=(1, 2))
+def test_holm_is_over_all_metrics_arms_and_shots_of_a_table():
+    plan = make_plan(shots=(1, 2), metrics=["image_auroc", "pixel_auroc"])
     table = build_table(plan, make_rows(plan))
     effects = [
-        table.entries[arm, Column(metric="image_auroc", shots=shots)].effect
+        table.entries[arm, Column(metric=metric, shots=shots)].effect
         for arm in ("sc", "sc+eam", "vad", "all")
         for shots in (1, 2)
+        for metric in ("image_auroc", "pixel_auroc")
     ]
-    assert all(isinstance(effect, Effect) and effect.family == 8 for effect in effects)
+    assert all(isinstance(effect, Effect) and effect.family == 16 for effect in effects)
     smallest = min(effect.p for effect in effects)
-    assert min(effect.p_holm for effect in effects) == pytest.approx(8 * smallest)
+    assert min(effect.p_holm for effect in effects) == pytest.approx(16 * smallest)
+    likest = min(effect.p_equivalent for effect in effects)
+    assert min(effect.p_equivalent_holm for effect in effects) == pytest.approx(min(1, 16 * likest))
 
 
 def test_digests_behind_a_number_are_exactly_its_cells():
@@ -184,36 +189,53 @@ def test_by_category_uses_the_seeds_that_are_there_and_says_how_many():
     assert table.by_category["all", IMAGE, "ring"].delta.text == "pruned (3 of 3)"
 
 
-def comparable_table(published, rows_of=make_rows, seeds=SEEDS):
-    numbers = [
-        {"dataset": "mvtec", "metric": "image_auroc", "shots": 1, "factors": "arm=sc", "value": published, "std": 0.5}
-    ]
-    plan = make_plan(seeds=seeds, comparable=True, comparable_reason=None, published_dataset="mvtec", published=numbers)
+def comparable_table(published, rows_of=make_rows, seeds=SEEDS, **changes):
+    numbers = [printed_number("sc", "image_auroc", published, obstacles=(), **{"std": 0.5} | changes)]
+    plan = make_plan(seeds=seeds, printed=numbers)
     return build_table(plan, rows_of(plan)).entries["sc", IMAGE].published
 
 
 def test_verdicts_on_a_published_number():
-    # Ours is 0.709 [0.622, 0.796].
-    (inside,) = comparable_table(75.0)
-    assert (inside.value, inside.std, inside.verdict) == (0.75, 0.005, "inside our interval")
-    assert comparable_table(50.0)[0].verdict == "above"
-    assert comparable_table(90.0)[0].verdict == "below"
+    # Ours is 0.709, SD 0.035 of 3 seeds, so the standard error of the difference is 2.0 points and t(2) 4.30.
+    (value,) = comparable_table(75.0)
+    assert (value.value, value.std, value.verdict) == (0.75, 0.005, "open")
+    assert value.difference == pytest.approx(0.709 - 0.75, abs=5e-4)
+    assert value.low < value.difference < value.high
+    assert comparable_table(50.0)[0].verdict == "differs"
+    assert comparable_table(90.0)[0].verdict == "differs"
     assert comparable_table(75.0, rows_of=damaged_rows)[0].verdict == "incomplete"
     assert comparable_table(75.0, seeds=(0,))[0].verdict == "no interval"
 
 
-def test_no_verdict_unless_the_plan_is_comparable():
+def test_an_arm_that_draws_nothing_gets_the_plain_difference():
+    (value,) = comparable_table(75.0, draws=False, printed_shots=0)
+    assert (value.verdict, value.low, value.shots) == ("plain difference", None, 0)
+    assert value.difference == pytest.approx(0.709 - 0.75, abs=5e-4)
+
+
+def test_no_verdict_where_anything_keeps_a_number_from_being_compared():
     plan = make_plan()
     entries = build_table(plan, make_rows(plan)).entries
-    assert {value.verdict for entry in entries.values() for value in entry.published} == {"not comparable"}
+    values = [value for entry in entries.values() for value in entry.published]
+    assert {value.verdict for value in values} == {"none"}
+    assert {value.reasons for value in values} == {("weights (embedded tiny CLIP; the paper's are others)",)}
+    assert {value.difference for value in values} == {None}
 
 
-def test_published_numbers_follow_the_arm_shots_and_dataset():
-    plan = make_plan(shots=(1, 2), published_dataset="mvtec")
-    plan["published"] += [
-        {"dataset": "visa", "metric": "image_auroc", "shots": 1, "factors": "arm=sc", "value": 1.0, "std": None},
-        {"dataset": "mvtec", "metric": "pro", "shots": 0, "factors": "arm=sc", "value": 60.0, "std": None},
+def test_each_number_is_decided_by_itself():
+    plan = make_plan()
+    plan["printed"] = [
+        number | {"obstacles": []} if number["metric"] == "pixel_auroc" and number["arm"] == "all" else number
+        for number in plan["printed"]
     ]
+    entries = build_table(plan, make_rows(plan)).entries
+    judged = {key for key, entry in entries.items() for value in entry.published if value.verdict != "none"}
+    assert judged == {("all", Column(metric="pixel_auroc", shots=1))}
+
+
+def test_published_numbers_follow_the_arm_and_the_column():
+    plan = make_plan(shots=(1, 2))
+    plan["printed"].append(printed_number("sc", "pro", 60.0, printed_shots=0))
     entries = build_table(plan, make_rows(plan)).entries
     (value,) = entries["sc", IMAGE].published
     assert (value.dataset, value.value) == ("mvtec", 0.904)
@@ -221,6 +243,21 @@ def test_published_numbers_follow_the_arm_shots_and_dataset():
     assert entries["sc", Column(metric="image_auroc", shots=2)].published == ()
     assert [value.shots for value in entries["sc", Column(metric="pro", shots=1)].published] == [0]
     assert entries["none", IMAGE].published[0].effect is None
+
+
+def test_a_plan_of_an_older_version_keeps_its_numbers_and_gets_no_verdict():
+    plan = make_plan(comparable=True, comparable_reason=None, published_dataset="mvtec")
+    del plan["printed"]
+    for arm in plan["arms"]:
+        arm["published"] = f"arm={arm['name']}"
+    numbers = [("mvtec", "arm=sc", 90.4), ("visa", "arm=sc", 81.3), ("mvtec", "arm=other", 50.0)]
+    plan["published"] = [
+        {"dataset": dataset, "metric": "image_auroc", "shots": 1, "factors": factors, "value": value, "std": None}
+        for dataset, factors, value in numbers
+    ]
+    (value,) = build_table(plan, make_rows(plan)).entries["sc", IMAGE].published
+    assert (value.value, value.verdict) == (0.904, "none")
+    assert "plan it again" in value.reasons[0]
 
 
 def test_selection_on_test_is_seen_in_the_rows_even_if_the_plan_is_silent():
@@ -316,7 +353,7 @@ def test_a_category_without_masks_is_left_out_of_the_pixel_average_and_said_so()
 
 
 def test_a_shortened_average_is_never_compared_with_a_published_one():
-    plan = make_plan(comparable=True, comparable_reason=None)
+    plan = comparable(make_plan())
     rows = make_rows(plan)
     spoil(plan, rows, "unavailable", "no masks", category="gear", task="pixel")
     table = build_table(plan, rows)

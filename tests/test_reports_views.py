@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from matplotlib.text import Text
-from test_reports_fixture import make_examples, make_plan, make_rows, spoil
+from test_reports_fixture import comparable, make_examples, make_plan, make_rows, printed_number, spoil
 
 from reports.draws import arm_curves, curve_drawings
 from reports.entries import Column
+from reports.formats import MINUS
 from reports.inside import attention_blocks, plane
 from reports.interactions import contrasts
 from reports.overlap import median_distance, squared_mmd
@@ -29,7 +30,7 @@ def plan_of(arms, factors, **changes):
         arms=tuple((name, name, {}) for name, _ in arms),
         categories=("bolt", "gear"),
         baseline=arms[0][0],
-        published=[],
+        printed=[],
         design="factorial",
         metrics=["image_auroc"],
         factors=[{"name": n, "label": f"the {n}", "levels": levels} for n, levels in factors.items()],
@@ -52,7 +53,7 @@ def texts(figure):
 def test_every_view_of_the_contract_has_a_builder():
     assert set(VIEWS) == {
         *("arms", "per_category", "slice", "grid", "effects", "delta_map", "main_effects"),
-        *("dots", "curves", "examples", "compared", "prompts", "embedding", "attention", "transfer"),
+        *("dots", "curves", "examples", "compared", "prompts", "embedding", "attention", "transfer", "cost"),
     }
 
 
@@ -72,14 +73,14 @@ def test_metrics_of_the_plan_choose_the_columns():
 
 
 def test_arms_print_ours_the_paper_and_which_cells_are_behind():
-    plan = make_plan(shown_as=["arms"], comparable=True)
+    plan = comparable(make_plan(shown_as=["arms"]))
     view = shown(plan, make_rows(plan), "arms")
     row = view.grids[0].rows[1]
     # 62 + 1.5 (mean of the category shifts) + 2 (seed shifts) + 0.6 (wobble) + 6 * 0.8 (gain), in percent.
     assert row[4].main == "70.9"
     assert row[4].behind == ("sc", "image_auroc", "1")
     assert row[5].main == "90.4"
-    assert row[5].lines == ("our interval lies below it",)
+    assert row[5].lines == (f"differs: {MINUS}19.5 [{MINUS}30.6, {MINUS}8.4]",)
 
 
 def test_an_arm_that_cannot_run_is_published_only_and_no_number():
@@ -103,18 +104,16 @@ def test_an_arm_that_cannot_run_is_published_only_and_no_number():
 
 
 def test_per_category_sets_the_papers_number_beside_ours():
-    plan = make_plan(shown_as=["per_category"], comparable=True, metrics=["image_auroc"])
-    plan["published"] = [
-        {"dataset": "mvtec", "metric": "image_auroc", "shots": 1, "factors": "arm=none", "value": 64.0, "std": None}
-        | {"category": "gear"}
-    ]
+    plan = make_plan(shown_as=["per_category"], metrics=["image_auroc"])
+    plan["printed"] = [printed_number("none", "image_auroc", 64.0, category="gear", obstacles=())]
     view = shown(plan, make_rows(plan), "per_category")
     grid = view.grids[0]
-    assert grid.title == "baseline (CoOp form): Image AUROC"
+    assert grid.title == "Image AUROC, 1-shot"
     gear = next(row for row in grid.rows if row[0].main == "gear")
     # Seeds 62, 63 and 67; SD 2.6458, t(2) 4.3027: 64 +- 6.57.
     assert (gear[1].main, gear[1].lines) == ("64.0", ("57.4 to 70.6", "n = 3, SD 2.6"))
-    assert (gear[2].main, gear[2].lines) == ("64.0", ("inside our interval",))
+    assert gear[2].main == "64.0"
+    assert gear[2].lines == (f"open: 0.0 [{MINUS}8.4, +8.4]; no number of seeds here would close it",)
     assert gear[1].behind == ("none", "image_auroc", "1", "gear")
     assert grid.rows[0][2].main == "none published"
     assert grid.rows[-1][0].main == "mean of all"
@@ -184,10 +183,10 @@ def test_main_effects_and_interactions_of_a_two_by_two():
         return 0.5 + a * (0.1 + shift[seed]) + 0.02 * b + 0.04 * (a and b)
 
     table = build_table(plan, make_rows(plan, value))
-    a, b, both = contrasts(table, IMAGE)
-    assert a.values == pytest.approx([0.11, 0.12, 0.14])
-    assert b.values == pytest.approx([0.04] * 3)
-    assert both.values == pytest.approx([0.02] * 3)
+    a, b, both = contrasts(table)[IMAGE]
+    assert a.differences == pytest.approx([0.11, 0.12, 0.14])
+    assert b.differences == pytest.approx([0.04] * 3)
+    assert both.differences == pytest.approx([0.02] * 3)
     assert both.label == "A × B"
     # t = 0.12333 / (0.015275 / sqrt 3) = 13.985 at 2 degrees of freedom.
     assert a.p == pytest.approx(0.005074, abs=2e-5)
@@ -198,10 +197,10 @@ def test_main_effects_and_interactions_of_a_two_by_two():
 
 def test_a_fraction_has_no_interactions_and_an_incomplete_seed_no_contrast():
     plan = plan_of(CROSSED, {"A": [1, 2], "B": [1, 2]}, shown_as=["main_effects"]) | {"design": "fractional_factorial"}
-    assert len(contrasts(build_table(plan, _fixed(plan)), IMAGE)) == 2
+    assert len(contrasts(build_table(plan, _fixed(plan)))[IMAGE]) == 2
     rows = _fixed(plan)
     spoil(plan, rows, "failed", "boom", arm="22", seed=1, category="gear")
-    assert contrasts(build_table(plan, rows), IMAGE)[0].seeds == (0, 2)
+    assert contrasts(build_table(plan, rows))[IMAGE][0].seeds == (0, 2)
     spoil(plan, rows, None, arm="22")
     assert shown(plan, rows, "main_effects").absent.startswith("No seed has every arm")
 
@@ -332,8 +331,8 @@ def embedded(seed, *, parts=True):
     return arrays
 
 
-def embedding_grids(arrays_by_seed):
-    plan = make_plan(shown_as=["embedding"], arms=(("none", "PromptAD", {}),), categories=("bolt",))
+def embedding_grids(arrays_by_seed, **changes):
+    plan = make_plan(shown_as=["embedding"], arms=(("none", "PromptAD", {}),), categories=("bolt",), **changes)
     seeds = {cell["digest"]: cell["seed"] for cell in plan["cells"]}
     table = build_table(plan, make_rows(plan))
     ((_, view),) = views_of(table, lambda digest: arrays_by_seed(seeds[digest]))
@@ -362,6 +361,12 @@ def test_overlap_is_measured_at_every_seed():
     assert "modality gap" in view.caption
     # The first seed is drawn.
     assert "bolt, image task, 1-shot, seed 0" in "".join(texts(view.drawings[0].figure))
+
+
+def test_overlap_over_seeds_of_one_support_set_says_so():
+    shared = [{"arm": "none", "shots": 1, "categories": ["bolt"]}]
+    assert "All seeds see the same support images" in embedding_grids(embedded, one_support_set=shared).caption
+    assert "All seeds" not in embedding_grids(embedded).caption
 
 
 def test_seeds_without_features_are_counted_and_prompts_of_unknown_parts_are_not_measured():

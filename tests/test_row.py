@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from test_cell import make_cell
@@ -22,10 +23,30 @@ def make_row(**changes):
     return Row(**values | changes)
 
 
-@pytest.mark.parametrize("changes", [{}, {"status": "failed", "scores": None, "reason": "no memory"}])
+VIEW = {"anomalous": 3, "with_mask": 3, "unseen": ["test/cut/000.png"], "vanished": []}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"status": "failed", "scores": None, "reason": "no memory"}, {"view": VIEW}, {"view": None}]
+)
 def test_json_form_round_trips(changes):
     row = make_row(**changes)
     assert Row.from_json(row.to_json()) == row
+
+
+def test_a_cost_is_kept_where_it_was_measured_and_older_rows_have_none():
+    row = make_row(cost={"prompts": 13, "fit_seconds": 0.25})
+    assert Row.from_json(row.to_json()) == row
+    assert row.plain()["cost"] == {"prompts": 13, "fit_seconds": 0.25}
+    # As rows were written before there were costs: equal to the last byte.
+    assert "cost" not in make_row().plain()
+    assert Row.from_json(make_row().to_json()).cost is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_a_cost_is_a_finite_number(value):
+    with pytest.raises(RowError, match=r"costs must be finite and not negative, but .* has {'fit_flop'"):
+        make_row(cost={"prompts": 13, "fit_flop": value})
 
 
 def test_rows_name_the_deviations_in_force():
@@ -63,6 +84,17 @@ def test_configs_that_are_equal_but_not_the_same_are_told_apart():
     values["cell"]["config"]["vad"] = 1
     with pytest.raises(RowError, match="vad must be bool, but got 1"):
         Row.from_json(json.dumps(values))
+
+
+def test_rows_of_the_first_numerics_are_read():
+    # As a version wrote it that knew no activation, no view, and fewer fields of the config.
+    text = (Path(__file__).parent / "fixtures" / "rows" / "numerics-1.json").read_text(encoding="utf-8")
+    row = Row.from_json(text)
+    assert row.cell.digest == json.loads(text)["digest"] == "2e88d48155684a786ee0b3e75df174b3"
+    assert (row.cell.numerics, row.cell.activation, row.view, row.scores) == (1, None, None, SCORES)
+    assert row.cell == make_cell(numerics=1)
+    assert row.cell.digest != make_cell().digest
+    assert Row.from_json(row.to_json()) == row
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 99}'])

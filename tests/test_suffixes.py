@@ -58,13 +58,15 @@ def test_screw_equals_what_the_released_code_used():
     )
 
 
-def test_duplicates_are_dropped_where_they_come_second():
-    assert manual_suffixes("toothbrush", "paper") == (*GENERIC_PAPER, "{} with anomaly")
-    assert manual_suffixes("fryum", "paper") == (
-        *GENERIC_PAPER,
-        *("{} with breakage", "{} with scratches", "{} with burnt", "{} with colour spot"),
-        "{} with fryum stuck together",
-    )
+@pytest.mark.parametrize(
+    ("category", "printed", "released"),
+    [("toothbrush", 7, 10), ("transistor", 9, 12), ("fryum", 11, 14), ("pcb4", 12, 15), ("screw", 8, 11)],
+)
+def test_a_suffix_that_is_listed_twice_counts_twice(category, printed, released):
+    for generic, number in (("paper", printed), ("reference", released)):
+        assert len(manual_suffixes(category, generic)) == number
+    assert manual_suffixes("toothbrush", "paper") == (*GENERIC_PAPER, "{} with defect", "{} with anomaly")
+    assert manual_suffixes("gear", "paper", own=["bent {}", "bent {}"])[5:] == ("bent {}", "bent {}")
 
 
 def test_an_unknown_category_gets_the_generic_suffixes():

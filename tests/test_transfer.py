@@ -11,11 +11,10 @@ from reports.transfer import (
     over_categories,
     rank_correlation,
     regret_of,
-    transfer_drawings,
-    transfer_grids,
     transfer_text,
     transfers,
 )
+from reports.transfer_figures import transfer_drawings, transfer_grids
 from reports.views import VIEWS
 from study.plan import plan_study
 
@@ -104,17 +103,32 @@ def test_each_objective_is_compared_with_the_test_set_of_every_category(planned)
     disc = found["disc", "pixel_auroc", "synthetic"]
     assert (disc.correlation, disc.regret) == (pytest.approx(-1.0), pytest.approx(0.15))
     assert found["plate", "image_auroc", "held_out_categories"].correlation == pytest.approx(-1.0)
-    correlation, regret, blind = over_categories(found.values())["image_auroc", 2, "synthetic"]
-    assert (correlation.mean, correlation.n) == (pytest.approx(0.0), 2)
-    assert (regret.mean, blind.mean) == (pytest.approx(0.075), pytest.approx(0.075))
+    overall = over_categories(found.values())
+    synthetic, others = (overall["image_auroc", 2, name] for name in ("synthetic", "held_out_categories"))
+    assert (synthetic.correlation, synthetic.ranked, synthetic.n) == (pytest.approx(0.0), 2, 2)
+    assert (synthetic.regret, synthetic.at_random.mean) == (pytest.approx(0.075), pytest.approx(0.075))
+    # Two categories at +1 and -1: t(0.975, 1) = 12.706 times an SD of sqrt 2 over sqrt 2.
+    assert synthetic.interval == pytest.approx((-12.706, 12.706), abs=1e-3)
+    # Other categories judge each other, so that their correlations are no sample of independent ones.
+    assert (others.correlation, others.interval) == (pytest.approx(-1.0), None)
     grids = transfer_grids(table)
     assert [grid.title for grid in grids] == ["2-shot Image AUROC", "2-shot Pixel AUROC"]
     assert [row[0].main for row in grids[0].rows] == ["disc", "plate", "mean over categories"]
     assert [spot.main for spot in grids[0].rows[1][1:5]] == ["1.00", "0.0", "-1.00", "+15.0"]
+    assert [spot.lines for spot in grids[0].rows[2][1:6]] == [
+        ("[-12.71, 12.71], n = 2 categories",),
+        ("no interval, n = 2 categories",),
+        ("no interval, n = 2 categories",),
+        ("no interval, n = 2 categories",),
+        ("no interval, n = 2 categories",),
+    ]
     assert len(transfer_drawings(table)) == 2
-    first = transfer_text(table).splitlines()[0]
+    first, second = transfer_text(table).splitlines()[:2]
     assert first.startswith("2-shot Image AUROC, pseudo-anomalies: rank correlation 0.00 [")
     assert first.endswith("regret +7.5 points (blind choice +7.5), n = 2 categories")
+    assert "other categories: rank correlation -1.00, no interval, regret" in second
+    caption = VIEWS["transfer"](table, lambda _: None).caption
+    assert "Other categories judge each other" in caption
 
 
 def test_settings_that_all_tie_have_no_correlation_and_missing_cells_no_transfer(planned):

@@ -2,15 +2,18 @@
 
 from promptad.datasets.catalogue import LAYOUTS, category_names, open_category
 from promptad.datasets.digest import data_digest
+from promptad.datasets.known_sets import KNOWN_SETS, KnownSet, full_set_of
 from promptad.datasets.layout import IMAGE_SUFFIXES, Layout, Scan
 from promptad.datasets.sample import Category, DatasetError, Sample, UnreadableImageError
 from promptad.datasets.support import draw_support, named_support
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "KNOWN_SETS",
     "LAYOUTS",
     "Category",
     "DatasetError",
+    "KnownSet",
     "Layout",
     "Sample",
     "Scan",
@@ -18,6 +21,7 @@ __all__ = [
     "category_names",
     "data_digest",
     "draw_support",
+    "full_set_of",
     "named_support",
     "open_category",
 ]

@@ -18,7 +18,7 @@ from promptad.features import Features
 from promptad.linear_layers import Linear, feed_forward, layer_tensors, restored_layers
 from promptad.losses import contrastive_loss
 from promptad.method_configs import CoCoOpConfig
-from promptad.methods.method import Fitted, Scores
+from promptad.methods.method import Fitted, MethodSize, Scores
 from promptad.prompt_learning import inverse_temperature
 from promptad.prompt_tree import PromptTree, encode_tree
 from promptad.randomness import torch_generator
@@ -131,6 +131,17 @@ class CoCoOp:
             if on_epoch is not None:
                 on_epoch(epoch, fitted())
         return fitted()
+
+    def size(self, backbone: Backbone, config: CoCoOpConfig, *, task: Task, category: str) -> MethodSize:
+        """Two prompts of each image's own; context and meta-network."""
+        width = backbone.text.token_embedding.weight.shape[1]
+        # Drawn to be counted: what is drawn does not matter.
+        layers = draw_meta_network(
+            backbone.model.visual.output_dim, width, config.reduction, torch_generator(0, category, "meta-network")
+        )
+        return MethodSize(
+            prompts=2, learned_parameters=config.n_normal_tokens * width + sum(layer.size for layer in layers)
+        )
 
     def restore(
         self, backbone: Backbone, tensors: Mapping[str, Tensor], config: CoCoOpConfig, *, task: Task

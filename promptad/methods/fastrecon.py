@@ -14,7 +14,7 @@ from promptad.config import Task
 from promptad.features import Features
 from promptad.method_configs import FastReconConfig
 from promptad.methods.coreset import coreset
-from promptad.methods.method import Fitted, Scores
+from promptad.methods.method import Fitted, MethodSize, Scores
 from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
 
 
@@ -98,6 +98,10 @@ class FastRecon:
             means=grids.mean(dim=0).flatten(0, 1),
             regression=torch.cholesky_solve(entries, factor).T.contiguous(),
         )
+
+    def size(self, backbone: Backbone, config: FastReconConfig, *, task: Task, category: str) -> MethodSize:
+        """No text, and the regression is solved for, not learned by gradients."""
+        return MethodSize(prompts=0, learned_parameters=0)
 
     def restore(
         self, backbone: Backbone, tensors: Mapping[str, Tensor], config: FastReconConfig, *, task: Task

@@ -19,7 +19,7 @@ from promptad.features import PIXELS, Features, images_at_once
 from promptad.linear_layers import Linear, layer_tensors, restored_layers
 from promptad.losses import contrastive_loss
 from promptad.method_configs import MaPLeConfig
-from promptad.methods.method import Fitted, Scores
+from promptad.methods.method import Fitted, MethodSize, Scores
 from promptad.prompt_learning import inverse_temperature
 from promptad.prompt_tree import PromptTree, encode_tree
 from promptad.randomness import torch_generator
@@ -134,6 +134,12 @@ class MaPLe:
             if on_epoch is not None:
                 on_epoch(epoch, fitted())
         return fitted()
+
+    def size(self, backbone: Backbone, config: MaPLeConfig, *, task: Task, category: str) -> MethodSize:
+        """Two prompts, one a class; the tokens of every block, and the layers beside them."""
+        # Drawn to be counted: what is drawn does not matter.
+        prompts, couplings = draw_prompts(backbone, config, category=category, seed=0)
+        return MethodSize(prompts=2, learned_parameters=prompts.numel() + sum(layer.size for layer in couplings))
 
     def restore(
         self, backbone: Backbone, tensors: Mapping[str, Tensor], config: MaPLeConfig, *, task: Task

@@ -27,6 +27,18 @@ class Scores:
     branches: Mapping[str, Float[Tensor, "image row column"]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodSize:
+    """What a method is made of, once it is fitted to one object.
+
+    ``prompts`` are the texts that the text tower encodes for the object; where each image has prompts of its own, those
+    of one image. ``learned_parameters`` are the numbers that gradients move.
+    """
+
+    prompts: int
+    learned_parameters: int
+
+
 class Fitted(Protocol):
     """A method fitted to one object; immutable. ``config`` is what it was fitted with."""
 
@@ -66,6 +78,10 @@ class Method(Protocol):
 
         ``on_epoch`` is called after every epoch with the epoch's number (from 1) and the method as fitted so far.
         """
+        ...
+
+    def size(self, backbone: Backbone, config: Any, *, task: Task, category: str) -> MethodSize:
+        """How many prompts and learned parameters ``fit`` has with this config, whatever the support images."""
         ...
 
     def restore(self, backbone: Backbone, tensors: Mapping[str, Tensor], config: Any, *, task: Task) -> Fitted:

@@ -13,7 +13,7 @@ from promptad.backbones import Backbone
 from promptad.config import Task
 from promptad.features import Features
 from promptad.method_configs import PaDiMConfig
-from promptad.methods.method import Fitted, Scores
+from promptad.methods.method import Fitted, MethodSize, Scores
 from promptad.methods.patches import CHUNK, joined_patches, joined_width, patch_views, support_patches
 from promptad.randomness import torch_generator
 
@@ -97,6 +97,10 @@ class PaDiM:
             means=means,
             factors=factors,
         )
+
+    def size(self, backbone: Backbone, config: PaDiMConfig, *, task: Task, category: str) -> MethodSize:
+        """No text, and nothing is learned by gradients."""
+        return MethodSize(prompts=0, learned_parameters=0)
 
     def restore(
         self, backbone: Backbone, tensors: Mapping[str, Tensor], config: PaDiMConfig, *, task: Task

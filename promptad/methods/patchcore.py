@@ -14,7 +14,7 @@ from promptad.config import Task
 from promptad.features import Features
 from promptad.method_configs import PatchCoreConfig
 from promptad.methods.coreset import coreset
-from promptad.methods.method import Fitted, Scores
+from promptad.methods.method import Fitted, MethodSize, Scores
 from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
 from promptad.neighbours import nearest
 
@@ -99,6 +99,10 @@ class PatchCore:
         patches = support_patches(support, views, neighbourhood=config.neighbourhood).flatten(0, 2)
         memory = coreset(patches, config, category=category, seed=seed)
         return FittedPatchCore(backbone=backbone, config=config, task=task, memory=memory)
+
+    def size(self, backbone: Backbone, config: PatchCoreConfig, *, task: Task, category: str) -> MethodSize:
+        """No text, and nothing is learned."""
+        return MethodSize(prompts=0, learned_parameters=0)
 
     def restore(
         self, backbone: Backbone, tensors: Mapping[str, Tensor], config: PatchCoreConfig, *, task: Task

@@ -14,9 +14,9 @@ from promptad.backbone_names import default_memory_layers
 from promptad.backbones import Backbone
 from promptad.config import PromptADConfig, Task
 from promptad.features import Features
-from promptad.methods.method import Fitted, Scores
+from promptad.methods.method import Fitted, MethodSize, Scores
 from promptad.prompt_ensemble import ensemble_prototypes
-from promptad.prompt_learning import begin_training, inverse_temperature, prompts_for
+from promptad.prompt_learning import begin_training, inverse_temperature, learnable_parameters, prompts_for
 from promptad.scoring import harmonic_fusion, prompt_score, resize_maps, visual_map
 from promptad.towers import grid_side, linear_local_features
 
@@ -154,6 +154,14 @@ class PromptAD:
             if on_epoch is not None:
                 on_epoch(epoch, fitted())
         return fitted()
+
+    def size(self, backbone: Backbone, config: PromptADConfig, *, task: Task, category: str) -> MethodSize:
+        """Normal prompts, MAPs and LAPs (or the ensemble's texts), and the tokens and layers that are learned."""
+        if not config.pad:
+            return MethodSize(prompts=0, learned_parameters=0)
+        prompts = len(prompts_for(backbone.tokenizer, config, task, category).all)
+        learned = 0 if config.prompts == "ensemble" else learnable_parameters(backbone, config, task)
+        return MethodSize(prompts=prompts, learned_parameters=learned)
 
     def restore(
         self, backbone: Backbone, tensors: Mapping[str, Tensor], config: PromptADConfig, *, task: Task

@@ -15,7 +15,7 @@ from promptad.config import Task
 from promptad.features import Features
 from promptad.linear_layers import Linear, feed_forward, layer_tensors, restored_layers
 from promptad.method_configs import RWDAConfig
-from promptad.methods.method import Fitted, Scores
+from promptad.methods.method import Fitted, MethodSize, Scores
 from promptad.prompt_ensemble import text_features
 from promptad.prompts import fixed_prompts
 from promptad.random_words import random_word_texts, vocabulary_words
@@ -114,6 +114,14 @@ class RWDA:
             shift = normal.mean(dim=0) - support.stack("global").float().mean(dim=0)
         return FittedRWDA(backbone=backbone, config=config, network=network, shift=shift)
 
+    def size(self, backbone: Backbone, config: RWDAConfig, *, task: Task, category: str) -> MethodSize:
+        """The texts of both classes, and the network."""
+        # Drawn to be counted: what is drawn does not matter.
+        network = draw_network(
+            backbone.model.visual.output_dim, config.hidden_width, torch_generator(0, category, "network")
+        )
+        return MethodSize(prompts=2 * config.n_texts, learned_parameters=sum(layer.size for layer in network))
+
     def restore(
         self, backbone: Backbone, tensors: Mapping[str, Tensor], config: RWDAConfig, *, task: Task
     ) -> FittedRWDA:
@@ -122,6 +130,11 @@ class RWDA:
         return FittedRWDA(
             backbone=backbone, config=config, network=restored_layers("network", moved), shift=moved["shift"]
         )
+
+
+def draw_network(width: int, hidden_width: int, generator: torch.Generator) -> tuple[Linear, Linear]:
+    """Two layers from an embedding to the two classes, as they begin."""
+    return Linear.draw(width, hidden_width, generator), Linear.draw(hidden_width, 2, generator)
 
 
 def trained_network(
@@ -135,10 +148,7 @@ def trained_network(
     """Two layers that tell embeddings of class 0 (``normal``) from those of class 1, after ``steps`` of Adam."""
     embeddings = torch.cat([normal, anomaly])
     labels = torch.cat([torch.zeros(len(normal)), torch.ones(len(anomaly))]).long().to(embeddings.device)
-    drawn = (
-        Linear.draw(embeddings.shape[1], hidden_width, generator),
-        Linear.draw(hidden_width, 2, generator),
-    )
+    drawn = draw_network(embeddings.shape[1], hidden_width, generator)
     network = tuple(layer.leaf(embeddings.device, embeddings.dtype) for layer in drawn)
     optimiser = torch.optim.Adam([part for layer in network for part in layer.parameters()], lr=step_size)
     for _ in range(steps):

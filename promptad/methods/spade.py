@@ -13,7 +13,7 @@ from promptad.backbones import Backbone
 from promptad.config import Task
 from promptad.features import Features
 from promptad.method_configs import SPADEConfig
-from promptad.methods.method import Fitted, Scores
+from promptad.methods.method import Fitted, MethodSize, Scores
 from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
 from promptad.neighbours import nearest
 
@@ -92,6 +92,10 @@ class SPADE:
             gallery = support_patches(support, patch_views(config, backbone)).flatten(1, 2)
         images = support.stack("global").float()
         return FittedSPADE(backbone=backbone, config=config, task=task, images=images, gallery=gallery)
+
+    def size(self, backbone: Backbone, config: SPADEConfig, *, task: Task, category: str) -> MethodSize:
+        """No text, and nothing is learned."""
+        return MethodSize(prompts=0, learned_parameters=0)
 
     def restore(
         self, backbone: Backbone, tensors: Mapping[str, Tensor], config: SPADEConfig, *, task: Task

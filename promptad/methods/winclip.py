@@ -13,9 +13,10 @@ from promptad.backbones import Backbone
 from promptad.config import Task
 from promptad.features import Features
 from promptad.method_configs import WinCLIPConfig
-from promptad.methods.method import Fitted, Scores
+from promptad.methods.method import Fitted, MethodSize, Scores
 from promptad.prompt_ensemble import ensemble_prompts, ensemble_prototypes
 from promptad.prompt_learning import inverse_temperature
+from promptad.prompts import PromptSet
 from promptad.scoring import prompt_score, visual_map
 from promptad.towers import block_count
 from promptad.windows import harmonic_mean, window_map
@@ -113,9 +114,7 @@ class WinCLIP:
         on_epoch: Callable[[int, Fitted], None] | None = None,
     ) -> FittedWinCLIP:
         """Encode the prompts, and for WinCLIP+ keep the support's features."""
-        prompts = ensemble_prompts(
-            backbone.tokenizer, category, templates=config.ensemble_templates, prompt_text=config.prompt_text
-        )
+        prompts = _prompts(backbone, config, category)
         scales = self._scales(config, backbone) if self.with_references else ()
         return FittedWinCLIP(
             backbone=backbone,
@@ -124,6 +123,10 @@ class WinCLIP:
             prototypes=ensemble_prototypes(backbone, prompts),
             references={view: support.stack(view).flatten(0, 1) for view in scales},
         )
+
+    def size(self, backbone: Backbone, config: WinCLIPConfig, *, task: Task, category: str) -> MethodSize:
+        """CPE's texts; nothing is learned."""
+        return MethodSize(prompts=len(_prompts(backbone, config, category).all), learned_parameters=0)
 
     def restore(
         self, backbone: Backbone, tensors: Mapping[str, Tensor], config: WinCLIPConfig, *, task: Task
@@ -143,6 +146,12 @@ class WinCLIP:
     def _scales(self, config: WinCLIPConfig, backbone: Backbone) -> tuple[str, ...]:
         windows = tuple(f"windows/{size}" for size in config.windows)
         return (*windows, f"block/{block_count(backbone.model.visual)}") if self.with_references else windows
+
+
+def _prompts(backbone: Backbone, config: WinCLIPConfig, category: str) -> PromptSet:
+    return ensemble_prompts(
+        backbone.tokenizer, category, templates=config.ensemble_templates, prompt_text=config.prompt_text
+    )
 
 
 class WinCLIPPlus(WinCLIP):

@@ -71,8 +71,8 @@ document.addEventListener("click", (event) => {
 // ---- cells behind a number
 function where(hash) {
   if (!hash.startsWith("#cells=")) return null;
-  const [plan, arm, metric, shots, category] = decodeURIComponent(hash.slice(7)).match(/^([^/]+)\/(.*)\/(image_auroc|image_aupr|pixel_auroc|pro)\/(\d+)(?:\/(.*))?$/)?.slice(1) ?? [];
-  return plan ? { plan, arm, metric, shots: Number(shots), category } : null;
+  const [plan, arm, metric, shots, category] = decodeURIComponent(hash.slice(7)).match(/^([^/]+)\/(.*)\/(image_auroc|image_aupr|pixel_auroc|pro)\/(\d+|full|own)(?:\/(.*))?$/)?.slice(1) ?? [];
+  return plan ? { plan, arm, metric, shots: /^\d+$/.test(shots) ? Number(shots) : shots, category } : null;
 }
 const pretty = (value) => JSON.stringify(value, null, 1);
 function listed(found, content) {
@@ -97,7 +97,7 @@ async function route() {
   const found = where(location.hash), dialog = $("behind");
   if (!found) { if (dialog.open) dialog.close(); return; }
   const body = $("behind-body");
-  $("behind-title").textContent = [found.arm, found.metric.replace("_", " "), found.shots + "-shot", found.category].filter(Boolean).join(", ");
+  $("behind-title").textContent = [found.arm, found.metric.replace("_", " "), found.shots === "own" ? "own shots" : found.shots + "-shot", found.category].filter(Boolean).join(", ");
   body.replaceChildren("Loading…");
   if (!dialog.open) dialog.showModal();
   try {

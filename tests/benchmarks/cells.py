@@ -166,7 +166,7 @@ def _problem(backbone: Backbone, category: Category, config: PromptADConfig, tas
 
 
 def _cell(case: Case, category: Category, config: PromptADConfig, task: Task) -> Cell:
-    from promptad.backbone_names import parse_backbone
+    from promptad.backbone_names import activation_of, parse_backbone
     from promptad.backbones import weights_digest
 
     name = parse_backbone(case.backbone)
@@ -176,6 +176,7 @@ def _cell(case: Case, category: Category, config: PromptADConfig, task: Task) ->
         backbone=case.backbone,
         architecture=name.architecture,
         weights=weights_digest(name),
+        activation=activation_of(name),
         dataset="mvtec",
         category=category.name,
         data="benchmark",

@@ -1,0 +1,11 @@
+"""How many normal images of a category a row of a table sees."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Shots = int | Literal["full"]
+"""A number of support images, or all normal images of each category."""
+
+Setting = int | Literal["full", "own"]
+"""A column of a table: shots that all its rows have, or each row's ``own``."""

@@ -1,0 +1,174 @@
+"""The paper's numbers beside the arms and columns of a plan, each with what keeps it from being compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ablations.arms import Arm
+from ablations.published import PublishedCell, published
+from ablations.shots import Setting, Shots
+from ablations.spec import Ablation, task_of
+from promptad.datasets import Category
+from promptad.method_table import canonical_config
+from promptad.protocol import other_settings
+from promptad.shared_config import MethodConfig
+from study.arm_backbones import PlannedBackbone
+from study.comparability import ArmFacts, DataFacts, obstacles
+from study.request import StudyRequest
+from study.shots import settings_of, shots_of, support_images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedAblation:
+    """An ablation as it will run; mappings are by arm. ``not_runnable`` says why an arm has no cells.
+
+    ``shots`` are the columns of its table, ``seeds`` is the number of seeds.
+    """
+
+    ablation: Ablation
+    configs: Mapping[str, MethodConfig]
+    backbones: Mapping[str, PlannedBackbone]
+    not_runnable: Mapping[str, str]
+    shots: tuple[Setting, ...]
+    seeds: int
+    categories: tuple[str, ...]
+
+
+Opened = Mapping[str, tuple[Category, str]]
+"""Categories by name, each with its data digest."""
+
+
+def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> list[dict[str, Any]]:
+    """Every printed number of the ablation's rows, at the column that it stands beside, as JSON-compatible data.
+
+    ``draws`` is false for an arm that sees no support image: its seeds are equal, and the plain difference is all
+    there is to say. ``obstacles`` are the reasons for which there is no verdict.
+    """
+    ablation = planned.ablation
+    if ablation.published is None:
+        return []
+    source = request.source.name
+    data = DataFacts(
+        name=source,
+        title=request.source.title,
+        paper_sets=ablation.data_sets,
+        test_images={name: len(category.test) for name, (category, _) in opened.items()},
+    )
+    shown = source if source in ablation.data_sets else ablation.data_sets[0]
+    numbers = [number for number in published(ablation.published) if number.dataset == shown]
+    found = []
+    for arm in ablation.arms:
+        for column, number in _beside(arm, planned.shots, numbers):
+            task = task_of(number.metric)
+            facts = _facts(arm, column, planned, request, opened)
+            found.append(
+                {
+                    "arm": arm.name,
+                    "shots": column,
+                    "metric": number.metric,
+                    "dataset": number.dataset,
+                    "category": number.category,
+                    "printed_shots": number.shots,
+                    "value": number.value,
+                    "std": number.std,
+                    "note": number.note,
+                    "draws": facts is None or canonical_config(facts.config, task).sees_support,
+                    "obstacles": [
+                        {"reason": each.reason, "text": each.text}
+                        for each in obstacles(number, column, task, facts, data)
+                    ],
+                }
+            )
+    return found
+
+
+def printed_firsts(ablation: Ablation) -> list[dict[str, Any]]:
+    """The settings (data set, metric, shots) that the paper prints the baseline's number of, and whether it is first.
+
+    First is the highest number, or one of equal ones, where there are others.
+    """
+    if ablation.published is None or ablation.baseline is None:
+        return []
+    rows = {arm.published: arm.name for arm in ablation.arms if arm.published is not None}
+    settings: dict[tuple[str, str, Shots], dict[str, float]] = {}
+    for number in published(ablation.published):
+        if number.category is None and number.row in rows:
+            place = (number.dataset, number.metric, number.shots)
+            settings.setdefault(place, {})[rows[number.row]] = number.value
+    firsts = {
+        place: values[ablation.baseline] == max(values.values())
+        for place, values in settings.items()
+        if ablation.baseline in values and len(values) > 1
+    }
+    return [
+        {"dataset": dataset, "metric": metric, "shots": shots, "first": first}
+        for (dataset, metric, shots), first in firsts.items()
+    ]
+
+
+def _beside(
+    arm: Arm, columns: tuple[Setting, ...], numbers: list[PublishedCell]
+) -> Iterator[tuple[Setting, PublishedCell]]:
+    """An arm's printed numbers with the columns they stand in: equal shots, else those printed without images."""
+    own = [number for number in numbers if number.row == arm.published]
+    for column in settings_of(arm, columns):
+        for metric in dict.fromkeys(number.metric for number in own):
+            of_metric = [number for number in own if number.metric == metric]
+            exact = [number for number in of_metric if number.shots == shots_of(arm, column)]
+            for number in exact or [number for number in of_metric if number.shots == 0]:
+                yield column, number
+
+
+def one_support_set(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> list[dict[str, Any]]:
+    """Arms and columns in which the seeds of some categories all see the same support images, and these categories."""
+    places = [
+        (arm, column)
+        for arm in planned.ablation.arms
+        if arm.name in planned.configs
+        for column in settings_of(arm, planned.shots)
+    ]
+    return [
+        {"arm": arm.name, "shots": column, "categories": list(shared)}
+        for arm, column in places
+        if (shared := _shared(arm, column, planned, request, opened))
+    ]
+
+
+def _shared(
+    arm: Arm, column: Setting, planned: PlannedAblation, request: StudyRequest, opened: Opened
+) -> tuple[str, ...]:
+    config = planned.configs[arm.name]
+    if not config.sees_support:
+        return ()
+    return tuple(
+        name
+        for name in planned.categories
+        for category in [opened[name][0]]
+        if config.support_draw == "fixed"
+        or name in (request.support or {})
+        or support_images(shots_of(arm, column), category) == len(category.train)
+    )
+
+
+def _facts(
+    arm: Arm, column: Setting, planned: PlannedAblation, request: StudyRequest, opened: Opened
+) -> ArmFacts | None:
+    if arm.name not in planned.configs:
+        return None
+    config = planned.configs[arm.name]
+    return ArmFacts(
+        arm=arm,
+        config=config,
+        backbone=planned.backbones[arm.name],
+        # What the arm itself changes is the paper's row; what its method does not have cannot matter.
+        other_settings={
+            name: value
+            for name, value in other_settings(request.base).items()
+            if name not in arm.changes and getattr(config, name, None) == value
+        },
+        named_support=tuple(name for name in planned.categories if name in (request.support or {})),
+        named_suffixes=tuple(name for name in planned.categories if name in (request.suffixes or {})),
+        one_support_set=_shared(arm, column, planned, request, opened),
+    )
