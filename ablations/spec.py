@@ -24,6 +24,7 @@ View = Literal[
     "dots",
     "curves",
     "examples",
+    "compared",
     "prompts",
     "embedding",
     "attention",
@@ -31,9 +32,10 @@ View = Literal[
     "cost",
 ]
 """How reports show an ablation; ``docs/ablations.md`` says what each one is."""
-Artefact = Literal["embedding", "attention", "cost"]
-"""What a cell keeps when a figure or table needs it: arrays beside its examples (``promptad/inside.py``), or what it
-costs, in its row (``study/costs.py``)."""
+Artefact = Literal["embedding", "attention", "compared", "cost"]
+"""What a cell keeps when a figure or table needs it: arrays beside its examples, of the model's inside
+(``promptad/inside.py``) or its maps of the images that every method keeps (``study/examples.py``), or what it costs, in
+its row (``study/costs.py``)."""
 
 Query = Literal["test", "synthetic"]
 """What cells are asked about: test images, or pseudo-anomalies on normal ones."""
@@ -92,10 +94,10 @@ class Ablation:
     """A question that a table or figure answers.
 
     ``shown_as`` are the views of the report in order, ``data_sets`` the data sets that the paper shows it for,
-    ``published`` the table's name in ``published.csv``, ``note`` what a reader must know. A figure of the inside of a
-    model, or a table of costs, names ``artefacts``; a figure of single images may ask for ``most_seeds``, and for
-    ``preferred`` categories alone (where the data has none of them: its first). With ``queries`` synthetic besides
-    test, each cell has a twin that is asked about pseudo-anomalies.
+    ``published`` the table's name in ``published.csv``, ``note`` what a reader must know. A figure that needs more
+    than a cell's examples, or a table of costs, names ``artefacts``; a figure of single images may ask for
+    ``most_seeds``, and for ``preferred`` categories alone (where the data has none of them: its first). With
+    ``queries`` synthetic besides test, each cell has a twin that is asked about pseudo-anomalies.
     """
 
     name: str

@@ -17,6 +17,7 @@ from promptad.backbones import Backbone
 from promptad.config import PromptADConfig, Task
 from promptad.features import Features
 from promptad.prompt_learning import learned_prompts
+from promptad.prompts import Learned, Prompt, PromptSet
 from promptad.towers import UnsupportedTowerError, linear_local_features
 
 VISUAL_FEATURES = 100
@@ -52,6 +53,27 @@ def embedded_features(
     chosen = np.linspace(0, len(visual) - 1, min(VISUAL_FEATURES, len(visual))).round().astype(int)
     found = {f"{kind}_prompts": features for kind, features in prompts.items()} | {"visual": visual[chosen]}
     return {name: normalize(features.float(), dim=-1).cpu().numpy() for name, features in found.items()}
+
+
+def prompt_parts(prompts: PromptSet) -> dict[str, NDArray[np.int64]]:
+    """Which prefix and which suffix each prompt has, number x 2 by kind: prompts with one of them in common are alike.
+
+    Prefixes and suffixes are numbered, -1 is none: a normal prompt has no suffix, a text of an ensemble no prefix.
+    """
+    suffixes: dict[Prompt, int] = {}
+
+    def of(prompt: Prompt, *, anomalous: bool) -> tuple[int, int]:
+        prefix = [symbol for symbol in prompt if isinstance(symbol, Learned) and symbol.role == "prefix"]
+        rest = tuple(symbol for symbol in prompt if symbol not in prefix)
+        return prefix[0].index if prefix else -1, suffixes.setdefault(rest, len(suffixes)) if anomalous else -1
+
+    kinds = {"normal": prompts.normal, "manual": prompts.manual, "learnable": prompts.learnable}
+    return {
+        f"{kind}_prompts": np.array(
+            [of(prompt, anomalous=kind != "normal") for prompt in listed], dtype=np.int64
+        ).reshape(-1, 2)
+        for kind, listed in kinds.items()
+    }
 
 
 @torch.inference_mode()

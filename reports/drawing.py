@@ -66,13 +66,17 @@ def house_style() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """A figure with its file name's stem, what it shows in words, and the numbers that it is drawn from."""
+    """A figure with its file name's stem, what it shows in words, and the numbers that it is drawn from.
+
+    A page shows `photographs` as PNG, drawings as SVG.
+    """
 
     stem: str
     alt: str
     figure: Figure
     data: tuple[Mapping[str, str], ...]
     wide: bool = False
+    photographs: bool = False
 
 
 def settle(figure: Figure) -> None:
@@ -117,8 +121,11 @@ def png(figure: Figure) -> bytes:
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]
     buffer = io.BytesIO()
-    # Photographs under coloured maps need no more colours on a page, and take a third of the bytes.
-    Image.fromarray(np.ascontiguousarray(pixels)).quantize(256).save(buffer, format="PNG", optimize=True)
+    # 256 colours take a third of the bytes. The usual palette (median cut, no dithering) has none for what is rare in a
+    # panel of photographs: it makes a pink stain white, and steps where a map has none.
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    palette = image.quantize(256, method=Image.Quantize.MAXCOVERAGE)
+    image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
 
 

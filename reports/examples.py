@@ -24,18 +24,23 @@ Loader = Callable[[str], Mapping[str, NDArray[np.generic]] | None]
 MAPS = (("textual", "Prompt-guided map"), ("visual", "Vision-guided map"), ("fused", "Fused map"))
 MAP_COLOURS = "inferno"
 CONTOUR = "#56f0c8"
+LOGICAL_TEXT = {True: "yes", False: "no", None: "not recorded"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """One test image: thumbnail (h, w, 3) uint8, mask (h, w) bool, maps (h', w') in [0, 1], all-nan if a branch is off.
 
-    `pixel_auroc` is of this image alone, a fraction.
+    `pixel_auroc` is of this image alone, a fraction. `logical`: whether its kind of defect is something at a wrong
+    place, or nothing where something belongs. `defect_area` is the share of pixels that are anomalous. Both are None
+    if they were not recorded.
     """
 
     category: str
     name: str
     chosen_as: str
+    logical: bool | None
+    defect_area: float | None
     pixel_auroc: float
     score: float
     thumbnail: NDArray[np.uint8]
@@ -74,7 +79,10 @@ def choose_examples(table: Table, loader: Loader, limit: int = 3) -> Examples | 
     for shots in plan.shots:
         for seed in plan.seeds:
             found = [
-                example for cell in cells if (cell.shots, cell.seed) == (shots, seed) for example in _load(cell, loader)
+                example
+                for cell in cells
+                if (cell.shots, cell.seed) == (shots, seed)
+                for example in load_examples(cell, loader)
             ]
             if found:
                 best = _one_per_category(sorted(found, key=lambda e: (-e.pixel_auroc, e.category, e.name)), limit)
@@ -95,15 +103,20 @@ def _one_per_category(ordered: list[Example], limit: int) -> tuple[Example, ...]
     return tuple(first.values())[:limit]
 
 
-def _load(cell: PlannedCell, loader: Loader) -> list[Example]:
-    arrays = loader(cell.digest)
-    if arrays is None or "names" not in arrays:
+def load_examples(cell: PlannedCell, loader: Loader, prefix: str = "") -> list[Example]:
+    """The images kept of a cell in arrays whose names begin with `prefix`; none if there are no such arrays."""
+    arrays = {
+        name.removeprefix(prefix): kept for name, kept in (loader(cell.digest) or {}).items() if name.startswith(prefix)
+    }
+    if "names" not in arrays:
         return []
     return [
         Example(
             category=cell.category,
             name=str(arrays["names"][index]),
             chosen_as=str(arrays["chosen_as"][index]) if "chosen_as" in arrays else "",
+            logical=bool(arrays["logical"][index]) if "logical" in arrays else None,
+            defect_area=float(arrays["defect_area"][index]) if "defect_area" in arrays else None,
             pixel_auroc=float(arrays["pixel_auroc"][index]),
             score=float(arrays["score"][index]),
             thumbnail=np.asarray(arrays["thumbnails"][index], dtype=np.uint8),
@@ -134,6 +147,12 @@ def overlay(
     return np.asarray(np.round(255 * (strength * colours + (1 - strength) * grey)), dtype=np.uint8)
 
 
+def short_name(name: str) -> list[str]:
+    """An image's name in lines: its folder and its number, without what all names share."""
+    folder, slash, number = name.removeprefix("test/").rsplit(".", 1)[0].partition("/")
+    return [folder + slash, number] if slash else [folder]
+
+
 def example_panel(examples: Examples, mark: str = "") -> Figure:
     """A row per image: the image, its ground truth as a contour, and the three maps; a branch that is off says so."""
     shown = [*examples.best, *examples.worst, *examples.smallest]
@@ -147,8 +166,8 @@ def example_panel(examples: Examples, mark: str = "") -> Figure:
         for row, example in enumerate(shown):
             seen = row < len(examples.best) + len(examples.worst)
             kind = "Best located" if row < len(examples.best) else "Worst located" if seen else "Smallest defect"
-            name = example.name.removeprefix("test/").rsplit(".", 1)[0]
-            text = "\n".join([example.category, name.replace("/", "/\n", 1), f"AUROC {percent(example.pixel_auroc)}"])
+            lines = [example.category, *short_name(example.name), f"AUROC {percent(example.pixel_auroc)}"]
+            text = "\n".join([*lines, *(["logical anomaly"] if example.logical else [])])
             grid[row, 0].axis("off")
             grid[row, 0].text(0, 0.74, kind, fontsize=10, fontweight="bold", va="bottom")
             grid[row, 0].text(0, 0.68, text, fontsize=9, va="top", linespacing=1.3)
@@ -157,27 +176,36 @@ def example_panel(examples: Examples, mark: str = "") -> Figure:
                 axes.set_yticks([])
                 axes.spines[:].set_visible(False)
             grid[row, 1].imshow(example.thumbnail)
-            grid[row, 2].imshow(example.thumbnail)
-            if example.mask.any():
-                for colour, width in ((INK, 3.0), (CONTOUR, 1.4)):
-                    grid[row, 2].contour(example.mask.astype(float), levels=[0.5], colors=[colour], linewidths=width)
+            draw_truth(grid[row, 2], example.thumbnail, example.mask)
             for axes, (name, _) in zip(grid[row, 3:], MAPS, strict=True):
-                _draw_map(axes, example, name)
+                draw_map(axes, example.thumbnail, example.maps[name])
         for axes, title in zip(grid[0, 1:], headings, strict=True):
             axes.set_title(title, fontsize=10, pad=4)
     return figure
 
 
-def _draw_map(axes: Axes, example: Example, name: str) -> None:
-    anomaly_map = example.maps[name]
+def draw_truth(axes: Axes, thumbnail: NDArray[np.uint8], mask: NDArray[np.bool_]) -> None:
+    """The image with the ground truth's contour."""
+    axes.imshow(thumbnail)
+    if mask.any():
+        for colour, width in ((INK, 3.0), (CONTOUR, 1.4)):
+            axes.contour(mask.astype(float), levels=[0.5], colors=[colour], linewidths=width)
+
+
+def draw_words(axes: Axes, thumbnail: NDArray[np.uint8], text: str, size: float = 9) -> None:
+    """A grey tile of the image's size that says why there is no map."""
+    axes.set_facecolor("#f3f4f6")
+    axes.set_aspect(thumbnail.shape[0] / thumbnail.shape[1])
+    axes.text(0.5, 0.5, text, ha="center", va="center", style="italic", fontsize=size, color=FAINT)
+
+
+def draw_map(axes: Axes, thumbnail: NDArray[np.uint8], anomaly_map: NDArray[np.float32]) -> None:
+    """The image under the map in its own colours, with the map's range; or why there is none."""
     if not np.isfinite(anomaly_map).all():
         # An absent branch is all-nan; a map with only some holes is no map either.
-        axes.set_facecolor("#f3f4f6")
-        axes.set_aspect(example.thumbnail.shape[0] / example.thumbnail.shape[1])
-        text = "branch off" if np.isnan(anomaly_map).all() else "map not finite"
-        axes.text(0.5, 0.5, text, ha="center", va="center", style="italic", fontsize=9, color=FAINT)
+        draw_words(axes, thumbnail, "branch off" if np.isnan(anomaly_map).all() else "map not finite")
         return
-    axes.imshow(overlay(example.thumbnail, anomaly_map))
+    axes.imshow(overlay(thumbnail, anomaly_map))
     axes.text(
         0.03,
         0.03,
@@ -197,6 +225,7 @@ def example_drawing(table: Table, examples: Examples) -> Drawing:
             "shown_as": group,
             "category": example.category,
             "image": example.name,
+            "logical": LOGICAL_TEXT[example.logical],
             "pixel_auroc": six(example.pixel_auroc),
             "map": name,
             "minimum": six(float(example.maps[name].min())) if np.isfinite(example.maps[name]).all() else "NA",
@@ -212,4 +241,5 @@ def example_drawing(table: Table, examples: Examples) -> Drawing:
         figure=example_panel(examples, ", ".join(warnings(table))),
         data=tuple(data),
         wide=True,
+        photographs=True,
     )

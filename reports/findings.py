@@ -19,8 +19,8 @@ from reports.tables import Table
 
 PRIMARY = ("image_auroc", "pixel_auroc")
 LISTED = 6
-WITHOUT_SCORES = frozenset({"attention", "embedding", "examples", "prompts"})
-"""Views that show images, features or texts, and no averages."""
+WITHOUT_SCORES = frozenset({"attention", "compared", "embedding", "examples", "prompts"})
+"""Views that show images, features or texts, and average no scores."""
 
 
 def primary_columns(table: Table) -> tuple[Column, ...]:
@@ -39,7 +39,7 @@ def lead(table: Table) -> str:
         return f"Nothing can be said yet: {cells_text(table)}."
     baseline = next((arm for arm in table.plan.arms if arm.name == table.plan.baseline), None)
     if WITHOUT_SCORES.issuperset(table.plan.shown_as):
-        return "Shown below, image by image; there is nothing to average."
+        return "Shown below; no scores are averaged here."
     if len(table.plan.arms) == 1:
         return "There is no other arm to compare with, so the table gives the scores alone."
     if baseline is None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from reports.compared import PREFIX
 from reports.examples import MAPS, Loader
 from reports.files import Staging, compact_json
 from reports.records import PlannedCell
@@ -62,28 +63,44 @@ def write_heatmaps(tables: Sequence[Table], loader: Loader, stage: Staging) -> d
 def _entries(
     cell: PlannedCell, arrays: Mapping[str, NDArray[Any]], uses: list[tuple[int, int]], stage: Staging
 ) -> list[dict[str, Any]]:
-    found = []
-    for index, name in enumerate(arrays["names"]):
-        thumbnail = np.asarray(arrays["thumbnails"][index], dtype=np.uint8)
-        mask = np.asarray(arrays["masks"][index], dtype=np.bool_)
-        auroc = float(arrays["pixel_auroc"][index])
-        path = str(name).removeprefix("test/")
-        found.append(
-            {
-                "u": uses,
-                "c": cell.category,
-                "k": path.rpartition("/")[0] or "not named",
-                "n": str(name),
-                "s": cell.images,
-                "e": cell.seed,
-                "a": round(auroc, 5) if np.isfinite(auroc) else None,
-                "w": str(arrays["chosen_as"][index]) if "chosen_as" in arrays else "",
-                "t": _kept(stage, thumbnail, _photograph),
-                "g": _kept(stage, mask, _outline),
-                "m": {kind: quantised(np.asarray(arrays[kind][index], dtype=np.float32)) for kind, _ in MAPS},
-            }
-        )
-    return found
+    """An entry per image; one that was chosen for several reasons is one entry with all of them."""
+    found: dict[str, dict[str, Any]] = {}
+    for prefix in ("", PREFIX):
+        kept = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        for index, name in enumerate(map(str, kept.get("names", ()))):
+            entry = found.get(name) or _entry(cell, kept, index, uses, stage)
+            found[name] = entry | {"w": list(dict.fromkeys([*entry["w"], *_reasons(kept, index, prefix)]))}
+    return list(found.values())
+
+
+def _entry(
+    cell: PlannedCell, arrays: Mapping[str, NDArray[Any]], index: int, uses: list[tuple[int, int]], stage: Staging
+) -> dict[str, Any]:
+    name = str(arrays["names"][index])
+    thumbnail = np.asarray(arrays["thumbnails"][index], dtype=np.uint8)
+    mask = np.asarray(arrays["masks"][index], dtype=np.bool_)
+    auroc = float(arrays["pixel_auroc"][index])
+    return {
+        "u": uses,
+        "c": cell.category,
+        "k": name.removeprefix("test/").rpartition("/")[0] or "not named",
+        "n": name,
+        "s": cell.images,
+        "e": cell.seed,
+        "a": round(auroc, 5) if np.isfinite(auroc) else None,
+        "w": [],
+        "t": _kept(stage, thumbnail, _photograph),
+        "g": _kept(stage, mask, _outline),
+        "m": {kind: quantised(np.asarray(arrays[kind][index], dtype=np.float32)) for kind, _ in MAPS},
+    }
+
+
+def _reasons(arrays: Mapping[str, NDArray[Any]], index: int, prefix: str) -> list[str]:
+    """Why an image was kept, in words: a logical one is called so whatever else it was chosen for."""
+    chosen = str(arrays["chosen_as"][index]) if "chosen_as" in arrays else ""
+    words = [{"kind": "first of its kind"}.get(chosen, chosen)] if chosen else []
+    words += ["logical"] if "logical" in arrays and bool(arrays["logical"][index]) else []
+    return [*words, "compared"] if prefix else words
 
 
 def quantised(anomaly_map: NDArray[np.float32]) -> list[Any] | None:

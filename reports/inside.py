@@ -128,4 +128,5 @@ def _attention(table: Table, cell: PlannedCell, arrays: Mapping[str, NDArray[Any
         figure=figure,
         data=tuple(data),
         wide=True,
+        photographs=True,
     )

@@ -171,10 +171,9 @@ def _files(stem: str, drawing: Drawing) -> dict[str, bytes | str]:
 
 
 def _picture(stem: str, drawing: Drawing) -> Picture:
-    photographs = drawing.stem in ("examples", "attention")
     return Picture(
         stem=stem,
-        file=f"{stem}.png" if photographs else f"{stem}.svg",
+        file=f"{stem}.png" if drawing.photographs else f"{stem}.svg",
         alt=drawing.alt,
         width=round(96 * drawing.figure.get_figwidth()),
         height=round(96 * drawing.figure.get_figheight()),

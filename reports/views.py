@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from reports.by_category import side_by_side
+from reports.compared import CHOICES, choose_compared, compared_drawings
 from reports.costs import COUNTED, cost_grids, machines_text
 from reports.drawing import Drawing
 from reports.draws import curve_drawings, dot_drawings
@@ -17,6 +18,7 @@ from reports.grids import Grid, arm_grids, category_grids, contrast_grids, effec
 from reports.inside import attention_drawings, embedding_drawings
 from reports.interactions import contrast_drawings, contrasts
 from reports.notes import intervals_note, scores_note
+from reports.overlap_grids import OVERLAP_CAPTION, overlap_grids
 from reports.slices import grid_drawings, slice_drawings, sliced_factor
 from reports.statistics import Effect
 from reports.tables import Table
@@ -38,6 +40,12 @@ class View:
     absent: str = ""
     folded: bool = False
 
+
+MAP_RANGE = (
+    "Each map is coloured from its own minimum (dark) to its own maximum (bright), printed in its corner: compare "
+    "places, not brightness."
+)
+"""What every panel of maps says of its colours."""
 
 Builder = Callable[[Table, Loader], View]
 
@@ -163,10 +171,29 @@ def _examples(table: Table, loader: Loader) -> View:
         return View(title="Examples", caption="", absent="No example maps were kept for the arm that would be shown.")
     caption = (
         f"Defects that “{chosen.arm.label}” located best and worst ({shots_text(chosen.shots)}, seed {chosen.seed}), "
-        "and the smallest ones, by the pixel AUROC of the single image, in percent. Each map is coloured from its own "
-        "minimum (dark) to its own maximum (bright), printed in its corner: compare places, not brightness."
+        f"and the smallest of the others, by the pixel AUROC of the single image, in percent. {MAP_RANGE}"
     )
     return View(title="Examples", caption=caption, drawings=(example_drawing(table, chosen),))
+
+
+def _compared(table: Table, loader: Loader) -> View:
+    title = "The same images, arm by arm"
+    compared = choose_compared(table, loader)
+    if compared is None:
+        return View(
+            title=title, caption="", absent="No cell kept maps of the images that all arms are compared on yet."
+        )
+    drawn = "; ".join(choice.text for choice in CHOICES if compared.lines[choice.name])
+    others = compared.kept - compared.drawn
+    more = f" {others} more {'is' if others == 1 else 'are'} in the heatmap browser." if others else ""
+    absent = "".join(f" No map of “{label}”: {reason.removesuffix('.')}." for label, reason in compared.absent.items())
+    absent += "".join(f" No image of {category}: {reason}." for category, reason in compared.without.items())
+    caption = (
+        "Chosen by kind and size of the defect before any score, and the same for every arm "
+        f"({shots_text(compared.shots)}, seed {compared.seed}): {drawn}. Under each map the pixel AUROC of the single "
+        f"image in percent; beside the image the defect's share of its pixels. {MAP_RANGE}{more}{absent}"
+    )
+    return View(title=title, caption=caption, drawings=compared_drawings(table, compared))
 
 
 def _prompts(table: Table, _: Loader) -> View:
@@ -175,8 +202,13 @@ def _prompts(table: Table, _: Loader) -> View:
 
 
 def _embedding(table: Table, loader: Loader) -> View:
-    caption = "t-SNE: neighbours mean something, distances and sizes of clusters do not."
-    view = View(title="Features on a plane", caption=caption, drawings=embedding_drawings(table, loader))
+    caption = f"t-SNE: neighbours mean something, distances and sizes of clusters do not. {OVERLAP_CAPTION}"
+    view = View(
+        title="Features on a plane",
+        caption=caption,
+        grids=overlap_grids(table, loader),
+        drawings=embedding_drawings(table, loader),
+    )
     return _made(view, "No cell kept its features yet.")
 
 
@@ -225,6 +257,7 @@ VIEWS: Mapping[str, Builder] = {
     "dots": _dots,
     "curves": _curves,
     "examples": _examples,
+    "compared": _compared,
     "prompts": _prompts,
     "embedding": _embedding,
     "attention": _attention,
@@ -247,7 +280,8 @@ def views_of(table: Table, loader: Loader) -> tuple[tuple[str, View], ...]:
 
 def _noted(name: str, view: View, table: Table) -> View:
     """A view whose caption says what its intervals leave out."""
-    note = "" if name in {*WITHOUT_SCORES, "arms"} or view.absent else intervals_note(table)
+    without = (WITHOUT_SCORES - {"embedding"}) | {"arms"}
+    note = "" if name in without or view.absent else intervals_note(table)
     return replace(view, caption=f"{view.caption} {note}") if note else view
 
 

@@ -13,7 +13,8 @@ from promptad.config import PromptADConfig
 from promptad.datasets import Sample
 from promptad.features import Features
 from promptad.images import Preprocessing, normalised, resized_pixels, thumbnail
-from promptad.inside import attention_by_block, embedded_features
+from promptad.inside import attention_by_block, embedded_features, prompt_parts
+from promptad.prompt_learning import prompts_for
 from study.cell import Cell
 from study.examples import THUMBNAIL
 
@@ -33,11 +34,12 @@ def artefacts(
     shown: Sample,
     preprocessing: Preprocessing,
 ) -> dict[str, NDArray[Any]]:
-    """The arrays that ``cell.artefacts`` names.
+    """The arrays of a model's inside that ``cell.artefacts`` names (``compared`` is among the ``example_maps``).
 
     ``embedding/normal_prompts``, ``.../manual_prompts``, ``.../learnable_prompts`` and ``.../visual`` (number x embed,
-    l2-normalised); ``attention/qk`` and ``attention/vv`` (block x token x token, half precision, the class token first)
-    of the image ``shown``, with its ``attention/name`` and ``attention/thumbnail``.
+    l2-normalised), with each prompt's prefix and suffix in ``parts/normal_prompts`` and so on (number x 2);
+    ``attention/qk`` and ``attention/vv`` (block x token x token, half precision, the class token first) of the image
+    ``shown``, with its ``attention/name`` and ``attention/thumbnail``.
     """
     found: dict[str, NDArray[Any]] = {}
     if "embedding" in cell.artefacts and isinstance(cell.config, PromptADConfig):
@@ -53,6 +55,8 @@ def artefacts(
             seed=cell.seed,
         )
         found |= {f"embedding/{name}": values for name, values in features.items()}
+        prompts = prompts_for(backbone.tokenizer, cell.config, cell.task, cell.category)
+        found |= {f"parts/{name}": values for name, values in prompt_parts(prompts).items()}
     if "attention" in cell.artefacts:
         pixels = normalised(resized_pixels(shown.path, preprocessing), preprocessing)
         maps = attention_by_block(backbone.model.visual, pixels.to(backbone.device, backbone.dtype))

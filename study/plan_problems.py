@@ -44,6 +44,8 @@ def prompt_problems(categories: Iterable[str], planned: PlannedAblation, request
 def layer_problems(planned: PlannedAblation) -> list[str]:
     """A sentence for each layer, window, depth or artefact that an arm's backbone or method has not."""
     problems = set()
+    if "compared" in planned.ablation.artefacts and "pixel" not in planned.ablation.tasks:
+        problems.add("compared maps are those of pixel cells, but no pixel metric is asked for: use pixel_auroc")
     for arm, config in planned.configs.items():
         backbone = planned.backbones[arm]
         blocks = available_blocks(backbone.name)

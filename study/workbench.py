@@ -104,7 +104,8 @@ class Workbench:
             examples = None
             if maps is not None and cell.query == "test":
                 preprocessing = self._query_preprocessing(cell.config)
-                examples = example_maps(self._category.test, maps, result, preprocessing)
+                compared = "compared" in cell.artefacts
+                examples = example_maps(self._category.test, maps, result, preprocessing, compared=compared)
             if arrays_of(cell):
                 kept = artefacts(
                     cell,
@@ -115,7 +116,7 @@ class Workbench:
                     shown=queries.support[0],
                     preprocessing=self._support_preprocessing(cell.config),
                 )
-                examples = {**(examples or {}), **kept}
+                examples = {**(examples or {}), **kept} or None
         cost = None
         if "cost" in cell.artefacts:
             with watch.timing("cost"):

@@ -12,6 +12,7 @@ from ablations.published import published
 from ablations.spec import Ablation
 from promptad.config import PromptADConfig
 from promptad.protocol import DEVIATIONS, protocol_config
+from promptad.suffixes import manual_suffixes
 from study.plan import plan_study
 from study.request import StudyRequest
 from study.sources import DataSource
@@ -94,7 +95,9 @@ def test_the_whole_catalogue_shares_its_cells(source):
     assert len(by_name["table1"]) == 7 * 3
     assert by_name["steps"] < by_name["table3"]
     assert len(by_name["table3"] & by_name["interactions"]) == 4 * 2
-    assert by_name["figure8"] <= by_name["table4"]
+    # Its cells keep maps that those of Table 4 do not, so that they are cells of their own.
+    assert not by_name["figure8"] & by_name["table4"]
+    assert len(by_name["figure8"]) == 3
     assert len(plan.cells) < sum(map(len, by_name.values()))
 
 
@@ -258,3 +261,46 @@ def test_embeddings_of_prompts_need_prompts(source):
     values = {"ablations": (table,), "backbone": "tiny", "source": source, "base": PromptADConfig(), "seeds": 1}
     with pytest.raises(ValueError, match=r"embeddings of prompts need .* arm a runs padim: use promptad"):
         plan_study(StudyRequest(**values))
+
+
+def test_figure_8_compares_three_methods_on_pixels(source):
+    plan = planned(source, "figure8", seeds=3)
+    assert {(cell.method, cell.task, cell.seed, cell.artefacts) for cell in plan.cells.values()} == {
+        (method, "pixel", 0, ("compared",)) for method in ("promptad", "patchcore", "winclip_plus")
+    }
+
+
+def test_without_a_transformer_winclip_is_left_out_of_figure_8_with_the_reason(source):
+    (document,) = planned(source, "figure8", backbone="RN101:random").documents.values()
+    reasons = {arm["name"]: arm["not_runnable_reason"] for arm in document["arms"]}
+    assert reasons["PromptAD"] is reasons["PatchCore"] is None
+    assert reasons["WinCLIP+"].startswith("WinCLIP+ needs a transformer backbone, but RN101:random is")
+
+
+def test_compared_maps_need_pixels(source):
+    table = Ablation(
+        name="wrong",
+        title="w",
+        question="q?",
+        design=PaperTable(rows=(method_arm("PromptAD"),), baseline=None),
+        metrics=("image_auroc",),
+        artefacts=("compared",),
+    )
+    values = {"ablations": (table,), "backbone": "tiny", "source": source, "base": PromptADConfig(), "seeds": 1}
+    with pytest.raises(ValueError, match="compared maps are those of pixel cells, but no pixel metric is asked for"):
+        plan_study(StudyRequest(**values))
+
+
+def test_figure_6_measures_every_seed_and_names_the_papers_number_of_prompts(source):
+    figure = CATALOGUE["figure6"]
+    plan = planned(source, "figure6", seeds=3)
+    assert {cell.seed for cell in plan.cells.values()} == {0, 1, 2}
+    # "3 x 13 MAPs" of the paper's cable: the five own suffixes and the released code's eight; Figure 7 has five.
+    (config,) = figure.configs(PromptADConfig()).values()
+    assert config.n_normal_prompts("image") == 3
+    assert 3 * len(manual_suffixes("cable", config.generic_suffixes)) == 30
+    (released,) = figure.configs(protocol_config("reference")).values()
+    assert 3 * len(manual_suffixes("cable", released.generic_suffixes)) == 39
+    assert "3 × 10 = 30" in figure.note
+    assert "39" in figure.note
+    assert "one feature per normal test image" in figure.note

@@ -3,13 +3,18 @@
 import numpy as np
 import torch
 from PIL import Image
+from test_plan import request
 
+from ablations.catalogue import CATALOGUE
+from promptad.config import PromptADConfig
 from promptad.datasets import Sample
 from promptad.images import Preprocessing
 from promptad.maps import FinishedMaps
 from promptad.methods import Scores
-from study.examples import example_maps
+from study.examples import COMPARED, compared_images, example_maps
+from study.plan import plan_study
 from study.truth import MaskedMaps, MaskSet
+from study.workbench import Workbench
 
 SIZE = 16
 
@@ -27,19 +32,19 @@ def anomalous_samples(folder, kinds, areas):
     return samples
 
 
-def examples_of(folder, kinds, areas):
-    """The map of image i ranks i pixels of the last row above its defect: image 0 is located best."""
+def examples_of(folder, kinds, areas, *, reverse=False, **options):
+    """The map of image i ranks i pixels of the last row above its defect: image 0 is located best, reversed: worst."""
     samples = anomalous_samples(folder, kinds, areas)
     masks = np.zeros((len(samples), SIZE, SIZE), bool)
     maps = np.zeros((len(samples), SIZE, SIZE), np.float32)
     for number, area in enumerate(areas):
         masks[number, 0, :area] = True
         maps[number, 0, :area] = 0.5
-        maps[number, -1, :number] = 1.0
+        maps[number, -1, : len(areas) - number if reverse else number] = 1.0
     result = Scores(image=None, maps=torch.from_numpy(maps), branches={})
     truth = MaskSet(samples, lambda sample: masks[int(sample.name)])
     finished = FinishedMaps(torch.from_numpy(maps), size=SIZE, smoothing=0)
-    return example_maps(samples, MaskedMaps(truth, finished), result, Preprocessing(size=SIZE))
+    return example_maps(samples, MaskedMaps(truth, finished), result, Preprocessing(size=SIZE), **options)
 
 
 def test_best_worst_smallest_and_logical_defects_are_kept(tmp_path):
@@ -56,3 +61,67 @@ def test_few_images_are_kept_once(tmp_path):
     found = examples_of(tmp_path, ["misplaced"] * 3, [4, 4, 1])
     assert list(found["names"]) == ["0", "1", "2"]
     assert list(found["chosen_as"]) == ["best", "best", "worst"]
+
+
+def test_a_logical_image_is_marked_whatever_it_was_chosen_for(tmp_path):
+    found = examples_of(tmp_path, ["misplaced", "scratch", "missing"], [4, 4, 1])
+    assert list(found["chosen_as"]) == ["best", "best", "worst"]
+    assert list(found["logical"]) == [True, False, True]
+    assert not any(name.startswith("compared/") for name in found)
+
+
+KINDS = ["scratch", "scratch", "crack", "misplaced", "misplaced", "cable_swap", "hole"]
+AREAS = [4, 3, 4, 2, 1, 4, 2]
+
+
+def test_images_to_compare_are_chosen_by_kind_and_area_whatever_their_scores(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    one = examples_of(tmp_path / "one", KINDS, AREAS, compared=True)
+    other = examples_of(tmp_path / "other", KINDS, AREAS, compared=True, reverse=True)
+    # The first misplaced one and the swap; 4 has the smallest defect of all others; then scratch, crack and hole.
+    assert list(one["compared/names"]) == list(other["compared/names"]) == ["3", "5", "4", "0", "2", "6"]
+    assert list(one["compared/chosen_as"]) == ["logical", "logical", "smallest", "kind", "kind", "kind"]
+    assert list(one["compared/logical"]) == [True, True, True, False, False, False]
+    assert list(one["names"]) != list(other["names"])
+    # Of image i, i pixels of the last row lie above its defect, and the rest below.
+    negatives = SIZE**2 - np.array([AREAS[int(name)] for name in one["compared/names"]])
+    np.testing.assert_allclose(one["compared/pixel_auroc"], 1 - np.array([3, 5, 4, 0, 2, 6]) / negatives)
+    np.testing.assert_allclose(one["compared/defect_area"] * SIZE**2, [2, 4, 1, 4, 4, 2])
+    assert one["compared/fused"].shape == (6, SIZE, SIZE)
+    assert np.isnan(one["compared/textual"]).all()
+
+
+def test_an_image_without_a_defect_in_view_is_no_image_to_compare(tmp_path):
+    found = examples_of(tmp_path, ["crack", "crack", "misplaced"], [0, 4, 0], compared=True)
+    assert list(found["compared/names"]) == ["1"]
+
+
+def test_few_images_are_compared_however_many_kinds_there_are(tmp_path):
+    samples = anomalous_samples(tmp_path, [f"kind {number}" for number in range(9)], [4] * 9)
+    reasons = compared_images(samples, dict.fromkeys(range(9), 0.1))
+    assert reasons == {"logical": [], "smallest": [0], "kind": [1, 2, 3, 4, 5]}
+    assert sum(map(len, reasons.values())) == COMPARED
+
+
+def test_cells_of_figure_8_keep_the_same_images_each_with_its_own_maps(inspection_root):
+    base = PromptADConfig(epochs=2, map_size=48)
+    asked = request(inspection_root, base=base, categories=("plate",), ablations=(CATALOGUE["figure8"],))
+    plan = plan_study(asked)
+    (group,) = plan.groups(plan.cells)
+    bench = Workbench(cache=None, device="cpu", threads=1)
+    bench.start_group(group.cells, group.category)
+    kept = {cell.method: bench.run(cell).examples for cell in group.cells if cell.seed == 0}
+    assert set(kept) == {"promptad", "patchcore", "winclip_plus"}
+    names = [list(arrays["compared/names"]) for arrays in kept.values()]
+    assert names[0] == names[1] == names[2] != []
+    assert not np.allclose(kept["promptad"]["compared/fused"], kept["patchcore"]["compared/fused"])
+    # The map is the cell's own: where an image is among its examples too, it has the same map and AUROC there.
+    shared = 0
+    for arrays in kept.values():
+        for index, name in enumerate(arrays["names"]):
+            for place in np.flatnonzero(arrays["compared/names"] == name):
+                shared += 1
+                assert arrays["compared/pixel_auroc"][place] == arrays["pixel_auroc"][index]
+                np.testing.assert_array_equal(arrays["compared/fused"][place], arrays["fused"][index])
+    assert shared

@@ -6,8 +6,9 @@ import torch
 from small_models import small_backbone, small_features
 
 from promptad.config import PromptADConfig
-from promptad.inside import VISUAL_FEATURES, attention_by_block, embedded_features
+from promptad.inside import VISUAL_FEATURES, attention_by_block, embedded_features, prompt_parts
 from promptad.methods import method_named
+from promptad.prompt_learning import prompts_for
 from promptad.towers import UnsupportedTowerError
 
 CONFIG = PromptADConfig(epochs=2, vad=False, learning_rate=0.05, initial_deviation=0.5, n_normal_prompts_image=3)
@@ -82,3 +83,26 @@ def test_attention_is_that_of_the_tower(backbone):
 def test_a_resnet_has_no_blocks_of_attention():
     with pytest.raises(UnsupportedTowerError, match="attention by block needs a transformer backbone"):
         attention_by_block(small_backbone("small-resnet").model.visual, torch.zeros(3, 64, 64))
+
+
+@pytest.mark.parametrize("pairing", ["all", "modulo"])
+def test_prompts_of_one_prefix_or_suffix_are_known(backbone, pairing):
+    config = CONFIG.with_changes({"pairing": pairing, "n_anomaly_suffixes": 2})
+    prompts = prompts_for(backbone.tokenizer, config, "image", "bottle")
+    parts = {kind: found.tolist() for kind, found in prompt_parts(prompts).items()}
+    assert parts["normal_prompts"] == [[0, -1], [1, -1], [2, -1]]
+    # Eight manual suffixes, suffix by suffix, then the learnable ones, numbered on.
+    assert parts["manual_prompts"] == [[prefix, suffix] for suffix in range(8) for prefix in range(3)]
+    pairs = {
+        "all": [[prefix, suffix] for prefix in range(3) for suffix in (8, 9)],
+        "modulo": [[i % 3, 8 + i % 2] for i in range(6)],
+    }
+    assert parts["learnable_prompts"] == pairs[pairing]
+
+
+def test_texts_of_an_ensemble_have_no_prefix(backbone):
+    config = PromptADConfig(prompts="ensemble", vad=False)
+    parts = prompt_parts(prompts_for(backbone.tokenizer, config, "image", "bottle"))
+    assert (parts["normal_prompts"] == -1).all()
+    assert (parts["manual_prompts"][:, 0] == -1).all()
+    assert parts["learnable_prompts"].shape == (0, 2)

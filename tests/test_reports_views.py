@@ -10,6 +10,8 @@ from reports.entries import Column
 from reports.formats import MINUS
 from reports.inside import attention_blocks, plane
 from reports.interactions import contrasts
+from reports.overlap import median_distance, squared_mmd
+from reports.overlap_grids import PAIRS, overlap_of
 from reports.slices import sliced_factor
 from reports.statistics import claim
 from reports.tables import build_table
@@ -51,7 +53,7 @@ def texts(figure):
 def test_every_view_of_the_contract_has_a_builder():
     assert set(VIEWS) == {
         *("arms", "per_category", "slice", "grid", "effects", "delta_map", "main_effects"),
-        *("dots", "curves", "examples", "prompts", "embedding", "attention", "transfer", "cost"),
+        *("dots", "curves", "examples", "compared", "prompts", "embedding", "attention", "transfer", "cost"),
     }
 
 
@@ -277,6 +279,20 @@ def test_examples_show_the_smallest_defect_too():
     ((_, view),) = views_of(table, arrays.get)
     assert "Smallest defect" in texts(view.drawings[0].figure)
     assert {line["shown_as"] for line in view.drawings[0].data} == {"best", "worst", "smallest"}
+    # An earlier version did not record it.
+    assert {line["logical"] for line in view.drawings[0].data} == {"not recorded"}
+
+
+def test_a_logical_anomaly_among_best_and_worst_is_called_so():
+    plan = make_plan(shown_as=["examples"])
+    arrays = make_examples(plan)
+    for kept in arrays.values():
+        kept["logical"] = np.array([True, False, False, False])
+    ((_, view),) = views_of(build_table(plan, make_rows(plan)), arrays.get)
+    said = [text for text in texts(view.drawings[0].figure) if "logical anomaly" in text]
+    assert len(said) == 3
+    assert all("000" in text for text in said)
+    assert {line["image"] for line in view.drawings[0].data if line["logical"] == "yes"} == {"test/crack/000.png"}
 
 
 def test_embedding_has_a_point_per_feature_and_few_points_lie_on_their_components():
@@ -295,6 +311,80 @@ def test_embedding_has_a_point_per_feature_and_few_points_lie_on_their_component
     many = np.random.default_rng(0).normal(size=(12, 5))
     assert (plane(many) == plane(many)).all()
     assert shown(plan, {}, "embedding").absent
+
+
+def embedded(seed, *, parts=True):
+    """Two features a kind, and three of images: prompts of two prefixes, apart from each other by kind."""
+    shift = 0.1 * seed
+    arrays = {
+        "embedding/normal_prompts": np.array([[0.0, 1.0], [0.1, 1.0 + shift]]),
+        "embedding/manual_prompts": np.array([[1.0, 0.0], [1.0, 0.1 + shift]]),
+        "embedding/learnable_prompts": np.zeros((0, 2)),
+        "embedding/visual": np.array([[-1.0, -1.0], [-1.0, -1.1 - shift], [-1.1, -1.0]]),
+    }
+    if parts:
+        arrays |= {
+            "parts/normal_prompts": np.array([[0, -1], [1, -1]]),
+            "parts/manual_prompts": np.array([[0, 0], [1, 1]]),
+            "parts/learnable_prompts": np.zeros((0, 2), int),
+        }
+    return arrays
+
+
+def embedding_grids(arrays_by_seed, **changes):
+    plan = make_plan(shown_as=["embedding"], arms=(("none", "PromptAD", {}),), categories=("bolt",), **changes)
+    seeds = {cell["digest"]: cell["seed"] for cell in plan["cells"]}
+    table = build_table(plan, make_rows(plan))
+    ((_, view),) = views_of(table, lambda digest: arrays_by_seed(seeds[digest]))
+    return view
+
+
+def test_overlap_is_measured_at_every_seed():
+    view = embedding_grids(embedded)
+    assert [grid.title for grid in view.grids] == [
+        "bolt, image task, 1-shot, 3 seeds",
+        "bolt, pixel task, 1-shot, 3 seeds",
+    ]
+    rows = {row[0].main: row for row in view.grids[0].rows}
+    seen = rows["normal prompts and normal visual features"]
+    assert seen[0].lines == ("2 and 3 features",)
+    assert (seen[1].main, seen[1].lines) == ("1.000", ("no interval (all seeds equal)", "3 seeds"))
+    values = [overlap_of(embedded(seed), PAIRS[0]).squared_mmd for seed in (0, 1, 2)]
+    mean, half = np.mean(values), 4.30265 * np.std(values, ddof=1) / 3**0.5
+    assert seen[2].main == f"{mean:.3f}"
+    assert seen[2].lines[0] == f"{mean - half:.3f} to {mean + half:.3f}"
+    assert seen[2].lines[1].startswith("n = 3, SD ")
+    assert seen[3].main == "overlap “very high”"
+    assert rows["normal and manual anomaly prompts"][3].main == "“very clear discrimination”"
+    assert rows["manual and learnable anomaly prompts"][1].main == "not measured"
+    assert "have 2 and 0" in rows["manual and learnable anomaly prompts"][1].notes[0]
+    assert "modality gap" in view.caption
+    # The first seed is drawn.
+    assert "bolt, image task, 1-shot, seed 0" in "".join(texts(view.drawings[0].figure))
+
+
+def test_overlap_over_seeds_of_one_support_set_says_so():
+    shared = [{"arm": "none", "shots": 1, "categories": ["bolt"]}]
+    assert "All seeds see the same support images" in embedding_grids(embedded, one_support_set=shared).caption
+    assert "All seeds" not in embedding_grids(embedded).caption
+
+
+def test_seeds_without_features_are_counted_and_prompts_of_unknown_parts_are_not_measured():
+    view = embedding_grids(lambda seed: {} if seed == 1 else embedded(seed))
+    assert view.grids[0].title == "bolt, image task, 1-shot, 2 of 3 seeds"
+    view = embedding_grids(lambda seed: embedded(seed, parts=False))
+    spot = view.grids[0].rows[0][1]
+    assert spot.main == "not measured"
+    assert "run the figure in a new study folder" in spot.notes[0]
+    assert spot.tone == "absent"
+
+
+def test_the_kernel_is_as_wide_as_the_median_distance_of_all_features():
+    arrays = embedded(0)
+    everything = np.concatenate([arrays[name] for name in arrays if name.startswith("embedding/")])
+    first, second = arrays["embedding/normal_prompts"], arrays["embedding/visual"]
+    expected = squared_mmd(first, second, np.eye(5, dtype=bool), median_distance(everything))
+    assert overlap_of(arrays, PAIRS[0]).squared_mmd == pytest.approx(expected)
 
 
 def test_attention_reads_a_stack_or_arrays_by_block_and_prints_what_stays_on_a_token():

@@ -136,9 +136,9 @@ function fits(entry, skip) {
   const plans = study.heatmaps.plans;
   const use = entry.u.some(([p, a]) => (skip === "plan" || !read("plan") || plans[p].title === read("plan")) && (skip === "data" || !read("data") || plans[p].data === read("data")) && (skip === "arm" || !read("arm") || plans[p].arms[a] === read("arm")));
   const is = (name, value) => skip === name || !read(name) || read(name) === String(value);
-  return use && is("category", entry.c) && is("kind", entry.k) && is("seed", entry.e) && is("chosen", entry.w);
+  return use && is("category", entry.c) && is("kind", entry.k) && is("seed", entry.e) && (skip === "chosen" || !read("chosen") || entry.w.includes(read("chosen")));
 }
-const VALUES = { plan: (e) => e.u.map(([p]) => study.heatmaps.plans[p].title), data: (e) => e.u.map(([p]) => study.heatmaps.plans[p].data), arm: (e) => e.u.map(([p, a]) => study.heatmaps.plans[p].arms[a]), category: (e) => [e.c], kind: (e) => [e.k], seed: (e) => [String(e.e)], chosen: (e) => e.w ? [e.w] : [] };
+const VALUES = { plan: (e) => e.u.map(([p]) => study.heatmaps.plans[p].title), data: (e) => e.u.map(([p]) => study.heatmaps.plans[p].data), arm: (e) => e.u.map(([p, a]) => study.heatmaps.plans[p].arms[a]), category: (e) => [e.c], kind: (e) => [e.k], seed: (e) => [String(e.e)], chosen: (e) => e.w };
 function choices() {
   for (const [name, values] of Object.entries(VALUES)) {
     const select = controls.elements[name], before = select.value;
