@@ -37,7 +37,7 @@ class PromptADConfig:
     eam: bool = True
     """Explicit anomaly margin, eq. 13."""
     margin: float = 0.0
-    """What eq. 13 adds to the difference of its two distances, in their unit; the paper prints none."""
+    """What eq. 13 adds to the difference of its two distances, in their unit; section 4.3 fixes it to zero."""
     margin_weight: float = 1.0
     """Weight of eq. 13 in the sum of the losses; the paper prints none."""
     vad: bool = True
