@@ -191,8 +191,8 @@ EAM_STRENGTH = Ablation(
     ),
     note=(
         "The paper says that EAM controls the distance through a hyper-parameter (abstract, third contribution), but "
-        "section 4.3 fixes the margin of eq. 13 to zero and prints no weight. Which values are tried is ours. Distances "
-        "are Euclidean, at most 2 between unit vectors."
+        "section 4.3 fixes the margin of eq. 13 to zero and prints no weight. Which values are tried is ours. "
+        "Distances are Euclidean, at most 2 between unit vectors."
     ),
     shown_as=("slice", "arms", "effects"),
 )

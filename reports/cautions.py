@@ -10,11 +10,8 @@ from reports.rows import Sight
 from reports.statistics import Summary
 from reports.tables import Table
 
-RESIZED = {
-    "shorter_edge": "which scales the shorter edge and crops the centre",
-    "squash": "which sees the whole image",
-    "squash_via_1024": "which sees the whole image",
-}
+WHOLE = frozenset({"squash", "squash_via_1024"})
+"""Geometries that see the whole image."""
 CHANCE, WELL_BELOW = 0.5, 0.4
 """AUROC of a blind guess, and one below which a guess is unlikely to be all that there is."""
 LISTED = 6
@@ -138,12 +135,14 @@ def out_of_view(table: Table) -> tuple[str, ...]:
 
 def _of_geometry(geometry: str, seen: Mapping[str, Sight]) -> list[str]:
     said = []
-    how = f"resize={geometry}" + (f", {RESIZED[geometry]}" if geometry in RESIZED else "")
-    if unseen := [f"{len(s.unseen)} of {s.anomalous} in {name}" for name, s in sorted(seen.items()) if s.unseen]:
+    unseen = [f"{len(s.unseen)} of {s.anomalous} in {name}" for name, s in sorted(seen.items()) if s.unseen]
+    if unseen and geometry in WHOLE:
+        said.append(f"Some anomalous images have a mask without an anomalous pixel: {_named(unseen)}. Check the masks.")
+    elif unseen:
         said.append(
-            f"OUT OF VIEW: some anomalous images have no anomalous pixel in what the model sees ({how}): "
-            f"{_named(unseen)}. They count as anomalous in image metrics and as normal pixels in pixel metrics. "
-            "--set resize=squash sees whole images."
+            f"OUT OF VIEW: some anomalous images have no anomalous pixel in what the model sees (resize={geometry}, "
+            f"which crops images that are not square): {_named(unseen)}. They count as anomalous in image metrics and "
+            "as normal pixels in pixel metrics. --set resize=squash sees whole images."
         )
     if lost := [f"{len(s.vanished)} of {s.anomalous} in {name}" for name, s in sorted(seen.items()) if s.vanished]:
         said.append(
@@ -151,10 +150,10 @@ def _of_geometry(geometry: str, seen: Mapping[str, Sight]) -> list[str]:
             f"in pixel metrics: {_named(lost)}. A larger map_size keeps them."
         )
     unknown = [name for name, s in sorted(seen.items()) if s.with_mask < s.anomalous]
-    if unknown and geometry == "shorter_edge":
+    if unknown and geometry not in WHOLE:
         said.append(
             f"Whether every anomaly is in view is not known in {_named(unknown)}, which lack masks: "
-            "resize=shorter_edge crops images that are not square."
+            f"resize={geometry} crops images that are not square."
         )
     return said
 

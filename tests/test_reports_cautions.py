@@ -17,11 +17,11 @@ from reports.views import views_of
 IMAGE = Column(metric="image_auroc", shots=1)
 
 
-def seen(plan, view_of):
-    """Rows whose view of the test set is ``view_of(category)``, under the paper's geometry."""
+def seen(plan, view_of, geometry="shorter_edge"):
+    """Rows whose view of the test set is ``view_of(category)``."""
     rows = make_rows(plan)
     for row in rows.values():
-        row["cell"]["config"]["resize"] = "shorter_edge"
+        row["cell"]["config"]["resize"] = geometry
         row["view"] = view_of(row["cell"]["category"])
     return rows
 
@@ -40,7 +40,7 @@ def test_anomalies_outside_of_the_view_are_counted_by_category_everywhere():
     table = build_table(plan, seen(plan, lambda name: view(lost) if name == "gear" else view()))
     (caution,) = cautions(table)
     assert caution.startswith("OUT OF VIEW")
-    assert "(resize=shorter_edge, which scales the shorter edge and crops the centre): 8 of 10 in gear." in caution
+    assert "(resize=shorter_edge, which crops images that are not square): 8 of 10 in gear." in caution
     assert "--set resize=squash sees whole images" in caution
     assert caution in to_markdown(table)
     assert "8 of 10 in gear" in to_latex(table)
@@ -51,6 +51,12 @@ def test_nothing_is_said_where_everything_is_in_view():
     assert cautions(build_table(plan, seen(plan, lambda _: view()))) == ()
     # Rows from before views were recorded say nothing either way.
     assert cautions(build_table(plan, make_rows(plan))) == ()
+
+
+def test_where_the_whole_image_is_seen_the_masks_are_empty():
+    plan = make_plan()
+    (caution,) = cautions(build_table(plan, seen(plan, lambda _: view(["a.png"]), geometry="squash")))
+    assert caution.startswith("Some anomalous images have a mask without an anomalous pixel: 1 of 10 in bolt, 1 of 10")
 
 
 def test_anomalies_between_the_pixels_of_a_map_are_another_matter():
