@@ -10,7 +10,7 @@ from reports.statistics import TIE, Summary
 from reports.tables import Table
 
 PLACES = {1: "first", 2: "second"}
-"""Places that are marked; the page has a class of each name, and "lower" for numbers without a place."""
+"""Places that are marked; the page has a class of each name, and "unplaced" for numbers without a place."""
 
 
 def side_by_side(table: Table) -> tuple[Grid, ...]:
@@ -59,6 +59,6 @@ def places(means: Mapping[str, float]) -> dict[str, int]:
 def _marked(spot: Spot, place: int | None, compared: int, planned: int) -> Spot:
     # A single arm is first of itself alone.
     if place not in PLACES or compared < 2:
-        return replace(spot, tone=f"{spot.tone} lower")
+        return replace(spot, tone=f"{spot.tone} unplaced")
     among = "" if compared == planned else f" of {compared} that are complete"
     return replace(spot, tone=f"{spot.tone} {PLACES[place]}", lines=(f"{PLACES[place]}{among}", *spot.lines))

@@ -24,8 +24,11 @@ ONE_SET_CLAIMS = "Claims are about this one support set."
 
 def on_one_set(table: Table) -> Literal["all", "some", "none"]:
     """Whether the seeds of a table's arms share their support images: "all" of the arms, "some", or "none"."""
-    shared = [bool(entry.one_support_set) for entry in table.entries.values() if entry.digests or entry.one_support_set]
-    return "none" if not any(shared) else "all" if all(shared) else "some"
+    shared = table.plan.one_support_set
+    planned = {(cell.arm, cell.shots) for cell in table.plan.cells}
+    if planned.isdisjoint(shared):
+        return "none"
+    return "all" if planned <= set(shared) else "some"
 
 
 def scores_note(table: Table) -> str:

@@ -55,17 +55,22 @@ def no_verdict_reasons(plan: Plan) -> tuple[str, ...]:
 
 
 def no_verdict_text(plan: Plan) -> str | None:
-    """A sentence on the numbers without verdict; None if all have one, or there are none."""
-    reasons = no_verdict_reasons(plan)
-    if not reasons:
+    """One sentence on the numbers without verdict; None if all have one, or there are none."""
+    if not (reasons := no_verdict_reasons(plan)):
         return None
+    return f"{no_verdict_sentences(plan)[0].removesuffix('.')}: {'; '.join(reasons)}."
+
+
+def no_verdict_sentences(plan: Plan) -> tuple[str, ...]:
+    """How many numbers have no verdict, then a sentence for each reason; empty if all have one, or there are none."""
+    if not (reasons := no_verdict_reasons(plan)):
+        return ()
     comparable, total = comparable_numbers(plan)
-    which = (
-        "Published numbers are not comparable with ours"
-        if not comparable
-        else (f"{total - comparable} of {total} published numbers are not comparable with ours")
+    which = f"{total - comparable} of {total} published" if comparable else "Published"
+    return (
+        f"{which} numbers are not comparable with ours.",
+        *(f"{reason[0].upper()}{reason[1:]}." for reason in reasons),
     )
-    return f"{which}: {'; '.join(reasons)}."
 
 
 def _of_rows_that_run(plan: Plan) -> tuple[PrintedNumber, ...]:

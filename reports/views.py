@@ -23,14 +23,15 @@ from reports.slices import grid_drawings, slice_drawings, sliced_factor
 from reports.statistics import Effect
 from reports.tables import Table
 from reports.transfer_figures import transfer_drawings, transfer_grids
-from reports.verdicts import comparable_numbers, no_verdict_text, printed_notes, verdict_note
+from reports.verdicts import comparable_numbers, no_verdict_sentences, printed_notes, verdict_note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """One way to show a table. `absent` says in words why there is nothing to show; "" if there is something.
 
-    `folded` grids are shown on request: figures beside them say the same.
+    `notes` are further sentences under the caption. `folded` grids are shown on request: figures beside them say the
+    same.
     """
 
     title: str
@@ -39,6 +40,7 @@ class View:
     drawings: tuple[Drawing, ...] = ()
     absent: str = ""
     folded: bool = False
+    notes: tuple[str, ...] = ()
 
 
 MAP_RANGE = (
@@ -59,13 +61,13 @@ def _made(view: View, why: str) -> View:
 
 def _arms(table: Table, _: Loader) -> View:
     values = [value for entry in table.entries.values() for value in entry.published]
-    said = [
-        f"On {table.plan.dataset_title}. {scores_note(table)}",
-        no_verdict_text(table.plan) or "",
-        verdict_note(table),
-        *printed_notes(values),
-    ]
-    return View(title="Scores", caption=" ".join(sentence for sentence in said if sentence), grids=arm_grids(table))
+    notes = (*no_verdict_sentences(table.plan), verdict_note(table), *printed_notes(values))
+    return View(
+        title="Scores",
+        caption=f"On {table.plan.dataset_title}. {scores_note(table)}",
+        grids=arm_grids(table),
+        notes=tuple(note for note in notes if note),
+    )
 
 
 def _effects(table: Table, _: Loader) -> View:

@@ -44,10 +44,10 @@ def test_methods_stand_side_by_side_with_first_and_second_place_by_mean():
     assert grid.title == "Image AUROC, 1-shot"
     assert [title for title, _ in grid.head] == ["Category", "method A", "method B", "method C"]
     assert [row[0].main for row in grid.rows] == ["bolt", "gear", "mean of all"]
-    assert marks(row_of(grid, "bolt")) == [("50.0", "lower"), ("70.0", "first"), ("60.0", "second")]
-    assert marks(row_of(grid, "gear")) == [("90.0", "first"), ("70.0", "second"), ("65.0", "lower")]
+    assert marks(row_of(grid, "bolt")) == [("50.0", "unplaced"), ("70.0", "first"), ("60.0", "second")]
+    assert marks(row_of(grid, "gear")) == [("90.0", "first"), ("70.0", "second"), ("65.0", "unplaced")]
     # Means of all: (50 + 90) / 2, (70 + 70) / 2 and (60 + 65) / 2, the first two equal.
-    assert marks(grid.rows[-1]) == [("70.0", "first"), ("70.0", "first"), ("62.5", "lower")]
+    assert marks(grid.rows[-1]) == [("70.0", "first"), ("70.0", "first"), ("62.5", "unplaced")]
     assert row_of(grid, "gear")[1].lines[0] == "first"
     assert row_of(grid, "gear")[2].behind == ("b", "image_auroc", "1", "gear")
 
@@ -64,13 +64,13 @@ def test_what_is_incomplete_has_no_place_and_the_others_say_among_how_many():
     spoil(plan, rows, None, arm="a", category="gear", seed=1)
     (grid,) = side_by_side(build_table(plan, rows))
     bolt = row_of(grid, "bolt")
-    assert marks(bolt) == [("50.0", "second"), ("failed (3 of 3)", "lower"), ("60.0", "first")]
+    assert marks(bolt) == [("50.0", "second"), ("failed (3 of 3)", "unplaced"), ("60.0", "first")]
     assert bolt[3].lines[0] == "first of 2 that are complete"
     # A's two seeds in gear have the highest mean, but are not all of its seeds.
-    assert marks(row_of(grid, "gear")) == [("90.0", "lower"), ("70.0", "first"), ("65.0", "second")]
+    assert marks(row_of(grid, "gear")) == [("90.0", "unplaced"), ("70.0", "first"), ("65.0", "second")]
     spoil(plan, rows, "failed", "out of memory", arm="c", category="bolt")
     (grid,) = side_by_side(build_table(plan, rows))
-    assert [tone for _, tone in marks(row_of(grid, "bolt"))] == ["lower"] * 3
+    assert [tone for _, tone in marks(row_of(grid, "bolt"))] == ["unplaced"] * 3
 
 
 @pytest.mark.parametrize(

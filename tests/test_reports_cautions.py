@@ -152,7 +152,7 @@ def test_what_the_paper_says_otherwise_stands_beside_its_number():
     table = build_table(plan, make_rows(plan))
     assert note in to_markdown(table)
     ((_, arms),) = views_of(table, lambda _: None)
-    assert note in arms.caption
+    assert note in arms.notes
     assert [spot.notes for row in arms.grids[0].rows for spot in row if note in spot.notes] == [(note,)]
 
 
