@@ -8,10 +8,12 @@ SCORES = (
     "Percent: mean over seeds [95% t-interval of that mean], n = seeds; categories are averaged within a seed first."
 )
 SCORES_ON_ONE_SET = (
-    "Percent: mean over seeds [95% t-interval over initial tokens, at one support set], n = seeds; categories are "
+    "Percent: mean over seeds [95% t-interval at one support set: over initial tokens, say], n = seeds; categories are "
     "averaged within a seed first. All seeds see the same support images: the interval says nothing of other images."
 )
-SOME_ON_ONE_SET = "Where “one support set” stands, the interval is the initial tokens' alone."
+SOME_ON_ONE_SET = (
+    "Where “one support set” stands, the interval is that of what else a seed draws (initial tokens, say)."
+)
 EFFECTS = (
     "Percentage points: arm minus baseline at equal seed, category and shots; mean over seeds [95% t-interval, not "
     "adjusted], n = seeds; p: t-test over seeds, Holm: adjusted over all metrics, arms and shots of the table; "
