@@ -113,7 +113,8 @@ def one_support_set(table: Table) -> list[str]:
     partly = "" if len(shared) == len(plan.categories) else f" in {_named(sorted(shared))}"
     return [
         f"ONE SUPPORT SET: all seeds{where} see the same support images{partly}. The intervals are those of what else "
-        "a seed draws (initial tokens, say) and say nothing of other images, so there is no verdict on published numbers."
+        "a seed draws (initial tokens, say) and say nothing of other images, so there is no verdict on published "
+        "numbers."
     ]
 
 

@@ -84,7 +84,7 @@ def test_seeds_that_share_one_support_set_are_no_replicates():
     table = build_table(plan, make_rows(plan))
     assert cautions(table)[0].startswith("ONE SUPPORT SET: all seeds see the same support images. The intervals are")
     for text in (scores_note(table), to_markdown(table), flat(to_latex(table))):
-        assert "95% t-interval at one support set" in text
+        assert "t-interval at one support set: over initial tokens, say" in text
         assert "95% t-interval of that mean" not in text
     captions = [shown.caption for name, shown in views_of(table, lambda _: None) if name in ("arms", "effects")]
     assert all("same support images" in caption for caption in captions)
