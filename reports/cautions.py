@@ -68,8 +68,8 @@ def _below_chance(table: Table) -> list[str]:
         for place, (first, *others) in low.items()
     ]
     return [
-        f"BELOW CHANCE: {_named(named)}. A method that knows nothing has 50.0: look whether labels, masks or folders are "
-        "swapped, or the model misreads these images."
+        f"BELOW CHANCE: {_named(named)}. A method that knows nothing has 50.0: look whether labels, masks or folders "
+        "are swapped, or the model misreads these images."
     ]
 
 
