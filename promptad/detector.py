@@ -21,6 +21,7 @@ from promptad.config import PromptADConfig, Task
 from promptad.features import Features, extract_features, file_inputs
 from promptad.images import Channels, Preprocessing
 from promptad.maps import finished_maps
+from promptad.methods.method import finite_scores
 from promptad.methods.promptad import FittedPromptAD, PromptAD
 from promptad.support import view_inputs
 
@@ -95,7 +96,13 @@ class Detector:
         return cls(backbone=backbone, config=config, category=category, image=fitted["image"], pixel=fitted["pixel"])
 
     def score(self, images: Sequence[str | Path], *, cache: FeatureCache | None = None) -> Detection:
-        """Scores and maps of image files, ``config.map_size`` pixels a side."""
+        """Scores and maps of image files, ``config.map_size`` pixels a side.
+
+        Raises:
+            DetectorError: no image, or a path that is no file.
+            NotFiniteError: a feature, score or map of an image that is no number.
+            UnreadableImageError: an image that cannot be decoded.
+        """
         if not images:
             raise DetectorError("score needs at least 1 image, but got 0")
         preprocessing = _preprocessing(self.backbone, self.config, self.config.query_channels)
@@ -106,7 +113,7 @@ class Detector:
             views=_views(self.config, self.backbone),
             cache=cache,
         )
-        scores, maps = self.image.score(query).image, self.pixel.score(query).maps
+        scores, maps = finite_scores(self.image, query).image, finite_scores(self.pixel, query).maps
         assert scores is not None
         assert maps is not None
         size, smoothing = self.config.map_size, self.config.map_smoothing
