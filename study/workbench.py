@@ -225,7 +225,12 @@ class Workbench:
     def _preprocessing(self, config: MethodConfig, channels: Literal["rgb", "bgr"]) -> Preprocessing:
         backbone = self._bench
         return Preprocessing(
-            size=backbone.image_size, resize=config.resize, channels=channels, mean=backbone.mean, std=backbone.std
+            size=backbone.image_size,
+            resize=config.resize,
+            channels=channels,
+            bit_depth=config.bit_depth,
+            mean=backbone.mean,
+            std=backbone.std,
         )
 
     def _view(self, cell: Cell, queries: Queries, masks: MaskSet | None) -> dict[str, Any] | None:

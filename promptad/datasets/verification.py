@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from promptad.datasets.decoding import decode_image, decode_mask
+from promptad.datasets.decoding import decode, decode_mask
 from promptad.datasets.sample import Sample, UnreadableImageError
 
 
@@ -37,18 +37,18 @@ def worker_count() -> int:
 
 def _verify(sample: Sample) -> tuple[list[tuple[str, str]], list[str]]:
     try:
-        width, height = decode_image(sample.path).size
+        frame = decode(sample.path).frame
     except UnreadableImageError as error:
         return [(sample.name, error.reason)], []
     problems: list[str] = []
     for path in sample.masks:
         try:
-            mask_height, mask_width = decode_mask(path).shape
+            mask_height, mask_width = decode_mask(path, lambda: frame).shape
         except UnreadableImageError as error:
             return [(sample.name, f"mask {path.name}: {error.reason}")], problems
-        if (mask_width, mask_height) != (width, height):
+        if (mask_width, mask_height) != (frame.width, frame.height):
             problems.append(
                 f"masks must have their image's size, but {path} is {mask_width}x{mask_height} and {sample.name} is "
-                f"{width}x{height}"
+                f"{frame.width}x{frame.height}" + (" after its EXIF orientation" if frame.orientation > 1 else "")
             )
     return [], problems
