@@ -86,7 +86,7 @@ def resized_pixels(path: Path, preprocessing: Preprocessing) -> Pixels:
     "shorter_edge" equals open_clip's `image_transform(size, is_train=False)` bit by bit for RGB and grey files; palette
     images are turned into colours before they are resized, which open_clip does not, and images more elongated than
     ``MOST_ELONGATED`` are cropped before they are scaled, which differs by
-    rounding, and at the border of the crop by more. "squash_via_1024" follows OpenCV's
+    a few grey levels of noise. "squash_via_1024" follows OpenCV's
     pixel centres, and differs by at most one grey level at 1024x1024 from its fixed-point arithmetic.
     """
     image, size = decode_image(path, preprocessing.bit_depth), preprocessing.size
