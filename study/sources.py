@@ -52,7 +52,12 @@ class DataSource:
         """
         if not skip_bad:
             unchecked = self.open(category, skip_bad=False, check_images=False, normal_only=normal_only)
-            digest = data_digest(unchecked)
+            try:
+                digest = data_digest(unchecked)
+            except OSError:
+                # A link without content, or a file that may not be read: decoding names every one of them.
+                unchecked = self.open(category, skip_bad=False, normal_only=normal_only)
+                digest = data_digest(unchecked)
             marker = default_root() / "decoded" / digest
             if marker.exists():
                 return unchecked, digest
