@@ -88,7 +88,12 @@ def open_category(
     if problems:
         raise DatasetError(_listed(f"{layout_name} category {category} in {root}", problems))
     return Category(
-        name=category, train=train, test=test, has_masks=has_masks, left_out=tuple(sorted(left_out.items()))
+        name=category,
+        train=train,
+        test=test,
+        has_masks=has_masks,
+        left_out=tuple(sorted(left_out.items())),
+        cautions=findings.cautions,
     )
 
 

@@ -59,6 +59,18 @@ class Decoded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mask:
+    """Where an image is ``anomalous``, and the mask file's own EXIF orientation.
+
+    ``in_alpha``: its colours are all one and its alpha channel is not, so that the shape is there and not read.
+    """
+
+    anomalous: NDArray[np.bool_]
+    orientation: int
+    in_alpha: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
     image: Image.Image
     orientation: int
@@ -103,8 +115,8 @@ def read_frame(path: Path) -> Frame:
     return Frame(width=loaded.image.width, height=loaded.image.height, orientation=loaded.orientation)
 
 
-def decode_mask(path: Path, frame: Callable[[], Frame] | None = None) -> NDArray[np.bool_]:
-    """Shape (height, width), True where the stored value is above zero in any colour channel.
+def read_mask(path: Path, frame: Callable[[], Frame] | None = None) -> Mask:
+    """A mask upright, True where the stored value is above zero in any colour channel.
 
     Alpha does not count. Palette images are judged by colour, not by index: the order of a palette means nothing. A
     mask's own EXIF orientation is applied. One without is turned as its image is where its size fits the image as
@@ -116,17 +128,23 @@ def decode_mask(path: Path, frame: Callable[[], Frame] | None = None) -> NDArray
         picture = frame()
         if picture.turns(image.width, image.height):
             image = image.transpose(_TURNS[picture.orientation])
-    return _anomalous(image)
-
-
-def _anomalous(image: Image.Image) -> NDArray[np.bool_]:
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")
-    values = np.asarray(image)
+    values, in_alpha = np.asarray(image), False
     if values.ndim == 2:
-        return np.asarray(values > 0)
-    colours = values[..., :-1] if image.mode in ("RGBA", "LA", "RGBa", "La") else values
-    return np.asarray((colours > 0).any(axis=-1))
+        anomalous = np.asarray(values > 0)
+    else:
+        colours = values
+        if image.mode in ("RGBA", "LA", "RGBa", "La"):
+            colours, alpha = values[..., :-1], values[..., -1]
+            in_alpha = bool(colours.min() == colours.max() and alpha.min() != alpha.max())
+        anomalous = np.asarray((colours > 0).any(axis=-1))
+    return Mask(anomalous=anomalous, orientation=loaded.orientation, in_alpha=in_alpha)
+
+
+def decode_mask(path: Path, frame: Callable[[], Frame] | None = None) -> NDArray[np.bool_]:
+    """``read_mask`` without what else is known of the file: shape (height, width)."""
+    return read_mask(path, frame).anomalous
 
 
 def _loaded(path: Path) -> _Loaded:
