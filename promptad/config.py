@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from promptad.bit_depth import BitDepth
 from promptad.field_types import as_stored, fits, spelled
 from promptad.templates import N_TEMPLATES
 
@@ -108,6 +109,8 @@ class PromptADConfig:
     resize: Literal["shorter_edge", "squash_via_1024", "squash"] = "shorter_edge"
     """D12: shorter edge to the input size and centre crop, or squash to 1024x1024 and then to the input size. Neither
     the paper's nor the released code's: ``squash`` straight to the input size, so that the whole image is seen."""
+    bit_depth: BitDepth = "by_maximum"
+    """How grey values of 16-bit files become 8 bits (``bit_depth.py``); 8-bit files are never scaled."""
     map_size: int = 240
     """D13: side in pixels at which maps and masks are compared (released code: 400)."""
     map_smoothing: float = 0.0

@@ -16,11 +16,14 @@ from safetensors.torch import save_file
 
 from promptad.backbone_names import BackboneName, activation_of
 from promptad.backbones import Backbone, load_backbone
+from promptad.bit_depth import fixed_depth
 from promptad.cache import FeatureCache
 from promptad.config import PromptADConfig, Task
+from promptad.datasets.decoding import decode
 from promptad.features import Features, extract_features, file_inputs
 from promptad.images import Channels, Preprocessing
 from promptad.maps import finished_maps
+from promptad.methods.method import finite_scores
 from promptad.methods.promptad import FittedPromptAD, PromptAD
 from promptad.support import view_inputs
 
@@ -81,6 +84,7 @@ class Detector:
             )
         _check_precision(backbone, config)
         paths = _existing(images)
+        config = _with_fixed_depth(config, paths)
         preprocessing = _preprocessing(backbone, config, "rgb")
         inputs = (
             view_inputs(paths, preprocessing, shift=backbone.patch_size // 2)
@@ -95,7 +99,13 @@ class Detector:
         return cls(backbone=backbone, config=config, category=category, image=fitted["image"], pixel=fitted["pixel"])
 
     def score(self, images: Sequence[str | Path], *, cache: FeatureCache | None = None) -> Detection:
-        """Scores and maps of image files, ``config.map_size`` pixels a side."""
+        """Scores and maps of image files, ``config.map_size`` pixels a side.
+
+        Raises:
+            DetectorError: no image, or a path that is no file.
+            NotFiniteError: a feature, score or map of an image that is no number.
+            UnreadableImageError: an image that cannot be decoded.
+        """
         if not images:
             raise DetectorError("score needs at least 1 image, but got 0")
         preprocessing = _preprocessing(self.backbone, self.config, self.config.query_channels)
@@ -106,7 +116,7 @@ class Detector:
             views=_views(self.config, self.backbone),
             cache=cache,
         )
-        scores, maps = self.image.score(query).image, self.pixel.score(query).maps
+        scores, maps = finite_scores(self.image, query).image, finite_scores(self.pixel, query).maps
         assert scores is not None
         assert maps is not None
         size, smoothing = self.config.map_size, self.config.map_smoothing
@@ -200,5 +210,21 @@ def _check_precision(backbone: Backbone, config: PromptADConfig) -> None:
 
 def _preprocessing(backbone: Backbone, config: PromptADConfig, channels: Channels) -> Preprocessing:
     return Preprocessing(
-        size=backbone.image_size, resize=config.resize, channels=channels, mean=backbone.mean, std=backbone.std
+        size=backbone.image_size,
+        resize=config.resize,
+        channels=channels,
+        bit_depth=config.bit_depth,
+        mean=backbone.mean,
+        std=backbone.std,
     )
+
+
+def _with_fixed_depth(config: PromptADConfig, paths: Sequence[Path]) -> PromptADConfig:
+    """``config`` with the bit depth of the normal images in place of ``by_maximum``, where they have 16 bits.
+
+    All images of a detector are scaled alike then: one with larger values is an error, not another scale.
+    """
+    if config.bit_depth != "by_maximum":
+        return config
+    bits = [found for path in paths if (found := decode(path).bits) is not None]
+    return config.with_changes({"bit_depth": fixed_depth(max(bits))}) if bits else config

@@ -26,6 +26,7 @@ from torch.nn.functional import normalize
 
 from promptad.backbones import Backbone
 from promptad.cache import FeatureCache, feature_key
+from promptad.finite import require_finite
 from promptad.images import Pixels, Preprocessing, normalised, resized_pixels
 from promptad.towers import TowerOutput, encode_images
 from promptad.windows import encode_windows
@@ -46,6 +47,8 @@ class Features:
 
     views: Mapping[str, Sequence[Tensor]]
     device: torch.device
+    names: tuple[str, ...] = ()
+    """What messages call the images; () where nobody said."""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -80,10 +83,14 @@ class Features:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageInput:
-    """An image to encode: what identifies its pixels, and how to get them (uint8 RGB, height x width x 3)."""
+    """An image to encode: what identifies its pixels, and how to get them (uint8 RGB, height x width x 3).
+
+    ``name`` is what messages call it, else its identity.
+    """
 
     identity: str
     pixels: Callable[[], Pixels]
+    name: str = ""
 
 
 class NetworkInputs(Sequence[Tensor]):
@@ -117,7 +124,9 @@ def images_at_once(device: torch.device) -> int:
 def file_inputs(paths: Sequence[Path], preprocessing: Preprocessing) -> list[ImageInput]:
     """Image files as inputs, identified by their content."""
     return [
-        ImageInput(identity=file_digest(path), pixels=functools.partial(resized_pixels, path, preprocessing))
+        ImageInput(
+            identity=file_digest(path), pixels=functools.partial(resized_pixels, path, preprocessing), name=str(path)
+        )
         for path in paths
     ]
 
@@ -139,16 +148,25 @@ def extract_features(
     """The named views of every image, from the cache where it has them, else from one forward pass an image.
 
     ``on_image`` is called after each image. Without a cache features stay in memory.
+
+    Raises:
+        NotFiniteError: a feature that is no number, be it from the cache; the message names image and view.
     """
     wanted = sorted(set(views) - {PIXELS})
     found: dict[str, list[Tensor | None]] = {view: [None] * len(inputs) for view in wanted}
     batch_size = images_at_once(backbone.device)
     pending: deque[tuple[int, Future[Pixels]]] = deque()
+    names = tuple(image.name or image.identity for image in inputs)
+
+    def check(values: Tensor, view: str, images: Sequence[str]) -> None:
+        require_finite(values, f"feature {view}", images, precision=backbone.precision)
 
     def encode(count: int) -> None:
         batch = [pending.popleft() for _ in range(min(count, len(pending)))]
         missing = [view for view in wanted if any(found[view][index] is None for index, _ in batch)]
         encoded = _encode(backbone, [pixels.result() for _, pixels in batch], preprocessing, missing, batch_size)
+        for view in missing:
+            check(encoded[view], view, [names[index] for index, _ in batch])
         for position, (index, _) in enumerate(batch):
             for view in missing:
                 feature = encoded[view][position].clone()
@@ -160,7 +178,10 @@ def extract_features(
     with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as decoders:
         for index, image in enumerate(inputs):
             for view in wanted:
-                found[view][index] = None if cache is None else cache.get(_key(backbone, image, preprocessing, view))
+                known = None if cache is None else cache.get(_key(backbone, image, preprocessing, view))
+                if known is not None:
+                    check(known[None], view, names[index : index + 1])
+                found[view][index] = known
             if any(found[view][index] is None for view in wanted):
                 pending.append((index, decoders.submit(image.pixels)))
             if len(pending) == batch_size + max(batch_size, DECODED_AHEAD):
@@ -174,7 +195,7 @@ def extract_features(
     }
     if PIXELS in views:
         complete[PIXELS] = NetworkInputs(inputs, preprocessing, backbone.dtype)
-    return Features(views=complete, device=backbone.device)
+    return Features(views=complete, device=backbone.device, names=names)
 
 
 def _key(backbone: Backbone, image: ImageInput, preprocessing: Preprocessing, view: str) -> str:
@@ -199,7 +220,7 @@ def _encode(
     encoded = {}
     if windows := _numbers(views, "windows/"):
         found = encode_windows(backbone.model.visual, images, windows)
-        encoded = {f"windows/{size}": normalize(value, dim=-1) for size, value in found.items()}
+        encoded = {f"windows/{size}": _unit(value) for size, value in found.items()}
     if whole := [view for view in views if view not in encoded]:
         encoded |= _whole_images(backbone, images, whole)
     return {view: encoded[view][: len(pixels)].cpu() for view in views}
@@ -232,4 +253,12 @@ def _view(output: TowerOutput, view: str) -> Tensor:
         raw = output.local[name]
     else:
         raw = (output.blocks if kind == "block" else output.attended)[int(name)]
-    return normalize(raw, dim=-1)
+    return _unit(raw)
+
+
+def _unit(raw: Tensor) -> Tensor:
+    """``raw`` l2-normalised over its last axis: 0 stays 0, and where the norm overflows is NaN, not 0."""
+    overflown = raw.norm(dim=-1, keepdim=True).isinf()
+    # 1e-12 is 0 in half precision, and 0 / 0 is no number.
+    eps = max(1e-12, torch.finfo(raw.dtype).tiny)
+    return normalize(raw, dim=-1, eps=eps).masked_fill(overflown, torch.nan)

@@ -1,5 +1,6 @@
 """Images to network input: geometry and normalisation, masks and thumbnails to match, support views."""
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from promptad.datasets.decoding import decode_image, decode_mask
+from promptad.bit_depth import BitDepth
+from promptad.datasets.decoding import decode_image, decode_mask, read_frame
 from promptad.datasets.sample import DatasetError, Sample
 
 Resize = Literal["shorter_edge", "squash_via_1024", "squash"]
@@ -22,6 +24,9 @@ Box = tuple[float, float, float, float]
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+MOST_ELONGATED = 64
+"""Longer edge over shorter edge up to which an image is scaled whole: beyond, that would take the machine's memory."""
 
 VIEW_DEGREES = (0.0, 2.5, -2.5, 5.0, -5.0)
 """Rotations of the support views, counter-clockwise."""
@@ -36,12 +41,14 @@ class Preprocessing:
     "squash_via_1024" distorts to 1024x1024 bilinearly, then to `size` (the released code, deviation D12);
     "squash" distorts straight to `size`, bicubic and antialiased (neither the paper's nor the released code's).
     `channels`: "bgr" feeds blue first, still normalised in RGB order (the released code's test images, deviation D3).
+    `bit_depth`: how the values of 16-bit grey files become 8 bits; files of 8 bits are never scaled.
     `mean`, `std`: per channel, of values in [0, 1].
     """
 
     size: int
     resize: Resize = "shorter_edge"
     channels: Channels = "rgb"
+    bit_depth: BitDepth = "by_maximum"
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
 
@@ -53,6 +60,8 @@ class Preprocessing:
             problems.append(f"resize must be one of {', '.join(get_args(Resize))}, but got {self.resize!r}")
         if self.channels not in get_args(Channels):
             problems.append(f"channels must be one of {', '.join(get_args(Channels))}, but got {self.channels!r}")
+        if self.bit_depth not in get_args(BitDepth):
+            problems.append(f"bit_depth must be one of {', '.join(get_args(BitDepth))}, but got {self.bit_depth!r}")
         if len(self.mean) != 3 or len(self.std) != 3:
             problems.append(f"mean and std must have 3 values, but got {self.mean} and {self.std}")
         if any(not value > 0 for value in self.std):
@@ -63,7 +72,7 @@ class Preprocessing:
     def key(self) -> str:
         """A text equal for equal settings and different for different ones, stable across runs: for cache keys."""
         mean, std = (",".join(repr(float(value)) for value in values) for values in (self.mean, self.std))
-        return f"{self.resize}-{self.size}-{self.channels}-mean{mean}-std{std}"
+        return f"{self.resize}-{self.size}-{self.channels}-upright-{self.bit_depth}-mean{mean}-std{std}"
 
 
 def load_image(path: Path, preprocessing: Preprocessing) -> Tensor:
@@ -75,10 +84,12 @@ def resized_pixels(path: Path, preprocessing: Preprocessing) -> Pixels:
     """The decoded image in its final geometry: uint8 RGB, shape (size, size, 3), whatever `channels` says.
 
     "shorter_edge" equals open_clip's `image_transform(size, is_train=False)` bit by bit for RGB and grey files; palette
-    images are turned into colours before they are resized, which open_clip does not. "squash_via_1024" follows OpenCV's
+    images are turned into colours before they are resized, which open_clip does not, and images more elongated than
+    ``MOST_ELONGATED`` are cropped before they are scaled, which differs by
+    a few grey levels of noise. "squash_via_1024" follows OpenCV's
     pixel centres, and differs by at most one grey level at 1024x1024 from its fixed-point arithmetic.
     """
-    image, size = decode_image(path), preprocessing.size
+    image, size = decode_image(path, preprocessing.bit_depth), preprocessing.size
     match preprocessing.resize:
         case "squash":
             resized = image.resize((size, size), Image.Resampling.BICUBIC)
@@ -86,6 +97,9 @@ def resized_pixels(path: Path, preprocessing: Preprocessing) -> Pixels:
             resized = _bilinear(image, 1024).resize((size, size), Image.Resampling.BICUBIC)
         case "shorter_edge":
             width, height = _shorter_edge_size(image.width, image.height, size)
+            if max(width, height) > MOST_ELONGATED * size:
+                box = _field_of_view(image.width, image.height, preprocessing)
+                return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=box), dtype=np.uint8)
             left, top = _crop_corner(width, height, size)
             whole = image.resize((width, height), Image.Resampling.BICUBIC)
             resized = whole.crop((left, top, left + size, top + size))
@@ -134,7 +148,7 @@ def anomaly_in_view(sample: Sample, preprocessing: Preprocessing) -> bool:
 
 def thumbnail(sample: Sample, preprocessing: Preprocessing, size: int = 160) -> Pixels:
     """The sample as a person would see it: uint8 RGB, shape (size, size, 3), the network input's field of view."""
-    image = decode_image(sample.path)
+    image = decode_image(sample.path, preprocessing.bit_depth)
     box = _field_of_view(image.width, image.height, preprocessing)
     return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=box), dtype=np.uint8)
 
@@ -164,7 +178,7 @@ def support_views(pixels: Pixels, shift: int) -> list[Pixels]:
 
 
 def _united_mask(sample: Sample) -> NDArray[np.bool_]:
-    masks = [decode_mask(path) for path in sample.masks]
+    masks = [decode_mask(path, functools.partial(read_frame, sample.path)) for path in sample.masks]
     if len({mask.shape for mask in masks}) > 1:
         raise DatasetError(f"masks of {sample.name} must have one size, but have {[mask.shape for mask in masks]}")
     return np.asarray(np.logical_or.reduce(masks))

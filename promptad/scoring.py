@@ -44,9 +44,10 @@ def visual_map(
 
 
 def harmonic_fusion(first: Float[Tensor, "*shape"], second: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """1 / (1 / first + 1 / second) of eq. 17-18: half the harmonic mean; 0 where either is 0."""
+    """1 / (1 / first + 1 / second) of eq. 17-18: half the harmonic mean; 0 where either is 0, NaN where either is."""
     total = first + second
-    return torch.where(total > 0, first * second / total.clamp(min=torch.finfo(total.dtype).tiny), 0)
+    # Asked this way round, NaN is not taken for 0.
+    return torch.where(total <= 0, 0, first * second / total.clamp(min=torch.finfo(total.dtype).tiny))
 
 
 def resize_maps(maps: Float[Tensor, "image row column"], size: int) -> Float[Tensor, "image size size"]:

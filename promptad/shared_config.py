@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from promptad.bit_depth import BitDepth
 from promptad.config import ConfigError, PromptADConfig, Task, tau_problems
 from promptad.field_types import as_stored, fits, spelled
 
@@ -33,6 +34,7 @@ class SharedConfig:
     support_draw: Literal["per_seed", "fixed"] = "per_seed"
     support_views: Literal["plain", "augmented"] = "plain"
     resize: Literal["shorter_edge", "squash_via_1024", "squash"] = "shorter_edge"
+    bit_depth: BitDepth = "by_maximum"
     map_size: int = 240
     map_smoothing: float = 0.0
 

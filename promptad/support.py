@@ -24,7 +24,11 @@ def view_inputs(paths: Sequence[Path], preprocessing: Preprocessing, *, shift: i
         identity = file_digest(path)
         for number in range(VIEWS):
             name = identity if number == 0 else f"{identity}+view{number}-shift{shift}"
-            inputs.append(ImageInput(identity=name, pixels=functools.partial(views.pixels, number)))
+            inputs.append(
+                ImageInput(
+                    identity=name, pixels=functools.partial(views.pixels, number), name=f"{path} (view {number})"
+                )
+            )
     return inputs
 
 

@@ -66,7 +66,7 @@ def synthetic_queries(
         image = images[number % len(images)]
         name = f"view {number} of {image.name}"
         samples.append(Sample(name=name, path=image.path, anomalous=False, kind="good"))
-        inputs.append(ImageInput(identity=made.identity(image, number), pixels=made.clean(image, number)))
+        inputs.append(ImageInput(identity=made.identity(image, number), pixels=made.clean(image, number), name=name))
     for count in range(DEFECTIVE):
         image, kind = images[count % len(images)], tuple(DEFECTS)[count % len(DEFECTS)]
         purpose = (category, "pseudo-anomalies", str(count))
@@ -75,7 +75,11 @@ def synthetic_queries(
         samples.append(Sample(name=name, path=image.path, anomalous=True, kind=kind))
         identity = f"{made.identity(image, number)}+{kind}-v{VERSION}-{seed}-{category}-{count}"
         inputs.append(
-            ImageInput(identity=identity, pixels=functools.partial(made.defective, image, number, kind, seed, purpose))
+            ImageInput(
+                identity=identity,
+                pixels=functools.partial(made.defective, image, number, kind, seed, purpose),
+                name=name,
+            )
         )
         masks[name] = functools.partial(made.mask, image, number, kind, seed, purpose)
     return SyntheticQueries(samples=tuple(samples), inputs=tuple(inputs), note=note, masks=masks)

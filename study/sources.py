@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from promptad.cache_folder import default_root
@@ -52,15 +53,20 @@ class DataSource:
         """
         if not skip_bad:
             unchecked = self.open(category, skip_bad=False, check_images=False, normal_only=normal_only)
-            digest = data_digest(unchecked)
-            marker = default_root() / "decoded" / digest
-            if marker.exists():
-                return unchecked, digest
+            try:
+                digest = data_digest(unchecked)
+            except OSError:
+                # A link without content, or a file that may not be read: decoding names every one of them.
+                unchecked = self.open(category, skip_bad=False, normal_only=normal_only)
+                digest = data_digest(unchecked)
+            marker = default_root() / "checked" / f"{digest}.json"
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                return replace(unchecked, cautions=tuple(json.loads(marker.read_text(encoding="utf-8")))), digest
             checked = self.open(category, skip_bad=False, normal_only=normal_only)
             # Where the cache cannot be written, the images are decoded again next time.
             with contextlib.suppress(OSError):
                 marker.parent.mkdir(parents=True, exist_ok=True)
-                marker.touch()
+                marker.write_text(json.dumps(checked.cautions), encoding="utf-8")
             return checked, digest
         checked = self.open(category, skip_bad=True, normal_only=normal_only)
         return checked, data_digest(checked)

@@ -91,6 +91,9 @@ def planned(options: argparse.Namespace) -> StudyPlan:
     from study.plan import plan_study
 
     made = plan_study(study_request(options))
+    for category, data in made.categories.items():
+        for caution in data.cautions:
+            print(f"caution: {category}: {caution}", file=sys.stderr)
     for name, reason in made.left_out.items():
         first, *others = reason.removeprefix(f"ablation {name}: ").split("; ")
         more = f" (and {len(others)} more reasons: plan {name})" if others else ""

@@ -15,7 +15,7 @@ from promptad.cache import FeatureCache
 from promptad.datasets import Category, Sample, draw_support, named_support
 from promptad.features import Features, ImageInput, extract_features, file_inputs
 from promptad.images import Preprocessing
-from promptad.methods import Fitted, Scores, method_named
+from promptad.methods import Fitted, Scores, finite_scores, method_named
 from promptad.randomness import numpy_generator
 from promptad.shared_config import MethodConfig
 from promptad.support import view_inputs
@@ -93,7 +93,7 @@ class Workbench:
             )
         fitted = selection.best or fitted
         with watch.timing("score"):
-            result = fitted.score(query)
+            result = finite_scores(fitted, query)
             maps = _masked(cell, truth, result)
             image_scores = result.image.tolist() if result.image is not None else []
             if maps is not None:
@@ -226,7 +226,12 @@ class Workbench:
     def _preprocessing(self, config: MethodConfig, channels: Literal["rgb", "bgr"]) -> Preprocessing:
         backbone = self._bench
         return Preprocessing(
-            size=backbone.image_size, resize=config.resize, channels=channels, mean=backbone.mean, std=backbone.std
+            size=backbone.image_size,
+            resize=config.resize,
+            channels=channels,
+            bit_depth=config.bit_depth,
+            mean=backbone.mean,
+            std=backbone.std,
         )
 
     def _view(self, cell: Cell, queries: Queries, masks: MaskSet | None) -> dict[str, Any] | None:
@@ -263,7 +268,7 @@ class _Selection:
 
     def consider(self, _: int, fitted: Fitted) -> None:
         with self._watch.timing("selection"):
-            result = fitted.score(self._query)
+            result = finite_scores(fitted, self._query)
             value = self._truth.auroc(result, _masked(self._cell, self._truth, result))
         if not self._values or value > max(self._values):
             self.best = fitted

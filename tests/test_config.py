@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from small_models import image_files, small_backbone
 
 from promptad.config import ConfigError, PromptADConfig, canonical, field_names
@@ -216,6 +217,7 @@ OTHER_VALUES = {
     "precision": ("fp32", "fp16"),
     "support_draw": ("per_seed", "fixed"),
     "resize": ("shorter_edge", "squash_via_1024", "squash"),
+    "bit_depth": ("by_maximum", "full_range"),
     "map_size": (40, 24),
     "map_smoothing": (0.0, 1.5),
     "visual_maximum": ("patch_grid", "map_size"),
@@ -232,10 +234,12 @@ def scores(tmp_path_factory):
     backbone = small_backbone()
     folder = tmp_path_factory.mktemp("images")
     support, query = image_files(folder / "support", [1, 2]), image_files(folder / "query", range(10, 14))
+    deep = np.asarray(Image.open(query[0]).convert("L")).astype(np.uint16) * 16
+    Image.fromarray(deep).save(query[0])
 
     @functools.cache
-    def features(views, resize, channels, augmented, is_support):
-        preprocessing = Preprocessing(size=32, resize=resize, channels=channels)
+    def features(views, resize, channels, bit_depth, augmented, is_support):
+        preprocessing = Preprocessing(size=32, resize=resize, channels=channels, bit_depth=bit_depth)
         paths = support if is_support else query
         inputs = view_inputs(paths, preprocessing, shift=4) if augmented else file_inputs(paths, preprocessing)
         return extract_features(backbone, inputs, preprocessing=preprocessing, views=views)
@@ -243,9 +247,12 @@ def scores(tmp_path_factory):
     @functools.cache
     def run(config, task):
         views = PromptAD().views(config, task, backbone)
-        seen = features(views, config.resize, "rgb", config.support_views == "augmented", is_support=True)
+        shared = (views, config.resize)
+        augmented = config.support_views == "augmented"
+        seen = features(*shared, "rgb", config.bit_depth, augmented, is_support=True)
         fitted = PromptAD().fit(backbone, seen, config, task=task, category="metal_nut", seed=3)
-        found = fitted.score(features(views, config.resize, config.query_channels, augmented=False, is_support=False))
+        queries = features(*shared, config.query_channels, config.bit_depth, augmented=False, is_support=False)
+        found = fitted.score(queries)
         if task == "image":
             return found.image.numpy()
         return finished_maps(found.maps, size=config.map_size, smoothing=config.map_smoothing)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 from safetensors import safe_open
 from small_models import image_files, small_backbone
 
@@ -202,3 +203,17 @@ def test_paths_must_be_a_list_of_files():
         _existing("one.png")
     with pytest.raises(DetectorError, match=r"there is none at /no/such\.png"):
         _existing(["/no/such.png"])
+
+
+def test_all_images_of_a_detector_have_the_bit_depth_of_its_normal_ones(backbone, tmp_path):
+    def grey(name, top):
+        values = np.linspace(0, top, 48 * 40).astype(np.uint16).reshape(40, 48)
+        Image.fromarray(values).save(tmp_path / name)
+        return tmp_path / name
+
+    config = PromptADConfig(prompts="ensemble")
+    fitted = Detector.fit(backbone, [grey("a.png", 1000), grey("b.png", 4000)], category="bottle", config=config)
+    assert fitted.config.bit_depth == "12_bits"
+    fitted.score([grey("dark.png", 200)])
+    with pytest.raises(UnreadableImageError, match=r"c.png .*12_bits holds values up to 4095, but the largest is 9000"):
+        fitted.score([grey("c.png", 9000)])

@@ -1,12 +1,12 @@
 """The layouts by name, and the opening of a category."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from promptad.datasets.folder import FolderLayout
-from promptad.datasets.layout import IMAGE_SUFFIXES, Layout, Scan
+from promptad.datasets.layout import IMAGE_SUFFIXES, Layout, Scan, printable
 from promptad.datasets.loco import LOCOLayout
 from promptad.datasets.mpdd import MPDDLayout
 from promptad.datasets.mvtec import MVTecLayout
@@ -59,7 +59,9 @@ def open_category(
         raise DatasetError(f"a category must be the name of a folder of {root}, but got {category!r}")
     names = category_names(layout_name, root)
     if category not in names:
-        raise DatasetError(f"category must be one of those in {root}, but got {category!r}: it has {', '.join(names)}")
+        raise DatasetError(
+            f"category must be one of those in {root}, but got {category!r}: it has {printable(', '.join(names))}"
+        )
     scan = layout.scan(root, category)
     if normal_only:
         scan = replace(scan, test=(), missing_masks=())
@@ -70,7 +72,7 @@ def open_category(
     train = _sorted(sample for sample in scan.train if sample.name not in left_out)
     test = _sorted(sample for sample in scan.test if sample.name not in left_out)
     has_masks = any(sample.masks for sample in scan.test)
-    problems = [*scan.problems, *_duplicates(scan)]
+    problems = [*scan.problems, *_duplicates(scan), *_shared_masks(test), *_unprintable(category, scan)]
     if has_masks:
         problems += [
             f"mask missing for {category}/{name}: expected {expected}" for name, expected in scan.missing_masks
@@ -86,7 +88,12 @@ def open_category(
     if problems:
         raise DatasetError(_listed(f"{layout_name} category {category} in {root}", problems))
     return Category(
-        name=category, train=train, test=test, has_masks=has_masks, left_out=tuple(sorted(left_out.items()))
+        name=category,
+        train=train,
+        test=test,
+        has_masks=has_masks,
+        left_out=tuple(sorted(left_out.items())),
+        cautions=findings.cautions,
     )
 
 
@@ -114,6 +121,29 @@ def _duplicates(scan: Scan) -> list[str]:
     ]
 
 
+def _shared_masks(test: tuple[Sample, ...]) -> list[str]:
+    """A problem for every mask that two images claim, as two of one stem do: it can be right for one of them alone."""
+    owners: dict[Path, list[str]] = defaultdict(list)
+    for sample in test:
+        for mask in sample.masks:
+            owners[mask].append(sample.name)
+    return [
+        f"every mask must belong to one image, but {mask} belongs to {', '.join(names)}: rename images and masks"
+        for mask, names in owners.items()
+        if len(names) > 1
+    ]
+
+
+def _unprintable(category: str, scan: Scan) -> list[str]:
+    """A problem for every name that is not UTF-8: rows, reports and JSON could not hold it."""
+    names = [category, *(sample.name for sample in (*scan.train, *scan.test))]
+    return [
+        f"names of files and folders must be UTF-8, but {printable(name)} is not: rename it"
+        for name in names
+        if printable(name) != name
+    ]
+
+
 def _absences(
     layout: Layout, category: str, train: tuple[Sample, ...], test: tuple[Sample, ...], left_out: int
 ) -> list[str]:
@@ -135,4 +165,5 @@ def _listed(subject: str, problems: list[str]) -> str:
     lines = [f"- {problem}" for problem in problems[:MOST_PROBLEMS_LISTED]]
     if len(problems) > MOST_PROBLEMS_LISTED:
         lines.append(f"- and {len(problems) - MOST_PROBLEMS_LISTED} more")
-    return "\n".join([f"{subject} cannot be used, {len(problems)} problem{'s' * (len(problems) > 1)}:", *lines])
+    text = "\n".join([f"{subject} cannot be used, {len(problems)} problem{'s' * (len(problems) > 1)}:", *lines])
+    return printable(text)

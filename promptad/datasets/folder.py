@@ -2,7 +2,16 @@
 
 from pathlib import Path
 
-from promptad.datasets.layout import Scan, folders_in, images_in, nested_images, unmatched_masks
+from promptad.datasets.layout import (
+    Scan,
+    folders_in,
+    images_in,
+    is_there,
+    nested_images,
+    stray_images,
+    unmatched_masks,
+    unread_images,
+)
 from promptad.datasets.sample import Sample
 
 NORMAL_FOLDERS = ("good", "normal")
@@ -33,6 +42,7 @@ class FolderLayout:
         support_folders = [folder / part for part in ("normal", "train") if (folder / part).is_dir()]
         test_folders = folders_in(folder / "test")
         problems = list(nested_images((*support_folders, *test_folders)))
+        problems += [*unread_images((*support_folders, *test_folders)), *stray_images(folder / "test")]
         if len(support_folders) > 1:
             problems.append(f"support images must be in normal/ or in train/, but {folder} has both: keep one")
         train = tuple(
@@ -47,7 +57,7 @@ class FolderLayout:
             masks: tuple[Path, ...] = ()
             if anomalous:
                 mask = folder / "masks" / path.parent.name / f"{path.stem}.png"
-                if mask.is_file():
+                if is_there(mask):
                     masks = (mask,)
                 else:
                     missing.append((name, str(mask)))

@@ -8,7 +8,24 @@ from typing import Protocol
 from promptad.datasets.sample import Sample
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-"""File name endings read as images, in any letter case; other files are ignored."""
+"""File name endings read as images, in any letter case."""
+
+OTHER_IMAGE_SUFFIXES = frozenset(
+    (
+        *(".apng", ".arw", ".avif", ".cr2", ".cr3", ".dcm", ".dib", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif"),
+        *(".j2k", ".jfif", ".jp2", ".jpe", ".jxl", ".mpo", ".nef", ".npy", ".npz", ".orf", ".pbm", ".pgm", ".pnm"),
+        *(".ppm", ".psd", ".raf", ".raw", ".rw2", ".svg", ".tga"),
+    )
+)
+"""Endings of files that are images, or may be, and are not read: an error where images belong."""
+
+SYSTEM_NAMES = frozenset(
+    (
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "__macosx", "lost+found", "$recycle.bin"),
+        *("system volume information", "@tmp", "#recycle"),
+    )
+)
+"""What systems leave in folders, in small letters: ignored, as hidden files are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +57,23 @@ class Layout(Protocol):
 
 
 def images_in(folder: Path) -> tuple[Path, ...]:
-    """The image files directly in `folder`, sorted by name; () if there is no such folder. Hidden files are ignored."""
+    """The image files directly in `folder`, sorted by name; () if there is no such folder.
+
+    Hidden and system files are ignored. A link without content is listed: it is an image that cannot be decoded.
+    """
     if not folder.is_dir():
         return ()
     return tuple(sorted(path for path in folder.iterdir() if _is_image(path)))
 
 
 def folders_in(folder: Path) -> tuple[Path, ...]:
-    """The folders directly in `folder`, sorted by name; () if there is no such folder. Hidden folders are ignored."""
+    """The folders directly in `folder`, sorted by name; () if there is no such folder.
+
+    Hidden and system folders are ignored.
+    """
     if not folder.is_dir():
         return ()
-    return tuple(sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    return tuple(sorted(path for path in folder.iterdir() if path.is_dir() and not _is_ignored(path)))
 
 
 def nested_images(folders: Iterable[Path]) -> tuple[str, ...]:
@@ -75,5 +98,50 @@ def unmatched_masks(folder: Path, missing: tuple[tuple[str, str], ...]) -> tuple
     return (f"masks must be named for their images, but none in {folder} is (found {stray}; {name} needs {expected})",)
 
 
+def unread_images(folders: Iterable[Path]) -> tuple[str, ...]:
+    """A problem for every folder with images in a format that is not read: layouts must not drop files."""
+    problems = []
+    for folder in folders:
+        found = [path.name for path in _entries(folder) if path.suffix.lower() in OTHER_IMAGE_SUFFIXES]
+        if found:
+            read = ", ".join(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
+            problems.append(
+                f"images must be one of {read}, but {folder} holds {_named(found)}: convert them, or move them away"
+            )
+    return tuple(problems)
+
+
+def stray_images(folder: Path) -> tuple[str, ...]:
+    """A problem if images lie directly in ``folder``, which has a folder for each kind of image."""
+    found = [path.name for path in images_in(folder)]
+    if not found:
+        return ()
+    return (f"images must lie in a folder of {folder}, but {_named(found)} lie directly in it: move them",)
+
+
+def is_there(path: Path) -> bool:
+    """Whether ``path`` is a file, or a link to one that is missing: what is not there is told when it is decoded."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def printable(text: str) -> str:
+    """``text`` with what is no UTF-8 in file names (lone surrogates) as escapes, so that it can be printed."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _entries(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not _is_ignored(path) and is_there(path))
+
+
+def _is_ignored(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES
+
+
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in IMAGE_SUFFIXES and not _is_ignored(path) and is_there(path)

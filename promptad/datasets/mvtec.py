@@ -2,7 +2,16 @@
 
 from pathlib import Path
 
-from promptad.datasets.layout import Scan, folders_in, images_in, nested_images, unmatched_masks
+from promptad.datasets.layout import (
+    Scan,
+    folders_in,
+    images_in,
+    is_there,
+    nested_images,
+    stray_images,
+    unmatched_masks,
+    unread_images,
+)
 from promptad.datasets.sample import Sample
 
 
@@ -24,7 +33,7 @@ class MVTecLayout:
     def masks_of(self, category: Path, kind: str, stem: str) -> tuple[tuple[Path, ...], Path]:
         """The masks of the test image `test/<kind>/<stem>.*`, and the path where they belong."""
         expected = category / "ground_truth" / kind / f"{stem}_mask.png"
-        return ((expected,) if expected.is_file() else ()), expected
+        return ((expected,) if is_there(expected) else ()), expected
 
     def scan(self, root: Path, category: str) -> Scan:
         """The samples below `root/category`; folders of `test` other than `good` are defects."""
@@ -43,7 +52,8 @@ class MVTecLayout:
                 if not masks:
                     missing.append((name, str(expected)))
             test.append(Sample(name=name, path=path, anomalous=kind != "good", kind=kind, masks=masks))
-        problems = nested_images((train_folder, *test_folders))
+        problems = nested_images((train_folder, *test_folders)) + unread_images((train_folder, *test_folders))
+        problems += stray_images(folder / "train") + stray_images(folder / "test")
         if not any(sample.masks for sample in test):
             problems += unmatched_masks(folder / "ground_truth", tuple(missing))
         return Scan(train=train, test=tuple(test), missing_masks=tuple(missing), problems=problems)

@@ -1,6 +1,6 @@
 """What a data set is made of: labelled images, grouped into categories."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -43,7 +43,8 @@ class Category:
     """One kind of object: normal images to draw supports from (`train`), labelled `test` images, both sorted by name.
 
     `has_masks` is False when no anomalous test image has a mask: image scores only. `left_out` lists (name, reason) of
-    the images dropped by `skip_bad`.
+    the images dropped by `skip_bad`. `cautions` are sentences about masks and files that are odd and were used all the
+    same, as far as files were looked into; they are no part of what the category is.
     """
 
     name: str
@@ -51,3 +52,4 @@ class Category:
     test: tuple[Sample, ...]
     has_masks: bool
     left_out: tuple[tuple[str, str], ...] = ()
+    cautions: tuple[str, ...] = field(default=(), compare=False)

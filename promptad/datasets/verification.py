@@ -5,16 +5,30 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from promptad.datasets.decoding import decode_image, decode_mask
+import numpy as np
+
+from promptad.datasets.cautions import Look, cautions
+from promptad.datasets.decoding import decode, read_mask
 from promptad.datasets.sample import Sample, UnreadableImageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """(sample name, reason) of what cannot be decoded, and complete sentences about masks of a wrong size."""
+    """(sample name, reason) of what cannot be decoded, and complete sentences about masks that cannot be used.
+
+    ``cautions`` are sentences about what is odd and is used all the same.
+    """
 
     unreadable: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
+    cautions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verified:
+    unreadable: str | None = None
+    problems: tuple[str, ...] = ()
+    look: Look | None = None
 
 
 def verify_images(samples: Sequence[Sample]) -> Findings:
@@ -25,8 +39,13 @@ def verify_images(samples: Sequence[Sample]) -> Findings:
     with ThreadPoolExecutor(max_workers=worker_count()) as pool:
         results = list(pool.map(_verify, samples))
     return Findings(
-        unreadable=tuple(pair for unreadable, _ in results for pair in unreadable),
-        problems=tuple(problem for _, problems in results for problem in problems),
+        unreadable=tuple(
+            (sample.name, result.unreadable)
+            for sample, result in zip(samples, results, strict=True)
+            if result.unreadable is not None
+        ),
+        problems=tuple(problem for result in results for problem in result.problems),
+        cautions=cautions([result.look for result in results if result.look is not None]),
     )
 
 
@@ -35,20 +54,33 @@ def worker_count() -> int:
     return min(8, os.cpu_count() or 1)
 
 
-def _verify(sample: Sample) -> tuple[list[tuple[str, str]], list[str]]:
+def _verify(sample: Sample) -> _Verified:
     try:
-        width, height = decode_image(sample.path).size
+        decoded = decode(sample.path)
     except UnreadableImageError as error:
-        return [(sample.name, error.reason)], []
+        return _Verified(unreadable=error.reason)
+    frame = decoded.frame
     problems: list[str] = []
+    masks, either_way = [], False
     for path in sample.masks:
         try:
-            mask_height, mask_width = decode_mask(path).shape
+            mask = read_mask(path, lambda: frame)
         except UnreadableImageError as error:
-            return [(sample.name, f"mask {path.name}: {error.reason}")], problems
-        if (mask_width, mask_height) != (width, height):
+            return _Verified(unreadable=f"mask {path.name}: {error.reason}", problems=tuple(problems))
+        height, width = mask.anomalous.shape
+        if mask.in_alpha:
             problems.append(
-                f"masks must have their image's size, but {path} is {mask_width}x{mask_height} and {sample.name} is "
-                f"{width}x{height}"
+                f"masks must be in the colours, but {path} has its shape in the alpha channel: store it grey"
             )
-    return [], problems
+        if (width, height) != (frame.width, frame.height):
+            problems.append(
+                f"masks must have their image's size, but {path} is {width}x{height} and {sample.name} is "
+                f"{frame.width}x{frame.height}" + (" after its EXIF orientation" if frame.orientation > 1 else "")
+            )
+        masks.append(mask.anomalous)
+        either_way |= mask.orientation == 1 and frame.fits_both_ways(width, height)
+    share = None
+    if masks and not problems:
+        share = float(np.logical_or.reduce(masks).mean())
+    look = Look(name=sample.name, share=share, bits=decoded.bits, either_way=either_way)
+    return _Verified(problems=tuple(problems), look=look)

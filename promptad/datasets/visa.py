@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path, PurePosixPath
 
-from promptad.datasets.layout import Scan, unmatched_masks
+from promptad.datasets.layout import Scan, is_there, unmatched_masks
 from promptad.datasets.sample import DatasetError, Sample
 
 COLUMNS = ("object", "split", "label", "image", "mask")
@@ -44,14 +44,14 @@ class VisALayout:
                 )
                 continue
             image = _inside(row["image"], category)
-            if image is None or not (root / image).is_file():
+            if image is None or not is_there(root / image):
                 problems.append(f"images must be files below {category}/, but {where} names {row['image']!r}")
                 continue
             name = image.relative_to(category).as_posix()
             masks: tuple[Path, ...] = ()
             if label == "anomaly":
                 mask = _inside(row["mask"], category)
-                if mask is not None and (root / mask).is_file():
+                if mask is not None and is_there(root / mask):
                     masks = (root / mask,)
                 else:
                     missing.append((name, f"{row['mask'] or 'a path in the mask column'} ({where})"))

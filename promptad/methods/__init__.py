@@ -1,7 +1,7 @@
 """Anomaly detection methods: a file here for each, and an entry in ``promptad.method_table.METHODS``."""
 
 from promptad.method_table import METHODS
-from promptad.methods.method import Fitted, Method, MethodSize, Scores
+from promptad.methods.method import Fitted, Method, MethodSize, Scores, finite_scores
 
 
 def method_named(name: str) -> Method:
@@ -10,4 +10,4 @@ def method_named(name: str) -> Method:
     return method
 
 
-__all__ = ["METHODS", "Fitted", "Method", "MethodSize", "Scores", "method_named"]
+__all__ = ["METHODS", "Fitted", "Method", "MethodSize", "Scores", "finite_scores", "method_named"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from promptad.backbones import Backbone
 from promptad.config import Task
 from promptad.features import Features
+from promptad.finite import require_finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,21 @@ class Fitted(Protocol):
     def tensors(self) -> dict[str, Tensor]:
         """Everything that was fitted, by name, to save and to restore."""
         ...
+
+
+def finite_scores(fitted: Fitted, query: Features) -> Scores:
+    """``fitted.score(query)``, checked: the door through which every method's scores leave.
+
+    Raises:
+        NotFiniteError: a score or map that is no number; the message names the images.
+    """
+    result = fitted.score(query)
+    found = {"score": result.image, "map": result.maps}
+    found |= {f"{name} map": values for name, values in result.branches.items()}
+    for what, values in found.items():
+        if values is not None:
+            require_finite(values, what, query.names, precision=fitted.config.precision)
+    return result
 
 
 class Method(Protocol):
