@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from reports.examples import MAPS, Loader
+from reports.examples import MAPS
 from reports.files import Staging, compact_json
+from reports.kept import Loader
 from reports.records import PlannedCell
 from reports.tables import Table
 
