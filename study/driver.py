@@ -239,6 +239,8 @@ class Driver:
 
 def _ending(error: BaseException | None) -> tuple[State, int, str | None]:
     """State, exit code and message of a run that ends with ``error``."""
+    if isinstance(error, BrokenPipeError):
+        return "stopped", INTERRUPTED, "nobody reads what it prints any more: the same command goes on from there"
     if error is None or isinstance(error, KeyboardInterrupt):
         return "stopped", INTERRUPTED, None
     if tells_what_to_do(error):
