@@ -8,6 +8,8 @@ TRIAL_STATES = ("complete", "pruned", "failed")
 _COLUMN = either(one_of("full", "own"), whole)
 _PRINTED_SHOTS = either(one_of("full"), whole)
 
+_METRIC = one_of("image_auroc", "image_aupr", "pixel_auroc", "pro")
+
 _CELL = record(
     {"digest": text, "arm": text, "category": text, "shots": _COLUMN, "seed": whole, "task": text}, {"images": whole}
 )
@@ -27,7 +29,7 @@ _PRINTED = record(
     {
         "arm": text,
         "shots": _COLUMN,
-        "metric": text,
+        "metric": _METRIC,
         "dataset": text,
         "category": maybe(text),
         "printed_shots": maybe(_PRINTED_SHOTS),
@@ -38,7 +40,9 @@ _PRINTED = record(
         "obstacles": each(record({"reason": text, "text": text})),
     }
 )
-_FIRST_PUBLISHED = record({"metric": text, "dataset": text, "value": number, "factors": text, "shots": _PRINTED_SHOTS})
+_FIRST_PUBLISHED = record(
+    {"metric": _METRIC, "dataset": text, "value": number, "factors": text, "shots": _PRINTED_SHOTS}
+)
 
 PLAN = record(
     {
@@ -60,7 +64,7 @@ PLAN = record(
         "published_dataset": text,
         "one_support_set": each(record({"arm": text, "shots": _COLUMN, "categories": each(text)})),
         "printed_firsts": each(
-            record({"dataset": text, "metric": text, "shots": maybe(_PRINTED_SHOTS), "first": flag})
+            record({"dataset": text, "metric": _METRIC, "shots": maybe(_PRINTED_SHOTS), "first": flag})
         ),
         "proxies": each(_CELL),
         "left_out": each(record({"image": text, "reason": text})),

@@ -309,6 +309,8 @@ def _plan_faults(plan: Plan) -> list[str]:
             f"its name must be at most {LONGEST_NAME} letters, digits, '_', '.', '+' or '-', but is {plan.name!r}"
         )
     names = [arm.name for arm in plan.arms]
+    if strange := sorted({number.arm for number in plan.printed} - set(names)):
+        faults.append(f"printed numbers are of arms that it does not have ({', '.join(strange)})")
     if len(set(names)) < len(names):
         faults.append(f"arm names repeat ({', '.join(names)})")
     if plan.baseline is not None and plan.baseline not in names:
