@@ -54,7 +54,7 @@ class DataSource:
             unchecked = self.open(category, skip_bad=False, check_images=False, normal_only=normal_only)
             digest = data_digest(unchecked)
             marker = default_root() / "decoded" / digest
-            if marker.exists():
+            if _was_decoded(marker):
                 return unchecked, digest
             checked = self.open(category, skip_bad=False, normal_only=normal_only)
             # Where the cache cannot be written, the images are decoded again next time.
@@ -64,6 +64,14 @@ class DataSource:
             return checked, digest
         checked = self.open(category, skip_bad=True, normal_only=normal_only)
         return checked, data_digest(checked)
+
+
+def _was_decoded(marker: Path) -> bool:
+    """Whether a category decoded before; not known where the cache may not be read."""
+    try:
+        return marker.exists()
+    except OSError:
+        return False
 
 
 def parse_source(text: str) -> DataSource:
