@@ -27,6 +27,10 @@ class FloatRange:
         """None: it has no end of values."""
         return None
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value is in it."""
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
     def at(self, unit: float) -> float:
         """The value at a place in [0, 1)."""
         if not self.log:
@@ -62,6 +66,10 @@ class IntRange:
     def values(self) -> tuple[Any, ...] | None:
         """Every value in order."""
         return tuple(range(self.low, self.high + 1, self.step))
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is in it."""
+        return type(value) is int and value in range(self.low, self.high + 1, self.step)
 
     def at(self, unit: float) -> int:
         """The value at a place in [0, 1), all equally likely, or evenly over orders of magnitude."""
@@ -101,6 +109,10 @@ class Choice:
     def values(self) -> tuple[Any, ...] | None:
         """Every value in order."""
         return tuple(level.value for level in self.levels)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is in it."""
+        return any(value == level.value and type(value) is type(level.value) for level in self.levels)
 
     def at(self, unit: float) -> Any:
         """The value at a place in [0, 1), all equally likely."""

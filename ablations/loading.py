@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import runpy
+import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,7 +66,7 @@ def named_space(name: str) -> Space:
         SpaceError: a name that no space has, or a file that cannot be run or does not define exactly one.
     """
     if name.endswith(".py"):
-        spaces = list({space.name: space for space in _values(name, Space, "search spaces", SpaceError)}.values())
+        spaces = _values(name, Space, "search spaces", SpaceError)
         if len(spaces) != 1 or spaces[0].name in SPACES:
             names = ", ".join(space.name for space in spaces) or "none"
             raise SpaceError(
@@ -83,19 +85,45 @@ def _defined_in(name: str) -> list[Ablation]:
     found = _values(name, Ablation, "ablations", AblationError)
     if not found:
         raise AblationError(f"{name} must define ablations: a variable that is an Ablation (docs/ablations.md)")
-    return list({ablation.name: ablation for ablation in found}.values())
+    names = [ablation.name for ablation in found]
+    if repeated := sorted({each for each in names if names.count(each) > 1}):
+        raise AblationError(f"{name} must give every ablation its own name, but repeats {', '.join(repeated)}")
+    return found
 
 
 def _values(name: str, kind: type[T], what: str, problem: type[ValueError]) -> list[T]:
-    """The variables of a Python file that are of one kind."""
+    """The variables of a Python file that are of one kind, equal ones once."""
     path = Path(name)
     if not path.is_file():
         raise problem(f"{name} must be a Python file that defines {what}, but there is no such file")
     variables: dict[str, Any]
     try:
-        variables = runpy.run_path(str(path))
+        with _beside(path.resolve().parent):
+            variables = runpy.run_path(str(path))
+    except SystemExit as error:
+        raise problem(f"{name} must define {what} and go on, but it ended the program (exit {error.code})") from error
     except Exception as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         line = getattr(error, "lineno", None) or (lines[-1] if lines else "?")
         raise problem(f"{name}, line {line}: {type(error).__name__}: {error}") from error
-    return [value for value in variables.values() if isinstance(value, kind)]
+    found: list[T] = []
+    for value in variables.values():
+        if isinstance(value, kind) and value not in found:
+            found.append(value)
+    return found
+
+
+@contextlib.contextmanager
+def _beside(folder: Path) -> Iterator[None]:
+    """Let a file import the modules beside it, as when Python runs it; they are forgotten when it is loaded."""
+    known = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(str(folder))
+        for name in sys.modules.keys() - known:
+            origin = getattr(sys.modules[name], "__file__", None)
+            if origin is not None and Path(origin).resolve().parent == folder:
+                del sys.modules[name]

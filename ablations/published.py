@@ -63,6 +63,11 @@ def published(table: str) -> tuple[PublishedCell, ...]:
     return tables[table]
 
 
+def published_tables() -> tuple[str, ...]:
+    """Names of the tables and figures that have printed numbers."""
+    return tuple(_tables())
+
+
 @cache
 def _tables() -> Mapping[str, tuple[PublishedCell, ...]]:
     text = resources.files("ablations").joinpath("published.csv").read_text(encoding="utf-8")

@@ -105,6 +105,16 @@ class Space:
                 made |= parameter.changes(params[parameter.name])
         return in_tower(made, blocks)
 
+    def holds(self, params: Params) -> bool:
+        """Whether every active parameter has a value of its domain, and no other has one."""
+        active: dict[str, Any] = {}
+        for parameter in self.parameters:
+            if parameter.active(active):
+                if parameter.name not in params or not parameter.domain.holds(params[parameter.name]):
+                    return False
+                active[parameter.name] = params[parameter.name]
+        return active.keys() == params.keys()
+
     def paper_values(self) -> dict[str, Any] | None:
         """The setting that is the paper's; None where a parameter does not reach its value."""
         made: dict[str, Any] = {}

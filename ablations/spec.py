@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 from ablations.arms import Arm, Depths
+from ablations.published import published_tables
 from ablations.shots import Setting, Shots
 from promptad.config import ConfigError, PromptADConfig, Task
 from promptad.method_table import canonical_config, under_protocol
@@ -117,6 +118,22 @@ class Ablation:
 
     def __post_init__(self) -> None:
         """Check what the type checker cannot see in a user's file."""
+        problems = [
+            f"{what} must be text, but is {getattr(self, what)!r}"
+            for what in ("name", "title", "question", "note")
+            if not isinstance(getattr(self, what), str)
+        ]
+        problems += [
+            f"{what} must be a tuple, like (1, 2), but is {getattr(self, what)!r}"
+            for what in ("metrics", "shots", "shown_as", "data_sets", "artefacts", "preferred", "queries")
+            if not isinstance(getattr(self, what), tuple)
+        ]
+        if not isinstance(getattr(self.design, "arms", None), tuple):
+            problems.append(f"design must be a design with arms (docs/ablations.md), but is {self.design!r}")
+        if self.published is not None and self.published not in published_tables():
+            problems.append(f"published must be one of {', '.join(published_tables())}, but is {self.published!r}")
+        if problems:
+            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
         problems = [
             f"{what} must be some of {', '.join(get_args(known))}, but got {value!r}"
             for what, values, known in (

@@ -10,13 +10,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from reports.drawing import FAINT, Drawing, house_style, six, wrapped
 from reports.entries import Shots
-from reports.examples import LOGICAL_TEXT, Example, Loader, draw_map, draw_truth, draw_words, load_examples, short_name
+from reports.examples import LOGICAL_TEXT, Example, draw_map, draw_truth, draw_words, load_examples, short_name
 from reports.formats import listing, percent, warnings
+from reports.kept import COMPARED, Loader
 from reports.records import Arm, PlannedCell
 from reports.tables import Table
 
-PREFIX = "compared/"
-"""How the names of these arrays begin in a cell's file."""
 MOST_WORDS = 90
 """Letters of a reason that fit into a tile; the CSV has all of them."""
 
@@ -95,7 +94,7 @@ def _compared_at(table: Table, loader: Loader, shots: Shots, seed: int) -> Compa
         if (cell.task, cell.shots, cell.seed) == ("pixel", shots, seed)
     }
     kept = {
-        place: {example.name: example for example in load_examples(cell, loader, PREFIX)}
+        place: {example.name: example for example in load_examples(cell, loader, COMPARED)}
         for place, cell in cells.items()
         if (row := table.rows.found.get(cell.digest)) is not None and row.status == "ok"
     }

@@ -1,7 +1,7 @@
 """Test images that an arm located best and worst, with its anomaly maps laid over them."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -15,11 +15,9 @@ from PIL import Image
 from reports.drawing import FAINT, INK, Drawing, house_style, six
 from reports.entries import Shots
 from reports.formats import percent, warnings
+from reports.kept import Loader
 from reports.records import Arm, PlannedCell
 from reports.tables import Table
-
-Loader = Callable[[str], Mapping[str, NDArray[np.generic]] | None]
-"""Digest of a pixel cell -> the arrays kept for it, or None if none were kept."""
 
 MAPS = (("textual", "Prompt-guided map"), ("visual", "Vision-guided map"), ("fused", "Fused map"))
 MAP_COLOURS = "inferno"

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 
+class ReportError(ValueError):
+    """A report that cannot be written where it should be."""
+
+
 class Staging:
     """Collects files, and puts them in their places in the order in which they were added."""
 
@@ -19,8 +23,9 @@ class Staging:
     def add(self, name: str, content: bytes | str) -> None:
         """Keep a file under its name relative to the report; the same name again replaces it."""
         path = self._folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        with _writing(self._out):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
         self._names[name] = None
 
     def holds(self, name: str) -> bool:
@@ -29,17 +34,34 @@ class Staging:
 
     def publish(self) -> None:
         """Rename every file to its place."""
-        for name in self._names:
-            target = self._out / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (self._folder / name).replace(target)
+        with _writing(self._out):
+            for name in self._names:
+                target = self._out / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (self._folder / name).replace(target)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ReportError(
+            f"the report cannot be written to {out}: {error}; free the disk, check rights, or name another folder with "
+            "run.py report --out FOLDER; every row is kept, and the report is written from them"
+        ) from error
 
 
 @contextmanager
 def staging(out: Path) -> Iterator[Staging]:
-    """A stage for a report in `out`, published if nothing was raised; two at a time do not disturb each other."""
-    out.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=out))
+    """A stage for a report in `out`, published if nothing was raised; two at a time do not disturb each other.
+
+    Raises:
+        ReportError: the folder, or a file in it, cannot be written.
+    """
+    with _writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=out))
     try:
         stage = Staging(out, folder)
         yield stage

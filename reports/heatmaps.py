@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from reports.compared import PREFIX
-from reports.examples import MAPS, Loader
+from reports.examples import MAPS
 from reports.files import Staging, compact_json
+from reports.kept import COMPARED, Loader
 from reports.records import PlannedCell
 from reports.tables import Table
 
@@ -65,7 +65,7 @@ def _entries(
 ) -> list[dict[str, Any]]:
     """An entry per image; one that was chosen for several reasons is one entry with all of them."""
     found: dict[str, dict[str, Any]] = {}
-    for prefix in ("", PREFIX):
+    for prefix in ("", COMPARED):
         kept = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
         for index, name in enumerate(map(str, kept.get("names", ()))):
             entry = found.get(name) or _entry(cell, kept, index, uses, stage)

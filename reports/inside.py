@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reports.drawing import FAINT, SERIES, Drawing, clean, house_style, six
-from reports.examples import Loader
 from reports.formats import warnings
+from reports.kept import Loader
 from reports.records import PlannedCell
 from reports.tables import Table
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.entries import Shots, shots_text
-from reports.examples import Loader
 from reports.formats import MINUS, no_interval_reason, seeds_text
 from reports.grids import Grid, Spot
+from reports.kept import Loader
 from reports.overlap import OverlapError, kinship, median_distance, separability, squared_mmd
 from reports.records import PlannedCell
 from reports.statistics import Summary, summarize

@@ -88,7 +88,7 @@ def _template() -> Template:
 
 def _asset(name: str) -> Markup:
     # Our own files, which hold no user's text.
-    return Markup(files("reports").joinpath("templates", name).read_text())
+    return Markup(files("reports").joinpath("templates", name).read_text(encoding="utf-8"))
 
 
 def render_page(

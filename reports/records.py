@@ -1,12 +1,19 @@
 """Plan documents as the study writes them, read into typed values."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from reports.entries import Shots
+from reports.forms import PLAN
+from reports.shapes import MOST_FAULTS, DocumentError, check, shown
 
 SCHEMA = 1
+# A plan's name becomes part of file names and of the page's anchors.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+LONGEST_NAME = 200
+"""Signs of a plan's name: its files have longer ones, of which file systems take 255."""
 METRIC_NAMES = ("image_auroc", "image_aupr", "pixel_auroc", "pro")
 OPTIONAL = (
     "method_note",
@@ -165,17 +172,16 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
     """The plan JSON as a typed value.
 
     Raises:
-        ValueError: naming every fault at once: schema, absent keys, unknown baseline or arms, a cell planned twice.
+        DocumentError: naming its faults: schema, absent keys, values of other types, unknown baseline or arms, a cell
+            planned twice.
     """
     name = raw.get("name", "?")
     if raw.get("schema") != SCHEMA:
-        raise ValueError(
-            f"plan schema must be {SCHEMA}, but {name} has {raw.get('schema')!r}: plan it again with this version"
+        raise DocumentError(
+            f"plan schema must be {SCHEMA}, but {shown(name)} has {shown(raw.get('schema'))}: plan it again with this "
+            "version"
         )
-    wanted = [key for key in Plan.__dataclass_fields__ if key not in OPTIONAL]
-    absent = [key for key in wanted if key not in raw]
-    if absent:
-        raise ValueError(f"plan {name} must have every key of schema {SCHEMA}, but lacks: {', '.join(absent)}")
+    check(raw, PLAN, f"plan {shown(name)} must have the form of schema {SCHEMA}, but")
     plan = Plan(
         name=str(raw["name"]),
         ablation=str(raw["ablation"]),
@@ -228,7 +234,8 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
     )
     faults = list(_plan_faults(plan))
     if faults:
-        raise ValueError(f"plan {plan.name} must be consistent, but: {'; '.join(faults)}")
+        more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
+        raise DocumentError(f"plan {plan.name} must be consistent, but: {'; '.join(faults[:MOST_FAULTS])}{more}")
     return plan
 
 
@@ -243,9 +250,14 @@ def _planned_cells(raw: Iterable[Mapping[str, Any]]) -> tuple[PlannedCell, ...]:
 
 def _printed(raw: Mapping[str, Any]) -> tuple[PrintedNumber, ...]:
     """The printed numbers; those of a document from before they were decided one by one get no verdict."""
-    if "printed" in raw:
+    if raw.get("printed") is not None:
         return tuple(
-            PrintedNumber(**{**number, "obstacles": tuple(Obstacle(**obstacle) for obstacle in number["obstacles"])})
+            PrintedNumber(
+                **{key: number[key] for key in PrintedNumber.__dataclass_fields__ if key != "obstacles"},
+                obstacles=tuple(
+                    Obstacle(reason=obstacle["reason"], text=obstacle["text"]) for obstacle in number["obstacles"]
+                ),
+            )
             for number in raw["printed"]
         )
     keys = {arm["name"]: arm.get("published") for arm in raw["arms"]}
@@ -292,20 +304,36 @@ def _plan_faults(plan: Plan) -> list[str]:
     faults = [
         f"metric {name!r} is none of {', '.join(METRIC_NAMES)}" for name in plan.metrics if name not in METRIC_NAMES
     ]
-    # They become part of file names.
-    if not all(type(shots) is int or shots in ("full", "own") for shots in plan.shots):
-        faults.append(f"shots must be whole numbers, full or own, but are {', '.join(map(repr, plan.shots))}")
+    if not NAME.fullmatch(plan.name) or len(plan.name) > LONGEST_NAME:
+        faults.append(
+            f"its name must be at most {LONGEST_NAME} letters, digits, '_', '.', '+' or '-', but is {plan.name!r}"
+        )
     names = [arm.name for arm in plan.arms]
+    if strange := sorted({number.arm for number in plan.printed} - set(names)):
+        faults.append(f"printed numbers are of arms that it does not have ({', '.join(strange)})")
     if len(set(names)) < len(names):
         faults.append(f"arm names repeat ({', '.join(names)})")
     if plan.baseline is not None and plan.baseline not in names:
         faults.append(f"baseline {plan.baseline!r} is none of its arms ({', '.join(names)})")
-    axes = {"arm": names, "category": plan.categories, "shots": plan.shots, "seed": plan.seeds, "task": plan.tasks}
+    axes: dict[str, Sequence[Hashable]] = {
+        "category": plan.categories,
+        "shots": plan.shots,
+        "seed": plan.seeds,
+        "task": plan.tasks,
+    }
+    faults += [
+        f"{axis} {value!r} is listed twice"
+        for axis, values in axes.items()
+        for value in dict.fromkeys(values)
+        if values.count(value) > 1
+    ]
+    known = {axis: frozenset(values) for axis, values in {"arm": names, **axes}.items()}
     places = set()
-    for cell in plan.cells:
-        for axis, values in axes.items():
+    for cell in (*plan.cells, *plan.proxies):
+        for axis, values in known.items():
             if getattr(cell, axis) not in values:
                 faults.append(f"cell {cell.digest} has {axis} {getattr(cell, axis)!r}, which the plan does not list")
+    for cell in plan.cells:
         place = (cell.arm, cell.category, cell.shots, cell.seed, cell.task)
         if place in places:
             faults.append(f"cell {place} is planned twice")

@@ -4,7 +4,6 @@ import csv
 import functools
 import io
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,16 @@ from joblib.externals.loky import get_reusable_executor
 
 from reports.cells import cells_script
 from reports.drawing import Drawing, pdf, png, settle, svg
-from reports.examples import Loader
 from reports.files import Staging, staging
 from reports.heatmaps import write_heatmaps
+from reports.kept import Loader, sound
 from reports.latex import to_latex
 from reports.page import Picture, SearchSection, Section, Shown, render_page
 from reports.provenance import trace
 from reports.ranks import rankings
 from reports.ranks_text import to_csv as ranks_csv
 from reports.ranks_text import to_markdown as ranks_markdown
+from reports.records import NAME
 from reports.render import to_markdown
 from reports.search_files import SearchFiles, read_search
 from reports.search_section import search_views
@@ -34,9 +34,6 @@ from reports.views import View, views_of
 
 MANY = 16
 """Figures from which on it pays to start processes that draw."""
-
-# A plan's name becomes part of file names and of the page's anchors.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 def write_report(
@@ -71,12 +68,13 @@ def write_report(
             )
 
     tables = [build_table(raw, rows) for raw in plans]
+    faults: dict[str, str] = {}
     # Tables share cells, and views look at the same arrays.
-    loader = functools.lru_cache(maxsize=64)(examples)
+    loader = functools.lru_cache(maxsize=64)(sound(examples, faults))
     with staging(out) as stage:
         drawings: dict[str, Drawing] = {}
         sections = [_section(table, loader, stage, drawings) for table in tables]
-        found, faults = _read_searches(searches)
+        found, unread = _read_searches(searches)
         search_sections = [_search_section(search, rows, stage, drawings) for search in found]
         for files in _drawn(drawings):
             for name, content in files.items():
@@ -91,7 +89,7 @@ def write_report(
             render_page(
                 sections,
                 heatmaps=heatmaps,
-                damaged={**(damaged or {}), **faults},
+                damaged={**(damaged or {}), **unread, **faults},
                 searches=search_sections,
                 ranks=ranks,
             ),

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reports.forms import ROW
 from reports.records import SCHEMA, Plan, PlannedCell
-
-STATUSES = ("ok", "failed", "pruned", "unavailable")
+from reports.shapes import DocumentError, check, is_number, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +56,20 @@ def read_row(digest: str, raw: Mapping[str, Any]) -> Row:
     of null is left out.
 
     Raises:
-        ValueError: if the schema or the status is unknown, or the row names another digest than it is filed under.
+        DocumentError: if the schema is another one, a value has another type, or the row names another digest than it
+            is filed under.
     """
     if raw.get("schema") != SCHEMA:
-        raise ValueError(f"row schema must be {SCHEMA}, but {digest} has {raw.get('schema')!r}: run the cell again")
-    if raw.get("digest") != digest:
-        raise ValueError(
-            f"a row must be filed under its own digest, but {digest} holds {raw.get('digest')!r}: run the cell again"
+        raise DocumentError(
+            f"row schema must be {SCHEMA}, but {digest} has {shown(raw.get('schema'))}: run the cell again"
         )
-    status = raw.get("status")
-    if status not in STATUSES:
-        raise ValueError(f"row status must be one of {', '.join(STATUSES)}, but {digest} has {status!r}")
+    if raw.get("digest") != digest:
+        raise DocumentError(
+            f"a row must be filed under its own digest, but {digest} holds {shown(raw.get('digest'))}: run the cell "
+            "again"
+        )
+    check(raw, ROW, f"row {digest} must have the form of schema {SCHEMA}, but")
+    status = raw["status"]
     reason = raw.get("reason")
     scores = {name: value for name, value in (raw.get("scores") or {}).items() if value is not None}
     wrong = [f"{name} is {value!r}" for name, value in scores.items() if not _is_fraction(value)]
@@ -102,11 +105,7 @@ def _sight(view: Mapping[str, Any] | None) -> Sight | None:
 
 def _finite(cost: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a row's cost that can be used: what is none, or not finite, is not measured."""
-    return {
-        name: float(value)
-        for name, value in cost.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
-    }
+    return {name: float(value) for name, value in cost.items() if is_number(value) and value >= 0}
 
 
 def _is_fraction(value: object) -> bool:
@@ -134,7 +133,7 @@ def planned_rows(plan: Plan, rows: Mapping[str, Mapping[str, Any]]) -> PlannedRo
         try:
             row = found.get(cell.digest) or read_row(cell.digest, rows[cell.digest])
             _check(row, cell)
-        except (ValueError, TypeError, AttributeError) as error:
+        except DocumentError as error:
             faults[cell.digest] = str(error)
             found.pop(cell.digest, None)
         else:
@@ -146,7 +145,7 @@ def _check(row: Row, cell: PlannedCell) -> None:
     planned = {"category": cell.category, "shots": cell.images, "seed": cell.seed, "task": cell.task}
     for axis, value in planned.items():
         if row.cell.get(axis) != value:
-            raise ValueError(
+            raise DocumentError(
                 f"a row must hold the cell that was planned, but {cell.digest} ran {axis} {row.cell.get(axis)!r} "
                 f"where the plan asks for {value!r}: plan and run again"
             )

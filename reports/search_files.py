@@ -1,13 +1,13 @@
 """Searches as the study keeps them, read into typed values; what cannot be used is named."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from reports.forms import SEARCH, SENSITIVITY, TRIAL
 from reports.searches import Fresh, HeldOut, Objective, Parameter, Search, Step, Trial
+from reports.shapes import DocumentError, check, is_number, shown
 
-STATES = ("complete", "pruned", "failed")
 KINDS = ("float", "int", "choice")
 SCHEMA = 1
 TITLES = {
@@ -33,64 +33,71 @@ def read_search(files: SearchFiles) -> Search:
     """The JSON of a search as typed values; a trial that cannot be used is named in `damaged`.
 
     Raises:
-        ValueError: if the document lacks a key, is of another schema, or contradicts itself.
+        DocumentError: if the document lacks a key, is of another schema, or contradicts itself.
     """
     raw = files.document
     if raw.get("schema") != SCHEMA:
-        raise ValueError(
-            f"search schema must be {SCHEMA}, but {files.name} has {raw.get('schema')!r}: it is another version's"
+        raise DocumentError(
+            f"search schema must be {SCHEMA}, but {files.name} has {shown(raw.get('schema'))}: it is another version's"
         )
-    try:
-        objective = raw["objective"]
-        parameters = tuple(_parameter(item) for item in raw["space"])
-        objectives = _objectives(objective)
-        search = Search(
-            name=files.name,
-            space=str(raw["name"]),
-            title=str(raw.get("title") or ""),
-            parameters=parameters,
-            objective=str(objective["label"]),
-            tuned_on=str(objective["tuned_on"]),
-            on_test=bool(objective["on_test"]),
-            on_test_images=objective["query"] == "test",
-            objectives=objectives,
-            sampler=str(raw["sampler"]),
-            asked=int(raw["trials"]),
-            backbone=str(raw["backbone"]),
-            weights=str(raw["weights"]),
-            dataset=str(raw["dataset"]),
-            categories=tuple(map(str, raw["categories"])),
-            shots=", ".join(map(str, raw["shots"])) if isinstance(raw["shots"], list) else str(raw["shots"]),
-            seeds=tuple(map(int, raw["seeds"])),
-            trials=(),
-            fresh=_fresh(raw.get("fresh")),
-            held_out=_held_out(raw.get("report")),
-            damaged={},
-            sensitivity=files.sensitivity or {},
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"search {files.name} must have every key of schema {SCHEMA}, but: {error!r}") from error
+    check(raw, SEARCH, f"search {files.name} must have every key of schema {SCHEMA}, but")
+    objective = raw["objective"]
+    parameters = tuple(_parameter(item) for item in raw["space"])
+    objectives = _objectives(objective)
+    names = [parameter.name for parameter in parameters]
+    if len(set(names)) < len(names):
+        raise DocumentError(f"parameters must have different names, but are {', '.join(names)}")
+    if strange := [each.when[0] for each in parameters if each.when is not None and each.when[0] not in names]:
+        raise DocumentError(f"a parameter depends on {', '.join(strange)}, which the space does not have")
+    search = Search(
+        name=files.name,
+        space=str(raw["name"]),
+        title=str(raw.get("title") or ""),
+        parameters=parameters,
+        objective=str(objective["label"]),
+        tuned_on=str(objective["tuned_on"]),
+        on_test=bool(objective["on_test"]),
+        on_test_images=objective["query"] == "test",
+        objectives=objectives,
+        sampler=str(raw["sampler"]),
+        asked=int(raw["trials"]),
+        backbone=str(raw["backbone"]),
+        weights=str(raw["weights"]),
+        dataset=str(raw["dataset"]),
+        categories=tuple(map(str, raw["categories"])),
+        shots=", ".join(map(str, raw["shots"])) if isinstance(raw["shots"], list) else str(raw["shots"]),
+        seeds=tuple(map(int, raw["seeds"])),
+        trials=(),
+        fresh=_fresh(raw.get("fresh")),
+        held_out=_held_out(raw.get("report")),
+        damaged={},
+        sensitivity=usable_importances(files) or {},
+    )
     trials: dict[int, Trial] = {}
     damaged = dict(files.damaged)
     for file, item in sorted(files.trials.items()):
         try:
             trial = _trial(item, parameters, len(objectives))
             if trial.number in trials:
-                raise ValueError(f"trial {trial.number} is there twice")
+                raise DocumentError(f"trial {trial.number} is there twice")
             trials[trial.number] = trial
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            damaged[file] = str(error) if isinstance(error, ValueError) else f"not a trial: {error!r}"
+        except DocumentError as error:
+            damaged[file] = str(error)
     return replace(search, trials=tuple(trial for _, trial in sorted(trials.items())), damaged=damaged)
 
 
 def _parameter(raw: Mapping[str, Any]) -> Parameter:
     kind = str(raw["kind"])
     if kind not in KINDS:
-        raise ValueError(f"a parameter's kind must be one of {', '.join(KINDS)}, but {raw['name']} has {kind!r}")
+        raise DocumentError(f"a parameter's kind must be one of {', '.join(KINDS)}, but {raw['name']} has {kind!r}")
     numeric = kind != "choice"
+    if numeric and not (is_number(raw.get("low")) and is_number(raw.get("high"))):
+        raise DocumentError(f"the range of {raw['name']} must have a low and a high end")
+    if not numeric and not raw.get("values"):
+        raise DocumentError(f"choice {raw['name']} must have values")
     low, high = (float(raw["low"]), float(raw["high"])) if numeric else (0.0, 1.0)
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high) or (raw.get("log") and low <= 0):
-        raise ValueError(f"the range of {raw['name']} must be finite and ordered, but is {low} to {high}")
+    if not low <= high or (raw.get("log") and low <= 0):
+        raise DocumentError(f"the range of {raw['name']} must be finite and ordered, but is {low} to {high}")
     when = raw.get("when")
     return Parameter(
         name=str(raw["name"]),
@@ -114,9 +121,9 @@ def _objectives(raw: Mapping[str, Any]) -> tuple[Objective, ...]:
     """One objective per direction; a single one has the name of the whole."""
     metrics, directions = [str(name) for name in raw["metrics"]], list(raw["directions"])
     if not directions or any(direction not in ("maximize", "minimize") for direction in directions):
-        raise ValueError(f"directions must be maximize or minimize, but are {directions}")
+        raise DocumentError(f"directions must be maximize or minimize, but are {directions}")
     if len(metrics) != len(directions):
-        raise ValueError(f"{len(directions)} directions need as many metrics, but there are {len(metrics)}")
+        raise DocumentError(f"{len(directions)} directions need as many metrics, but there are {len(metrics)}")
     single = str(raw["label"]) if len(metrics) == 1 else None
     return tuple(
         Objective(label=single or TITLES.get(name, name), metric=name, maximize=direction == "maximize")
@@ -125,17 +132,16 @@ def _objectives(raw: Mapping[str, Any]) -> tuple[Objective, ...]:
 
 
 def _trial(raw: Mapping[str, Any], parameters: tuple[Parameter, ...], objectives: int) -> Trial:
+    check(raw, TRIAL, "not a trial")
     state = raw["state"]
-    if state not in STATES:
-        raise ValueError(f"a trial's state must be one of {', '.join(STATES)}, but is {state!r}")
     unknown = sorted(set(raw["params"]) - {parameter.name for parameter in parameters})
     if unknown:
-        raise ValueError(f"parameters of a trial must be in its search's space, but {', '.join(unknown)} are not")
-    values = raw.get("values") if state == "complete" else ()
-    if not isinstance(values, list | tuple) or not all(map(_finite, values)):
-        raise ValueError(f"values of a complete trial must be finite numbers, but are {values!r}")
+        raise DocumentError(f"parameters of a trial must be in its search's space, but {', '.join(unknown)} are not")
+    if wrong := [each.name for each in parameters if not _holds(each, raw["params"])]:
+        raise DocumentError(f"parameters of a trial must have values of their kind, but {', '.join(wrong)} have not")
+    values = (raw["values"] or ()) if state == "complete" else ()
     if state == "complete" and len(values) != objectives:
-        raise ValueError(
+        raise DocumentError(
             f"a complete trial must have a value for each of {objectives} objectives, but has {len(values)}"
         )
     return Trial(
@@ -150,26 +156,38 @@ def _trial(raw: Mapping[str, Any], parameters: tuple[Parameter, ...], objectives
     )
 
 
-def _steps(raw: Any) -> tuple[Step, ...]:
-    steps = []
-    for step in raw or ():
-        if not _finite(step["value"]):
-            raise ValueError(f"a step's value must be a finite number, but is {step['value']!r}")
-        steps.append(
-            Step(
-                category=str(step["category"]),
-                seed=int(step["seed"]),
-                task=str(step["task"]),
-                value=float(step["value"]),
-            )
-        )
-    return tuple(steps)
+def _holds(parameter: Parameter, params: Mapping[str, Any]) -> bool:
+    """True if a trial's value is one that the parameter can have, or it has none."""
+    if parameter.name not in params:
+        return True
+    value = params[parameter.name]
+    if parameter.numeric:
+        return is_number(value) and (value > 0 or not parameter.log)
+    return _frozen(value) in parameter.values
+
+
+def _steps(raw: Sequence[Mapping[str, Any]] | None) -> tuple[Step, ...]:
+    return tuple(
+        Step(category=step["category"], seed=step["seed"], task=step["task"], value=float(step["value"]))
+        for step in raw or ()
+    )
+
+
+def usable_importances(files: SearchFiles) -> Mapping[str, Any] | None:
+    """The importances that lie beside a search; None if they are damaged, so that they are made again."""
+    if files.sensitivity is None:
+        return None
+    try:
+        check(files.sensitivity, SENSITIVITY, "importances")
+    except DocumentError:
+        return None
+    return files.sensitivity
 
 
 def _held_out(raw: Mapping[str, Any] | None) -> HeldOut | None:
     if not raw:
         return None
-    values = [float(raw[who]["value"]) if _finite(raw[who]["value"]) else None for who in ("winner", "base")]
+    values = [float(raw[who]["value"]) if is_number(raw[who]["value"]) else None for who in ("winner", "base")]
     return HeldOut(
         categories=tuple(map(str, raw["held_out"])),
         winner=tuple(map(str, raw["winner"]["cells"])),
@@ -179,13 +197,11 @@ def _held_out(raw: Mapping[str, Any] | None) -> HeldOut | None:
     )
 
 
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _fresh(raw: Mapping[str, Any] | None) -> Fresh | None:
     if not raw:
         return None
+    if wrong := [number for number in raw["trials"] if not (number.isascii() and number.isdigit())]:
+        raise DocumentError(f"trials on fresh seeds must be named by their numbers, but are {', '.join(wrong)}")
     return Fresh(
         seeds=tuple(map(int, raw["seeds"])),
         trials={int(number): tuple(map(str, digests)) for number, digests in raw["trials"].items()},

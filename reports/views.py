@@ -10,13 +10,14 @@ from reports.costs import COUNTED, cost_grids, machines_text
 from reports.drawing import Drawing
 from reports.draws import curve_drawings, dot_drawings
 from reports.entries import shots_text
-from reports.examples import Loader, choose_examples, example_drawing
+from reports.examples import choose_examples, example_drawing
 from reports.figures import forest_drawings, map_drawings
 from reports.findings import WITHOUT_SCORES
 from reports.formats import family_text
 from reports.grids import Grid, arm_grids, category_grids, contrast_grids, effect_grids, prompt_grids
 from reports.inside import attention_drawings, embedding_drawings
 from reports.interactions import contrast_drawings, contrasts
+from reports.kept import Loader
 from reports.notes import intervals_note, scores_note
 from reports.overlap_grids import OVERLAP_CAPTION, overlap_grids
 from reports.slices import grid_drawings, slice_drawings, sliced_factor

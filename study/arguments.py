@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablations.catalogue import GROUPS
@@ -15,6 +13,7 @@ from ablations.shots import Shots
 from ablations.spec import Ablation
 from promptad.config import PromptADConfig
 from promptad.protocol import protocol_config
+from study.given_files import given_json
 from study.methods import read_method
 from study.request import StudyRequest
 from study.sources import parse_source
@@ -24,6 +23,21 @@ if TYPE_CHECKING:
 
 SPLIT_VALUES = "a value with a space in it arrives in pieces where 'ray submit' carries it: values must have none"
 """Appended where an argument that nobody asked for may be such a piece."""
+
+
+NUMBERS = {
+    "seeds": (1, 10_000),
+    "trials": (1, 1_000_000),
+    "fresh": (0, 10_000),
+    "seed": (0, 2**32 - 1),
+    "cpus_per_trial": (1, 10_000),
+    "nodes": (1, 100_000),
+}
+"""Options with the least and the most that they may be."""
+LARGEST_SETTING = 1_000_000
+"""No number of a config is meant to be as large."""
+LONGEST = 10.0 * 365 * 24 * 3600
+"""Seconds that somebody may wait for something: more than clocks and threads take."""
 
 
 class UsageError(ValueError):
@@ -51,7 +65,11 @@ def data_request(
     Raises:
         UsageError, ConfigError, SourceError, MethodError: an option that does not have the form it must have.
     """
-    backbones = options.backbone or ["tiny"]
+    check_numbers(options)
+    # Loads torch, which looking at a study must not.
+    from study.arm_backbones import absolute_backbone
+
+    backbones = [absolute_backbone(text) for text in options.backbone or ["tiny"]]
     method = None if options.method is None else read_method(options.method, options.study)
     return StudyRequest(
         ablations=ablations,
@@ -62,12 +80,28 @@ def data_request(
         source=parse_source(options.data),
         base=base_config(options.protocol, options.overrides, None if method is None else method.config),
         seeds=options.seeds,
-        categories=None if options.categories is None else tuple(options.categories.split(",")),
+        categories=None if options.categories is None else tuple(dict.fromkeys(options.categories.split(","))),
         shots=None if options.shots is None else shots_list(options.shots),
         support=texts_by_category("--support", options.support),
         suffixes=texts_by_category("--suffixes", options.suffixes),
         skip_bad=options.skip_bad,
     )
+
+
+def check_numbers(options: argparse.Namespace) -> None:
+    """Raise ``UsageError`` that names every number which nobody can mean: a study of years, or of no cell.
+
+    Only options that the verb has are looked at.
+    """
+    problems = []
+    for name, (least, most) in NUMBERS.items():
+        value, option = getattr(options, name, least), f"--{name.replace('_', '-')}"
+        if value < least:
+            problems.append(f"{option} must be at least {least}, but got {value}")
+        elif value > most:
+            problems.append(f"{option} must be at most {most}, but got {value}")
+    if problems:
+        raise UsageError("; ".join(problems))
 
 
 def base_config(protocol: str, overrides: Sequence[str], config: PromptADConfig | None = None) -> PromptADConfig:
@@ -83,6 +117,8 @@ def base_config(protocol: str, overrides: Sequence[str], config: PromptADConfig 
         if not separator:
             raise UsageError(f"--set must be FIELD=VALUE, but got {override!r}")
         changes[name] = _value(name, text)
+        if isinstance(changes[name], int | float) and not abs(changes[name]) <= LARGEST_SETTING:
+            raise UsageError(f"--set {name} must be a number of at most {LARGEST_SETTING}, but got {text}")
     return (config or protocol_config(protocol)).with_changes(changes)
 
 
@@ -96,8 +132,7 @@ def search_request(options: argparse.Namespace) -> SearchRequest:
     from study.objectives import named_objective
     from study.search_document import SearchRequest
 
-    if options.fresh < 0:
-        raise UsageError(f"--fresh must be at least 0, but got {options.fresh}")
+    check_numbers(options)
     tasks = tuple(options.tasks.split(","))
     if not set(tasks) <= {"image", "pixel"} or len(set(tasks)) < len(tasks):
         raise UsageError(f"--tasks must be image, pixel or image,pixel, but got {options.tasks!r}")
@@ -140,7 +175,7 @@ def shots_list(text: str) -> tuple[Shots, ...]:
 def seconds(text: str) -> float:
     """A positive number of seconds, for argparse."""
     value = float(text)
-    if not 0 < value < math.inf:
+    if not 0 < value <= LONGEST:
         raise ValueError
     return value
 
@@ -149,16 +184,20 @@ def texts_by_category(option: str, path: str | None) -> dict[str, tuple[str, ...
     """A JSON file that maps categories to lists of texts; None where no file is named."""
     if path is None:
         return None
-    try:
-        values = json.loads(Path(path).read_text())
-    except OSError as error:
-        raise UsageError(f"{option} file {path} cannot be read: {error}") from error
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{option} file {path} must be JSON, but is not: {error}") from error
+    values = given_json(option, path)
     if not isinstance(values, dict) or not all(
         isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts) for texts in values.values()
     ):
         raise UsageError(f'{option} file {path} must map categories to lists of texts: {{"screw": ["...", "..."]}}')
+    found: dict[str, list[str]] = values
+    repeated = [
+        f"{category} has {text!r} {count} times"
+        for category, texts in found.items()
+        for text, count in Counter(texts).items()
+        if count > 1
+    ]
+    if repeated:
+        raise UsageError(f"{option} file {path} must name each text of a category once, but {'; '.join(repeated)}")
     return {category: tuple(texts) for category, texts in values.items()}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from ablations.spec import Ablation
@@ -29,9 +31,25 @@ class PlannedBackbone:
     @classmethod
     def of(cls, text: str) -> Self:
         """The backbone of a name, whose weights are fetched where they are not here; ``BackboneError`` as below."""
-        name = parse_backbone(text)
+        name = parse_backbone(absolute_backbone(text))
         weights = weights_digest(name)
-        return cls(text=text, name=name, weights=weights, tag=tag_of(name), activation=activation_of(name))
+        return cls(
+            text=str(name) if name.is_file else text,
+            name=name,
+            weights=weights,
+            tag=tag_of(name),
+            activation=activation_of(name),
+        )
+
+
+def absolute_backbone(text: str) -> str:
+    """A backbone's name with the whole path of its checkpoint: the processes of workers have another current folder.
+
+    Raises:
+        BackboneError: an unknown name, or a checkpoint that is not there.
+    """
+    name = parse_backbone(text)
+    return str(dataclasses.replace(name, source=str(Path(name.source).absolute()))) if name.is_file else text
 
 
 def planned_backbones(texts: Sequence[str]) -> dict[str, PlannedBackbone]:

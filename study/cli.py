@@ -12,7 +12,7 @@ from ablations.catalogue import DEFAULT
 from promptad.cache_folder import DEFAULT_CAP
 from promptad.config import field_names
 from promptad.protocol import PROTOCOLS
-from study import running, searching, verbs
+from study import running, searching, streams, verbs
 from study.arguments import SPLIT_VALUES, seconds
 from study.codebase import code_digest
 from study.exits import INTERRUPTED, USAGE, tells_what_to_do
@@ -36,6 +36,7 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    streams.prepare()
     parser = build_parser()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] not in (*VERBS, "-h", "--help"):
@@ -44,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code: int = options.handler(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        streams.drop_output()
+        return INTERRUPTED
     except KeyboardInterrupt:
         print("\nstopped; every finished cell is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED

@@ -71,6 +71,9 @@ def connect(
 
 def _find(address: str, say: Callable[[str], None]) -> str | None:
     """The cluster's HOST:PORT, or None where Ray is to be started on this machine."""
+    # Ray takes this word there, for a cluster that must run on this machine; here it is what no word means.
+    if os.environ.get("RAY_ADDRESS") == "auto":
+        del os.environ["RAY_ADDRESS"]
     if address == "local":
         return None
     named = os.environ.get("RAY_ADDRESS") if address == "auto" else address
@@ -109,14 +112,25 @@ def _init(address: str | None, **options: Any) -> None:
     with tempfile.TemporaryFile() as said, _standard_error_to(said if address != "local" else None):
         try:
             ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=True, **options)
-        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
+        # Ray begins with folders, sockets, ports and processes, and hands on whatever one of them raises.
+        except Exception as error:
+            if address == "local":
+                raise ClusterError(
+                    f"Ray cannot be started on this machine: {_one_line(error)}. It needs a folder with a short path "
+                    f"that can be written, which is now {_scratch()} (set RAY_TMPDIR=/tmp/ray, and another HOME where "
+                    "that is read-only), room in /dev/shm and free ports; --executor serial runs without Ray"
+                ) from error
             said.seek(0)
             last = said.read().decode(errors="replace").strip().rpartition("\n")[2].rpartition(": ")[2]
             raise ClusterError(
                 f"Ray cannot be used: {_one_line(error)}{last and f' ({last})'}. If the cluster asks for a token, it "
                 "must be in ~/.ray/auth_token here, and RAY_AUTH_MODE=token be set where --address names the cluster "
-                "(docs/cluster.md)"
+                "(docs/cluster.md); --address local starts Ray on this machine, --executor serial runs without it"
             ) from error
+
+
+def _scratch() -> str:
+    return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
 
 
 @contextlib.contextmanager

@@ -22,7 +22,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from study.driver_record import RECORD, DriverRecord, Process, State, last_record
+from reports.shapes import DocumentError, check, json_object, record, text
+from study.driver_record import PROCESS, RECORD, DriverRecord, Process, State, last_record
 from study.exits import FAILED, INTERRUPTED, USAGE, tells_what_to_do
 from study.folder import LedgerError, StudyFolder
 from study.pulse import Pulse
@@ -37,6 +38,9 @@ SETTLE = 1.0
 
 PATIENCE = 15.0
 """Seconds for which the next record of a driver on another machine is awaited: three beats."""
+
+
+_CLAIM = record({"run": text, "user": text, "process": PROCESS})
 
 
 class LockedError(ValueError):
@@ -59,10 +63,12 @@ class Claim:
     def from_json(cls, content: bytes) -> Self | None:
         """A claim from its JSON form; None if it is damaged."""
         try:
-            values = json.loads(content)
-            return cls(run=values["run"], user=values["user"], process=Process(**values["process"]))
-        except (ValueError, TypeError, KeyError):
+            values = json_object(content)
+            check(values, _CLAIM, "not a claim")
+        except DocumentError:
             return None
+        process = {name: values["process"][name] for name in Process.__dataclass_fields__}
+        return cls(run=values["run"], user=values["user"], process=Process(**process))
 
 
 class Driver:
@@ -233,6 +239,8 @@ class Driver:
 
 def _ending(error: BaseException | None) -> tuple[State, int, str | None]:
     """State, exit code and message of a run that ends with ``error``."""
+    if isinstance(error, BrokenPipeError):
+        return "stopped", INTERRUPTED, "nobody reads what it prints any more: the same command goes on from there"
     if error is None or isinstance(error, KeyboardInterrupt):
         return "stopped", INTERRUPTED, None
     if tells_what_to_do(error):

@@ -6,11 +6,26 @@ import dataclasses
 import json
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
+from reports.shapes import (
+    DocumentError,
+    check,
+    each,
+    flag,
+    json_object,
+    maybe,
+    moment,
+    number,
+    one_of,
+    record,
+    text,
+    whole,
+)
 from study.folder import StudyFolder
 from study.pulse import NodeUse, RunningCell
 
@@ -20,6 +35,30 @@ STALE = 60.0
 """Seconds without a record after which a driver on another machine counts as dead: twelve missed beats."""
 
 State = Literal["running", "finished", "failed", "stopped", "crashed"]
+
+PROCESS = record({"host": text, "number": whole, "boot": text, "start": text})
+_RUNNING = record({"cell": text, "digest": text, "node": text, "process": whole, "since": text})
+_NODE = record(
+    {"name": text, "alive": flag, "cpus": number, "cpus_used": number, "gpus": number, "gpus_used": number},
+    {"reason": text},
+)
+_FORM = record(
+    {
+        "schema": one_of(1),
+        "run": text,
+        "process": PROCESS,
+        "user": text,
+        "command": each(text),
+        "started": moment,
+        "heartbeat": moment,
+        "state": one_of(*get_args(State)),
+        "exit_code": maybe(whole),
+        "message": maybe(text),
+        **dict.fromkeys(("planned", "to_run", "done", "failed"), whole),
+        "running": each(_RUNNING),
+        "nodes": each(_NODE),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,28 +131,49 @@ class DriverRecord:
     def from_json(cls, content: bytes) -> Self | None:
         """A record from its JSON form; None if it is damaged or of another version."""
         try:
-            values: dict[str, Any] = json.loads(content)
-            if values.pop("schema") != 1:
-                return None
-            values["process"] = Process(**values["process"])
-            values["command"] = tuple(values["command"])
-            values["running"] = tuple(RunningCell(**cell) for cell in values["running"])
-            values["nodes"] = tuple(NodeUse(**node) for node in values["nodes"])
-            datetime.fromisoformat(values["heartbeat"])
-            return cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError):
+            return cls.read(content)
+        except DocumentError:
             return None
+
+    @classmethod
+    def read(cls, content: bytes) -> Self:
+        """A record from its JSON form.
+
+        Raises:
+            DocumentError: it is damaged or of another version.
+        """
+        values = json_object(content)
+        check(values, _FORM, "not the record of a driver")
+        known: dict[str, Any] = {name: values[name] for name in cls.__dataclass_fields__}
+        known["process"] = Process(**_fields(Process, values["process"]))
+        known["command"] = tuple(values["command"])
+        known["running"] = tuple(RunningCell(**_fields(RunningCell, cell)) for cell in values["running"])
+        known["nodes"] = tuple(NodeUse(**_fields(NodeUse, node)) for node in values["nodes"])
+        return cls(**known)
+
+
+def _fields(kind: type[Process | RunningCell | NodeUse], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those keys of a document that a value has; another version may write more."""
+    return {field.name: values[field.name] for field in dataclasses.fields(kind) if field.name in values}
 
 
 def last_record(folder: StudyFolder) -> DriverRecord | None:
-    """What the folder's present or last driver told of itself."""
+    """What the folder's present or last driver told of itself; None where that is damaged, too."""
+    return driver_record(folder)[0]
+
+
+def driver_record(folder: StudyFolder) -> tuple[DriverRecord | None, str | None]:
+    """What the folder's present or last driver told of itself, or what is wrong with it; neither where none told."""
     content = folder.read(RECORD)
-    return None if content is None else DriverRecord.from_json(content)
+    try:
+        return (None, None) if content is None else (DriverRecord.read(content), None)
+    except DocumentError as error:
+        return None, str(error)
 
 
 def _boot() -> str:
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 
@@ -121,6 +181,8 @@ def _boot() -> str:
 def _start(process: int) -> str:
     """When a process began, in the kernel's ticks; empty if there is none or the system does not tell."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+        return (
+            Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        )
     except OSError:
         return ""

@@ -28,11 +28,17 @@ class StudyFolder:
 
     def __init__(self, location: str) -> None:
         self.location = location
+        if "::" in location:
+            raise LedgerError(
+                f"study folder {location} cannot be opened: a chain of protocols reads copies, and a study is written; "
+                "name the folder itself, a path or one URL"
+            )
         # Rows are small: s3fs would ask for each one's size first, to fetch large ones in parts.
         options = {"max_concurrency": 1} if location.startswith(("s3://", "s3a://")) else {}
         try:
             self._fs, self._root = fsspec.core.url_to_fs(location, **options)
-        except (ImportError, ValueError) as error:
+        # Each fsspec back end has errors of its own, as below.
+        except Exception as error:
             raise LedgerError(f"study folder {location} cannot be opened: {error}") from error
 
     @property

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.records import read_plan
+from reports.shapes import DocumentError, json_object
 from study.folder import StudyFolder
 from study.row import Row, RowError
 
@@ -79,14 +79,26 @@ class Ledger:
 
     def examples(self, digest: str) -> dict[str, NDArray[Any]] | None:
         """The example maps of a cell, or None if it has none or they are damaged."""
-        content = self.folder.read(f"examples/{digest}.npz") if digest.isalnum() else None
+        try:
+            return self.kept(digest)
+        except DocumentError:
+            return None
+
+    def kept(self, digest: str) -> dict[str, NDArray[Any]] | None:
+        """The arrays kept for figures of a cell, or None if there are none.
+
+        Raises:
+            DocumentError: they are damaged.
+        """
+        content = self.folder.read(f"examples/{digest}.npz") if _plain(digest) else None
         if content is None:
             return None
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-            return None
+        # What the parts of a damaged archive make zipfile and NumPy raise is not written down anywhere.
+        except Exception as error:
+            raise DocumentError(f"not arrays: {error}") from error
 
     def write_plan(self, name: str, plan: Mapping[str, Any]) -> None:
         """Store what was asked for, for reports and ``status``."""
@@ -99,14 +111,14 @@ class Ledger:
     def _rows(self, digests: Iterable[str] | None) -> dict[str, Row | str]:
         """Rows by digest; of a damaged one, what is wrong with it."""
         # A digest that is no plain name, from a plan that somebody altered, has no row.
-        names = self.folder.names("rows", ".json") if digests is None else filter(str.isalnum, digests)
+        names = self.folder.names("rows", ".json") if digests is None else filter(_plain, digests)
         contents = self.folder.read_all([f"rows/{name}.json" for name in names])
         found: dict[str, Row | str] = {}
         for name, content in contents.items():
             digest = PurePosixPath(name).stem
             try:
-                row = Row.from_json(content.decode())
-            except (RowError, UnicodeDecodeError) as error:
+                row = Row.from_json(content)
+            except RowError as error:
                 found[digest] = str(error)
                 continue
             found[digest] = row if row.cell.digest == digest else f"holds the row of another cell, {row.cell.digest}"
@@ -118,8 +130,24 @@ class Ledger:
         for name, content in contents.items():
             stem = PurePosixPath(name).stem
             try:
-                plan = json.loads(content)
-                found[stem] = plan if isinstance(plan, dict) and "cells" in plan else "not a plan"
-            except ValueError as error:
-                found[stem] = f"not JSON: {error}"
+                found[stem] = _usable_plan(content, stem)
+            except DocumentError as error:
+                found[stem] = str(error)
         return found
+
+
+def _usable_plan(content: bytes, name: str) -> dict[str, Any]:
+    """A stored plan that every reader can use.
+
+    Raises:
+        DocumentError: it is damaged, of another version, or another plan's.
+    """
+    plan = json_object(content)
+    if read_plan(plan).name != name:
+        raise DocumentError(f"holds the plan of another name, {plan['name']}: remove the copy")
+    return plan
+
+
+def _plain(digest: str) -> bool:
+    """Whether a digest can be a file's name: one from a plan that somebody altered may be anything."""
+    return digest.isascii() and digest.isalnum() and len(digest) < 200

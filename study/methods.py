@@ -10,8 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from promptad.config import ConfigError, PromptADConfig
+from reports.shapes import DocumentError, anything, by_name, check, flag, json_object, record, text, whole
 from study.folder import StudyFolder
+from study.given_files import GivenFileError, given_text
 
+_FORM = record(
+    {
+        "schema": whole,
+        "name": text,
+        "config": by_name(anything),
+        "provenance": record({**dict.fromkeys(("search", "label", "tuned_on"), text), "trial": whole, "on_test": flag}),
+    }
+)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
@@ -36,12 +46,17 @@ def write_method(method: MethodConfig, where: str, folder: StudyFolder) -> str:
         "config": method.config.as_dict(),
         "provenance": dict(method.provenance),
     }
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    written = json.dumps(content, indent=1, allow_nan=False) + "\n"
     if where.endswith(".json"):
-        Path(where).parent.mkdir(parents=True, exist_ok=True)
-        Path(where).write_text(text)
+        try:
+            Path(where).parent.mkdir(parents=True, exist_ok=True)
+            Path(where).write_text(written, encoding="utf-8")
+        except OSError as error:
+            raise MethodError(
+                f"method file {where} cannot be written: {error}; choose another place and run the same again"
+            ) from error
         return where
-    folder.write(f"methods/{where}.json", text.encode())
+    folder.write(f"methods/{where}.json", written.encode())
     return f"{folder.location}/methods/{where}.json"
 
 
@@ -65,9 +80,9 @@ def read_method(where: str, study: str) -> MethodConfig:
     """
     if where.endswith(".json"):
         try:
-            content: bytes | None = Path(where).read_bytes()
-        except OSError as error:
-            raise MethodError(f"method file {where} cannot be read: {error}") from error
+            content: str | bytes | None = given_text("method", where)
+        except GivenFileError as error:
+            raise MethodError(str(error)) from error
     else:
         folder = StudyFolder(study)
         content = folder.read(f"methods/{check_name(where)}.json")
@@ -75,15 +90,16 @@ def read_method(where: str, study: str) -> MethodConfig:
             known = ", ".join(folder.names("methods", ".json")) or "none (search --promote NAME writes one)"
             raise MethodError(f"study {study} has no method {where}; it has {known}; a path must end with .json")
     try:
-        raw = json.loads(content or b"")
+        raw = json_object(content or b"")
+        check(raw, _FORM, "not a method")
         if raw["schema"] != 1:
             raise MethodError(f"method {where} must have schema 1, but has {raw['schema']}")
         return MethodConfig(
-            name=str(raw["name"]),
+            name=raw["name"],
             config=PromptADConfig.from_dict(raw["config"]),
-            provenance={"name": raw["name"], **raw["provenance"]},
+            provenance={**raw["provenance"], "name": raw["name"]},
         )
     except ConfigError as error:
         raise MethodError(f"method {where}: {error}") from error
-    except (TypeError, KeyError, AttributeError, json.JSONDecodeError) as error:
-        raise MethodError(f"method {where} is damaged ({error!r}): promote it again") from error
+    except DocumentError as error:
+        raise MethodError(f"method {where} is damaged ({error}): promote it again") from error

@@ -67,7 +67,7 @@ class Times:
         """From the rows that are ok."""
         seconds: dict[tuple[Any, ...], list[float]] = defaultdict(list)
         for row in rows:
-            if row.status == "ok":
+            if row.status == "ok" and "total" in row.seconds:
                 for key in _keys(row.cell):
                     seconds[key].append(row.seconds["total"])
         return cls({key: sum(values) / len(values) for key, values in seconds.items()})

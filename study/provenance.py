@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
 import socket
 import subprocess
@@ -46,7 +47,8 @@ def _revision() -> tuple[str | None, bool | None]:
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        ran = subprocess.run(command, capture_output=True, check=True, timeout=10)
+        return os.fsdecode(ran.stdout).strip()
 
     try:
         if Path(git("rev-parse", "--show-toplevel")) != folder:

@@ -10,9 +10,36 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from promptad.protocol import departures
+from reports.forms import ROW
+from reports.shapes import (
+    DocumentError,
+    anything,
+    by_name,
+    check,
+    each,
+    json_object,
+    maybe,
+    number,
+    record,
+    shown,
+    text,
+)
 from study.cell import Cell
 
 SCHEMA = 1
+_STORED = record(
+    {
+        "cell": record({"backbone": text, "dataset": text, "category": text, "method": text}),
+        "reason": maybe(text),
+        "scores": maybe(by_name(number)),
+        "curve": anything,
+        "support_images": each(text),
+        "test_images": anything,
+        "seconds": by_name(number),
+        "provenance": by_name(anything),
+    },
+    {"cost": by_name(number)},
+)
 Status = Literal["ok", "failed", "pruned", "unavailable"]
 
 
@@ -91,16 +118,18 @@ class Row:
         }
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
+    def from_json(cls, content: str | bytes) -> Self:
         """Read a row, checking that the digest is its cell's.
 
         Raises:
             RowError: not a row of this schema, or a digest that is not the cell's.
         """
         try:
-            values = json.loads(text)
-            if values["schema"] != SCHEMA:
-                raise RowError(f"row schema must be {SCHEMA}, but is {values['schema']}")
+            values = json_object(content)
+            if values.get("schema") != SCHEMA:
+                raise RowError(f"row schema must be {SCHEMA}, but is {shown(values.get('schema'))}")
+            check(values, ROW, "of another form")
+            check(values, _STORED, "of another form")
             cell = Cell.from_dict(values["cell"])
             if cell.digest != values["digest"]:
                 raise RowError(f"row {values['digest']} holds the cell {cell.digest}")
@@ -117,5 +146,8 @@ class Row:
                 provenance=values["provenance"],
                 cost=values.get("cost"),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except DocumentError as error:
+            raise RowError(f"not a row: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            # A cell is checked by the methods' configs, which raise what they raise.
             raise error if isinstance(error, RowError) else RowError(f"not a row: {error!r}") from error

@@ -180,7 +180,8 @@ def ray_resources(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "cpus": options.cpus_per_trial,
         "gpus": options.gpus_per_trial,
-        "cache_root": default_root(),
+        # Workers have another current folder.
+        "cache_root": default_root().absolute(),
         "cache_cap": cache_cap(options),
         "cell_timeout": options.cell_timeout * 60 or None,
         "require_data": options.require_data,

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ablations.domains import Choice, FloatRange, IntRange
 from ablations.sobol import sobol_point
-from ablations.spaces import Parameter, Space
+from ablations.spaces import Parameter, Params, Space
 from promptad.randomness import seed_of
 
 POPULATION = 20
@@ -53,6 +53,11 @@ def suggest(trial: Trial, space: Space) -> dict[str, Any]:
             assert isinstance(domain, Choice)
             params[name] = trial.suggest_categorical(name, [level.value for level in domain.levels])
     return params
+
+
+def distributions(params: Params, space: Space) -> dict[str, BaseDistribution]:
+    """The distributions of a trial's values."""
+    return {each.name: distribution(each) for each in space.parameters if each.name in params}
 
 
 class SeededSampler(BaseSampler):  # type: ignore[misc]

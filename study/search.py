@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.distributions import distribution_to_json
 from optuna.storages import InMemoryStorage
 from optuna.trial import Trial, TrialState, create_trial
 
@@ -24,7 +24,7 @@ from study.ledger import Ledger
 from study.objectives import Step, pair_values, step_of
 from study.pruning import is_worse
 from study.row import Row
-from study.samplers import STATEFUL, sampler, suggest
+from study.samplers import STATEFUL, distributions, sampler, suggest
 from study.search_plan import SearchPlan
 from study.trials import SearchLog, State, TrialRecord
 
@@ -218,7 +218,10 @@ class Search:
 
     def _rebuild(self) -> None:
         """Make Optuna's study from records whose rows are there; other trials are run again with their values."""
-        records, proposals = self._log.records(), self._log.proposals()
+        # Of a file that somebody altered, only values that the space has can be run again.
+        space = self.plan.request.space
+        records = {number: record for number, record in self._log.records().items() if space.holds(record.params)}
+        proposals = {number: params for number, params in self._log.proposals().items() if space.holds(params)}
         rows = self._ledger.rows({digest for record in records.values() for digest in record.cells})
         for number in range(max([*records, *proposals], default=-1) + 1):
             record = self._confirmed(records.get(number), rows)
@@ -281,7 +284,7 @@ class Search:
             return create_trial(
                 state=STATES[record.state],
                 params=dict(record.params),
-                distributions={name: json_to_distribution(text) for name, text in record.distributions.items()},
+                distributions=distributions(record.params, self.plan.request.space),
                 intermediate_values=intermediate,
                 **value,
             )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from reports.search_files import SearchFiles
+from reports.shapes import DocumentError, json_object
 from study.folder import StudyFolder
 
 SENSITIVITY = ".sensitivity"
@@ -33,14 +33,9 @@ def read_search_files(folder: StudyFolder, search: str) -> SearchFiles:
     damaged: dict[str, str] = {}
     for file, content in contents.items():
         try:
-            value = json.loads(content)
-        except ValueError as error:
-            damaged[file] = f"not JSON: {error}"
-            continue
-        if isinstance(value, dict):
-            found[file] = value
-        else:
-            damaged[file] = "not a JSON object"
+            found[file] = json_object(content)
+        except DocumentError as error:
+            damaged[file] = str(error)
     # Importances that cannot be read are made again.
     damaged.pop(sensitivity_name(search), None)
     return SearchFiles(

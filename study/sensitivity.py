@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.search_files import SearchFiles, read_search
+from reports.search_files import SearchFiles, read_search, usable_importances
 from reports.searches import Objective, Parameter, Search
 from study.folder import LedgerError, StudyFolder
 from study.search_files import read_search_files, sensitivity_name
@@ -85,7 +85,8 @@ def sensitivity(files: SearchFiles) -> dict[str, Any]:
 
 
 def _made(files: SearchFiles) -> bool:
-    return files.sensitivity is not None and files.sensitivity.get("made_from") == _digest(files)
+    usable = usable_importances(files)
+    return usable is not None and usable.get("made_from") == _digest(files)
 
 
 def _write(folder: StudyFolder, search: str, document: dict[str, Any]) -> None:

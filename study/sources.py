@@ -81,7 +81,7 @@ def parse_source(text: str) -> DataSource:
     if text == SYNTHETIC:
         from promptad.tiny.benchmark import write_benchmark
 
-        root = default_root() / "synthetic"
+        root = default_root().absolute() / "synthetic"
         try:
             write_benchmark(root)
         except OSError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from study.driver_record import DriverRecord, last_record
+from study.driver_record import RECORD, DriverRecord, driver_record
 from study.ledger import Ledger
 from study.pulse import NodeUse, RunningCell
 from study.row import Row
@@ -89,12 +89,13 @@ class StudyStatus:
 def study_status(ledger: Ledger) -> StudyStatus:
     """Read a study's state; failures are the latest first."""
     rows, documents, damaged = ledger.everything()
-    record = last_record(ledger.folder)
+    record, fault = driver_record(ledger.folder)
+    damaged |= {} if fault is None else {RECORD: fault}
     alive = record is not None and record.alive
     running = record.running if record is not None and alive else ()
     at_work = {cell.digest for cell in running}
     plans = tuple(plan_status(document["name"], asked_cells(document), rows, at_work) for document in documents)
-    finished = sorted(row.provenance["finished"] for row in rows.values() if "finished" in row.provenance)
+    finished = sorted(row.provenance["finished"] for row in rows.values() if row.provenance.get("finished"))
     # The rate of the run that goes on now, not of a pause before it.
     recent = [time for time in finished if not (record is not None and alive and time < record.started)]
     per_minute = _throughput(recent[-RECENT:])
@@ -114,7 +115,7 @@ def study_status(ledger: Ledger) -> StudyStatus:
 
 def asked_cells(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """All cells of a plan document: those of its table, and those that are asked about pseudo-anomalies."""
-    return [*document["cells"], *document.get("proxies", ())]
+    return [*document["cells"], *(document.get("proxies") or ())]
 
 
 def plan_status(
@@ -163,7 +164,11 @@ def _failures(rows: Mapping[str, Row]) -> tuple[FailureStatus, ...]:
 def _work(missing: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> float | None:
     """Seconds for the missing cells by the mean of finished ones, of the same task where there are any."""
     seconds = {
-        task: [row.seconds["total"] for row in rows if row.status == "ok" and task in ("any", row.cell.task)]
+        task: [
+            row.seconds["total"]
+            for row in rows
+            if row.status == "ok" and "total" in row.seconds and task in ("any", row.cell.task)
+        ]
         for task in ("image", "pixel", "any")
     }
     if not seconds["any"]:

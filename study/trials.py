@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal, Self
 
+from reports.forms import SEARCH, TRIAL
+from reports.shapes import DocumentError, anything, by_name, check, each, json_object, record, text
 from study.folder import StudyFolder
 from study.objectives import Step
 
 State = Literal["complete", "pruned", "failed"]
+
+_STORED = record(
+    {"distributions": by_name(text), "steps": each(record({"cell": text})), "cells": each(text)},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,20 +46,25 @@ class TrialRecord:
     def from_json(cls, content: bytes) -> Self | None:
         """A record from its JSON form; None if it is damaged, so that the trial is run again."""
         try:
-            raw = json.loads(content)
-            values = raw["values"]
-            record = cls(
-                **{
-                    **raw,
-                    "values": None if values is None else tuple(map(float, values)),
-                    "steps": tuple(Step(**step) for step in raw["steps"]),
-                    "cells": tuple(raw["cells"]),
-                }
-            )
-        except (ValueError, TypeError, KeyError):
+            raw = json_object(content)
+            check(raw, TRIAL, "not a trial")
+            check(raw, _STORED, "not a trial")
+        except DocumentError:
             return None
-        fits = record.state in ("complete", "pruned", "failed") and (record.state == "complete") == (values is not None)
-        return record if fits else None
+        values = raw["values"]
+        if (raw["state"] == "complete") != (values is not None):
+            return None
+        return cls(
+            number=raw["number"],
+            params=raw["params"],
+            distributions=raw["distributions"],
+            state=raw["state"],
+            values=None if values is None else tuple(map(float, values)),
+            steps=tuple(Step(**{name: step[name] for name in Step.__dataclass_fields__}) for step in raw["steps"]),
+            cells=tuple(raw["cells"]),
+            reason=raw.get("reason"),
+            seconds=raw.get("seconds") or 0.0,
+        )
 
 
 class SearchLog:
@@ -66,11 +77,14 @@ class SearchLog:
     def document(self) -> dict[str, Any] | None:
         """What was asked for; None before the first time, or where it is damaged."""
         content = self.folder.read(f"{self._place}.json")
-        try:
-            document = json.loads(content or b"null")
-        except ValueError:
+        if content is None:
             return None
-        return document if isinstance(document, dict) else None
+        try:
+            document = json_object(content)
+            check(document, SEARCH, "not a search")
+        except DocumentError:
+            return None
+        return document
 
     def write_document(self, document: Mapping[str, Any]) -> None:
         """Store what was asked for."""
@@ -86,11 +100,11 @@ class SearchLog:
         found = {}
         for number, content in self._contents(f"{self._place}/proposed").items():
             try:
-                values = json.loads(content)
-            except ValueError:
+                values = json_object(content)
+                check(values, by_name(anything), "not a proposal")
+            except DocumentError:
                 continue
-            if isinstance(values, dict):
-                found[number] = values
+            found[number] = values
         return found
 
     def propose(self, number: int, params: Mapping[str, Any]) -> None:

@@ -124,7 +124,7 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
         print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
     searches = _searches(ledger)
     page = write_report(
-        plans=documents, rows=rows, examples=ledger.examples, out=folder, damaged=damaged, searches=searches
+        plans=documents, rows=rows, examples=ledger.kept, out=folder, damaged=damaged, searches=searches
     )
     shown = [document for document in documents if names is None or document["name"] in names]
     for document in shown:

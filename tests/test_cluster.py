@@ -57,6 +57,22 @@ def test_ray_starts_here_where_that_is_asked_for(how, said, monkeypatch, dead_ad
     assert said == []
 
 
+def test_the_word_auto_in_the_environment_means_what_it_means_to_ray(said, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert find("auto", said) is None
+    assert said == ["no Ray cluster runs here: Ray is started on this machine"]
+
+
+@pytest.mark.parametrize("error", [OSError("AF_UNIX path length"), PermissionError(13, "denied"), ValueError("port")])
+def test_ray_that_cannot_start_is_an_error_with_the_way_out(error, said, monkeypatch):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(ClusterError, match=r"cannot be started on this machine: .*RAY_TMPDIR.*--executor serial"):
+        connect("local", say=said.append)
+
+
 def test_the_record_of_a_cluster_that_ended_is_no_cluster(said, dead_address):
     record = Path(os.environ["RAY_TMPDIR"]) / "ray" / "ray_current_cluster"
     record.parent.mkdir()

@@ -76,6 +76,12 @@ def test_names_cannot_leave_the_folder(folder, name):
             use(name)
 
 
+@pytest.mark.parametrize("location", ["simplecache::s3://bucket/study", "zip://a::/tmp/b.zip"])
+def test_a_chain_of_protocols_is_no_study_folder(location):
+    with pytest.raises(LedgerError, match="cannot be opened: a chain of protocols"):
+        StudyFolder(location)
+
+
 def test_a_full_disk_leaves_the_earlier_file_and_no_half_one(tmp_path, monkeypatch):
     folder = StudyFolder(str(tmp_path))
     folder.write("rows/a.json", b"earlier")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from test_cell import make_cell
+from test_reports_fixture import make_plan
 from test_row import make_row
 
 from study.folder import LedgerError
@@ -28,8 +29,8 @@ def test_what_is_written_is_read(ledger):
     assert ledger.rows([rows[2].cell.digest, "absent"]) == {rows[2].cell.digest: rows[2]}
     ledger.write_examples("d", {"names": np.array(["a"]), "fused": np.ones((1, 2, 2), np.float32)})
     assert ledger.examples("d")["fused"].sum() == 4
-    ledger.write_plan("b", {"name": "b", "cells": []})
-    ledger.write_plan("a", {"name": "a", "cells": []})
+    ledger.write_plan("b", make_plan("b"))
+    ledger.write_plan("a", make_plan("a"))
     assert [plan["name"] for plan in ledger.plans()] == ["a", "b"]
 
 
@@ -77,7 +78,7 @@ def test_damaged_files_are_named_and_left_out(tmp_path):
     ledger = Ledger(str(tmp_path))
     assert ledger.damaged() == {}
     for name in ("a", "b", "c"):
-        ledger.write_plan(name, {"name": name, "cells": []})
+        ledger.write_plan(name, make_plan(name))
     (tmp_path / "plans" / "a.json").write_text("{")
     (tmp_path / "plans" / "c.json").write_text("[]")
     rows = [make_row(cell=make_cell(seed=seed)) for seed in range(3)]
@@ -90,7 +91,7 @@ def test_damaged_files_are_named_and_left_out(tmp_path):
     assert ledger.rows() == {rows[2].cell.digest: rows[2]}
     damaged = ledger.damaged()
     assert damaged.keys() == {"plans/a.json", "plans/c.json", f"rows/{cut.name}", "rows/0123.json"}
-    assert damaged["plans/c.json"] == "not a plan"
+    assert damaged["plans/c.json"] == "must be a JSON object, but is []"
     assert damaged["rows/0123.json"] == f"holds the row of another cell, {rows[1].cell.digest}"
     assert "not a row" in damaged[f"rows/{cut.name}"]
 

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,15 @@ def test_a_file_that_imports_from_the_catalogue_is_read_too(tmp_path):
         ("import ablations\n\nnothing.here", "line 3: NameError: name 'nothing'"),
         ("x = (", "line 1: SyntaxError"),
         ("from ablations import Factor\nFactor.of('epochs', 1)", "line 2: DesignError: factor epochs needs"),
+        (OWN + "import sys; sys.exit(0)", "must define ablations and go on, but it ended the program"),
+        (OWN + OWN.replace("epochs", "margin").replace("100, 50", "0.0, 0.1").replace("X =", "Y ="), "repeats NAME"),
+        (OWN.replace('title=""', "title=1"), "title must be text, but is 1"),
+        (OWN.replace('title=""', 'title="", shots=1'), r"shots must be a tuple, like \(1, 2\), but is 1"),
+        (OWN.replace('title=""', 'title="", shots=(1, 1)'), "shots must differ, but got 1, 1"),
+        (OWN.replace('title=""', 'title="", published="table99"'), "published must be one of table1"),
+        (OWN[: OWN.index("design=")] + "design=None)", "design must be a design with arms"),
+        (OWN.replace('"NAME"', "1"), "name must be text, but is 1"),
+        ("x = " + "(" * 500, "line 1: "),
         (OWN.replace("NAME", "table3"), "defines table3, but there is one of that name: rename it"),
     ],
 )
@@ -78,3 +88,23 @@ def test_readme_and_documentation_show_the_example():
     root = EXAMPLE.parent.parent.parent
     assert shown in (root / "README.md").read_text()
     assert shown in (root / "docs" / "ablations.md").read_text()
+
+
+def test_a_file_may_import_the_modules_beside_it(tmp_path):
+    for folder, levels in (("a", "100, 50"), ("b", "100, 25")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "my_levels.py").write_text(f"LEVELS = ({levels})", encoding="utf-8")
+        text = OWN.replace("NAME", folder).replace('"epochs", 100, 50', '"epochs", *LEVELS')
+        (tmp_path / folder / "own.py").write_text(f"from my_levels import LEVELS\n{text}", encoding="utf-8")
+    before = list(sys.path)
+    found = named_ablations([str(tmp_path / folder / "own.py") for folder in ("a", "b")])
+    # Each has its own neighbour, though both are called the same.
+    assert [list(ablation.factors()["epochs"]) for ablation in found] == [[100, 50], [100, 25]]
+    assert sys.path == before
+    assert "my_levels" not in sys.modules
+
+
+def test_equal_ablations_under_two_names_are_one(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(OWN.replace("NAME", "mine") + "Y = X\n", encoding="utf-8")
+    assert names([str(path)]) == ["mine"]

@@ -8,7 +8,9 @@ from study.folder import StudyFolder
 from study.methods import MethodConfig, MethodError, read_method, write_method
 
 METHOD = MethodConfig(
-    name="mine", config=PromptADConfig(align_weight=0.1), provenance={"search": "s", "tuned_on": "nothing", "trial": 3}
+    name="mine",
+    config=PromptADConfig(align_weight=0.1),
+    provenance={"search": "s", "label": "mean", "tuned_on": "nothing", "on_test": False, "trial": 3},
 )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from test_cell import make_cell
+from test_reports_fixture import make_plan
 from test_row import make_row
 
 from study import driver as driver_module
@@ -64,7 +65,7 @@ def test_rows_and_plans_come_back(location):
     rows = {row.cell.digest: row for row in (make_row(cell=make_cell(seed=seed)) for seed in range(20))}
     for row in rows.values():
         ledger.write_row(row)
-    ledger.write_plan("a", {"name": "a", "cells": []})
+    ledger.write_plan("a", make_plan("a"))
     assert Ledger(location).rows() == rows
     some = list(rows)[:3]
     assert ledger.rows([*some, "absent"]) == {digest: rows[digest] for digest in some}

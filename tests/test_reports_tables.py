@@ -293,7 +293,7 @@ def test_a_row_that_ran_another_cell_is_left_out_and_named():
     [
         ({"schema": 2}, "row schema must be 1"),
         ({"digest": "other"}, "filed under its own digest"),
-        ({"status": "maybe"}, "row status must be one of"),
+        ({"status": "maybe"}, "status must be one of"),
     ],
 )
 def test_invalid_rows_are_left_out_and_named(change, message):

@@ -49,14 +49,14 @@ def test_samplers_that_learn_are_known(sampler, adaptive):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"values": [math.nan]}, "must be finite numbers"),
-        ({"values": [True]}, "must be finite numbers"),
-        ({"values": None}, "must be finite numbers"),
+        ({"values": [math.nan]}, "must be a finite number"),
+        ({"values": [True]}, "must be a finite number"),
+        ({"values": None}, "a value for each of 1 objectives, but has 0"),
         ({"values": [0.5, 0.6]}, "a value for each of 1 objectives, but has 2"),
         ({"state": "running"}, "state must be one of complete, pruned, failed, but is 'running'"),
         ({"params": {"lr": 0.1, "rate": 3}}, "must be in its search's space, but rate are not"),
-        ({"steps": [{"category": "bolt", "seed": 0, "task": "image", "value": None}]}, "a step's value must be"),
-        ({"number": "x"}, "invalid literal"),
+        ({"steps": [{"category": "bolt", "seed": 0, "task": "image", "value": None}]}, "steps[0].value must be"),
+        ({"number": "x"}, "number must be a whole number"),
         ({"params": None}, "not a trial"),
     ],
 )
@@ -89,7 +89,7 @@ def test_a_trial_that_is_there_twice_counts_once():
         ({"space": [{"name": "x"}]}, "must have every key of schema 1"),
         ({"space": [parameter(**LR) | {"kind": "tensor"}]}, "kind must be one of float, int, choice"),
         ({"space": [parameter(**LR) | {"low": 0.0}]}, "must be finite and ordered, but is 0.0 to 0.1"),
-        ({"directions": ("upwards",)}, "directions must be maximize or minimize"),
+        ({"directions": ("upwards",)}, "must be one of maximize, minimize"),
         ({"directions": ("maximize", "minimize")}, "2 directions need as many metrics, but there are 1"),
     ],
 )

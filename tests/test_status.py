@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from test_cell import make_cell
 from test_driver import elsewhere
+from test_reports_fixture import make_plan
 from test_row import make_row
 
 from study.dispatch import Finished
@@ -25,8 +26,11 @@ def ledger(tmp_path):
     """A plan of six cells: two done, one failed, three without a row; and a damaged row."""
     ledger = Ledger(str(tmp_path))
     cells = [make_cell(seed=seed) for seed in range(6)]
-    listed = [{"digest": cell.digest, "task": cell.task} for cell in cells]
-    ledger.write_plan("t", {"name": "t", "cells": listed + listed[:1]})
+    plan = make_plan("t", seeds=range(6), categories=[cells[0].category], arms=(("a", "A", {}), ("b", "B", {})))
+    axes = {"category": cells[0].category, "shots": 1, "task": cells[0].task}
+    listed = [{"digest": cell.digest, "arm": "a", "seed": cell.seed, **axes} for cell in cells]
+    # Two arms may have a cell in common.
+    ledger.write_plan("t", plan | {"baseline": "a", "printed": [], "cells": [*listed, {**listed[0], "arm": "b"}]})
     ledger.write_row(make_row(cell=cells[0], seconds={"total": 10.0}))
     later = {"finished": "2026-01-01T00:00:30+00:00"}
     ledger.write_row(make_row(cell=cells[1], seconds={"total": 20.0}, provenance=later))

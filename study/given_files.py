@@ -1,0 +1,64 @@
+"""Text files that users give on the command line: what is wrong with one is said with its name and line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+LARGEST = 64 * 2**20
+"""Bytes that such a file may have: a list of texts has a few thousand."""
+
+
+class GivenFileError(ValueError):
+    """A file named on the command line that cannot be read, or does not hold what it must."""
+
+
+def given_text(what: str, path: str) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark; ``what`` is how messages call it.
+
+    Raises:
+        GivenFileError: it cannot be read, is too large, or is in another encoding.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except (OSError, ValueError) as error:
+        raise GivenFileError(f"{what} file {path} cannot be read: {error}") from error
+    if len(content) > LARGEST:
+        raise GivenFileError(
+            f"{what} file {path} must have at most {LARGEST // 2**20} MiB, but has more: is it the one?"
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise GivenFileError(
+            f"{what} file {path} must be in UTF-8, but line {line} is not ({error.reason}): save it as UTF-8 (where it "
+            "was made by > in PowerShell, with Out-File -Encoding utf8)"
+        ) from error
+
+
+def given_json(what: str, path: str) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        GivenFileError: as ``given_text``, and where it is no JSON, nested too deeply, or names a key twice.
+    """
+    text = given_text(what, path)
+    repeated: dict[str, None] = {}
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        repeated.update(dict.fromkeys(name for name in names if names.count(name) > 1))
+        return dict(pairs)
+
+    try:
+        values = json.loads(text, object_pairs_hook=once)
+    except RecursionError as error:
+        raise GivenFileError(f"{what} file {path} must be JSON, but line 1 on is nested too deeply") from error
+    except ValueError as error:
+        raise GivenFileError(f"{what} file {path} must be JSON, but is not: {error}") from error
+    if repeated:
+        raise GivenFileError(f"{what} file {path} must name each key once, but repeats {', '.join(repeated)}")
+    return values
