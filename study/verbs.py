@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ablations.catalogue import CATALOGUE
 from ablations.loading import listing
 from promptad.cache_folder import default_root
-from study.arguments import UsageError, study_request
+from study.arguments import UsageError, check_numbers, study_request
 from study.ledger import Ledger
 from study.row_text import row_text
 from study.search_files import search_names
@@ -88,6 +88,8 @@ def cache(options: argparse.Namespace) -> int:
 
 def planned(options: argparse.Namespace) -> StudyPlan:
     """The plan of what is asked for."""
+    # Before anything that takes seconds to load.
+    check_numbers(options)
     from study.plan import plan_study
 
     made = plan_study(study_request(options))
