@@ -18,11 +18,11 @@ from reports.heatmaps import write_heatmaps
 from reports.kept import Loader, sound
 from reports.latex import to_latex
 from reports.page import Picture, SearchSection, Section, Shown, render_page
+from reports.plan_reading import NAME
 from reports.provenance import trace
 from reports.ranks import rankings
 from reports.ranks_text import to_csv as ranks_csv
 from reports.ranks_text import to_markdown as ranks_markdown
-from reports.records import NAME
 from reports.render import to_markdown
 from reports.search_files import SearchFiles, read_search
 from reports.search_section import search_views

@@ -7,8 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from reports.entries import METRICS, CategoryEntry, Column, Entry, Kind, Missing
+from reports.plan_reading import read_plan
 from reports.published import published_values
-from reports.records import Arm, Plan, read_plan
+from reports.records import Arm, Plan
 from reports.rows import PlannedRows, Row, planned_rows
 from reports.statistics import Effect, Summary, adjusted, complete_seeds, paired_effect, seed_means, summarize
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.records import read_plan
+from reports.plan_reading import read_plan
 from reports.shapes import DocumentError, json_object
 from study.folder import StudyFolder
 from study.row import Row, RowError

@@ -18,8 +18,8 @@ from reports.drawing import png, svg
 from reports.entries import Column
 from reports.examples import choose_examples, example_panel, overlay, upsampled
 from reports.figures import category_heatmap, forest_plot
+from reports.plan_reading import read_plan
 from reports.provenance import trace
-from reports.records import read_plan
 from reports.rows import planned_rows
 from reports.tables import build_table
 
