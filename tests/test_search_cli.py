@@ -49,7 +49,8 @@ def test_a_search_from_normal_images_alone_to_a_method_that_tables_accept(tmp_pa
     (plan,) = [json.loads(path.read_text()) for path in (tmp_path / "study" / "plans").glob("*.json")]
     method = json.loads((tmp_path / "study" / "methods" / "tuned.json").read_text())
     assert plan["method"] == {"name": "tuned", **method["provenance"]}
-    assert plan["arms"][0]["config"] == method["config"]
+    configs = {arm["name"]: arm["config"] for arm in plan["arms"]}
+    assert configs["PromptAD"] == method["config"]
     assert "The base is method tuned, trial" in plan["method_note"]
     assert "TUNED ON TEST" not in plan["method_note"]
 
