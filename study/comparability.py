@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ablations.arms import PAPER_BACKBONE, Arm
 from ablations.published import PublishedCell
 from ablations.shots import Setting
-from promptad.backbone_names import BackboneName, parse_backbone
+from promptad.backbone_names import BackboneName
 from promptad.config import PromptADConfig, Task
 from promptad.datasets.known_sets import full_set_of
 from promptad.method_table import canonical_config
@@ -58,7 +58,7 @@ REASONS: Mapping[Reason, str] = {
 }
 """Every reason for which a printed number gets no verdict, and what it means; docs/report.md lists them."""
 
-PAPER_WEIGHTS = parse_backbone(PAPER_BACKBONE)
+_ARCHITECTURE, _, _TAG = PAPER_BACKBONE.partition(":")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +165,7 @@ def _of_weights(facts: ArmFacts) -> list[Obstacle]:
         return [
             Obstacle(
                 reason="other_weights",
-                text=f"weights ({_weights_text(backbone.name)}; the paper's are {PAPER_WEIGHTS})",
+                text=f"weights ({_weights_text(backbone.name)}; the paper's are {PAPER_BACKBONE})",
             )
         ]
     return []
@@ -173,7 +173,7 @@ def _of_weights(facts: ArmFacts) -> list[Obstacle]:
 
 def is_papers(backbone: PlannedBackbone) -> bool:
     """Whether the weights are those that the paper names: fetched by their tag, or a file with their digest."""
-    return backbone.name.architecture == PAPER_WEIGHTS.architecture and backbone.tag == PAPER_WEIGHTS.source
+    return backbone.name.architecture == _ARCHITECTURE and backbone.tag == _TAG
 
 
 def _weights_text(name: BackboneName) -> str:
