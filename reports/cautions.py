@@ -23,6 +23,7 @@ def cautions(table: Table) -> tuple[str, ...]:
     said = [*_random_weights(table), *_toy_model(table), *_selected_on_test(table), *one_support_set(table)]
     said += [*out_of_view(table), *_below_chance(table)]
     plan = table.plan
+    said += [f"THE DATA: {caution}" for caution in plan.data_cautions]
     said += [
         f"{task.capitalize()} metrics are over {len(plan.categories) - len(reasons)} of "
         f"{len(plan.categories)} categories: {'; '.join(reasons.values())}."

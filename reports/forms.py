@@ -68,6 +68,7 @@ PLAN = record(
         ),
         "proxies": each(_CELL),
         "left_out": each(record({"image": text, "reason": text})),
+        "data_cautions": each(text),
         "metrics": each(text),
         "design": text,
         "factors": each(record({"name": text, "levels": each(anything)}, {"label": text})),

@@ -16,6 +16,7 @@ METRIC_NAMES = ("image_auroc", "image_aupr", "pixel_auroc", "pro")
 OPTIONAL = (
     "method_note",
     "left_out",
+    "data_cautions",
     "metrics",
     "design",
     "factors",
@@ -88,6 +89,7 @@ def read_plan(raw: Mapping[str, Any]) -> Plan:
         },
         cells=_planned_cells(raw["cells"]),
         proxies=_planned_cells(raw.get("proxies") or ()),
+        data_cautions=tuple(raw.get("data_cautions") or ()),
         left_out=tuple((item["image"], item["reason"]) for item in raw.get("left_out") or ()),
         metrics=tuple(METRIC_NAMES if raw.get("metrics") is None else raw["metrics"]),
         design=str(raw.get("design") or ""),

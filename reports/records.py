@@ -121,6 +121,7 @@ class Plan:
     printed: tuple[PrintedNumber, ...]
     cells: tuple[PlannedCell, ...]
     left_out: tuple[tuple[str, str], ...]
+    data_cautions: tuple[str, ...]
     metrics: tuple[str, ...]
     design: str
     factors: tuple[Factor, ...]

@@ -90,6 +90,7 @@ def plan_document(
         "cells": listed,
         "proxies": proxies,
         "method": request.method,
+        "data_cautions": [f"{name}: {caution}" for name, (data, _) in opened.items() for caution in data.cautions],
         "left_out": [
             {"image": f"{category}/{image}", "reason": why}
             for category, (data, _) in opened.items()

@@ -170,3 +170,10 @@ def test_an_auroc_well_below_chance_is_a_caution():
     (caution,) = cautions(build_table(plan, rows))
     assert caution.startswith("BELOW CHANCE: Image AUROC of gear is 20.1 (none) and as low for 4 more and Pixel AUROC")
     assert "mesh" not in caution
+
+
+def test_what_is_odd_about_the_data_is_said_on_the_page():
+    plan = make_plan(data_cautions=["gear: 3 masks are all black"])
+    table = build_table(plan, make_rows(plan))
+    assert cautions(table) == ("THE DATA: gear: 3 masks are all black",)
+    assert build_table(make_plan(), {}).plan.data_cautions == ()
