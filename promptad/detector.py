@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, get_args
@@ -11,8 +10,6 @@ from typing import Self, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from promptad.backbone_names import BackboneName, activation_of
 from promptad.backbones import Backbone, load_backbone
@@ -20,6 +17,7 @@ from promptad.bit_depth import fixed_depth
 from promptad.cache import FeatureCache
 from promptad.config import PromptADConfig, Task
 from promptad.datasets.decoding import decode
+from promptad.detector_file import DetectorError, DetectorFile
 from promptad.features import Features, extract_features, file_inputs
 from promptad.images import Channels, Preprocessing
 from promptad.maps import finished_maps
@@ -27,11 +25,7 @@ from promptad.methods.method import finite_scores
 from promptad.methods.promptad import FittedPromptAD, PromptAD
 from promptad.support import view_inputs
 
-FORMAT = "promptad-detector-1"
-
-
-class DetectorError(ValueError):
-    """A detector that cannot be fitted, loaded or used as asked."""
+__all__ = ["Detection", "Detector", "DetectorError"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,18 +66,16 @@ class Detector:
         suffixes. ``seed`` draws the initial prompt tokens.
 
         Raises:
-            DetectorError: no image, a path that is no file, or a config that needs test labels.
+            DetectorError: no image, something that is no path of a file, or a config that needs test labels.
             UnreadableImageError: an image that cannot be decoded.
         """
         config = config or PromptADConfig()
-        if not images:
-            raise DetectorError("a detector needs at least 1 normal image, but got 0")
+        paths = _existing(images, "a detector needs at least 1 normal image")
         if config.selection != "last":
             raise DetectorError(
                 f"selection must be last, but is {config.selection}: a detector has no test labels to pick an epoch by"
             )
         _check_precision(backbone, config)
-        paths = _existing(images)
         config = _with_fixed_depth(config, paths)
         preprocessing = _preprocessing(backbone, config, "rgb")
         inputs = (
@@ -102,16 +94,15 @@ class Detector:
         """Scores and maps of image files, ``config.map_size`` pixels a side.
 
         Raises:
-            DetectorError: no image, or a path that is no file.
+            DetectorError: no image, or something that is no path of a file.
             NotFiniteError: a feature, score or map of an image that is no number.
             UnreadableImageError: an image that cannot be decoded.
         """
-        if not images:
-            raise DetectorError("score needs at least 1 image, but got 0")
+        paths = _existing(images, "score needs at least 1 image")
         preprocessing = _preprocessing(self.backbone, self.config, self.config.query_channels)
         query: Features = extract_features(
             self.backbone,
-            file_inputs(_existing(images), preprocessing),
+            file_inputs(paths, preprocessing),
             preprocessing=preprocessing,
             views=_views(self.config, self.backbone),
             cache=cache,
@@ -123,77 +114,105 @@ class Detector:
         return Detection(scores=scores.numpy(), maps=finished_maps(maps, size=size, smoothing=smoothing))
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file: prototypes and memories, and which backbone they belong to (not its weights)."""
-        tensors = {
-            f"{task}/{name}": tensor.detach().cpu().contiguous().clone()
-            for task, fitted in (("image", self.image), ("pixel", self.pixel))
-            for name, tensor in fitted.tensors().items()
-        }
-        description = {
-            "format": FORMAT,
-            "backbone": str(self.backbone.name),
-            "weights": self.backbone.weights,
-            "activation": self.backbone.activation or "",
-            "category": self.category,
-            "config": json.dumps(self.config.as_dict()),
-        }
-        save_file(tensors, path, metadata=description)
+        """Write one safetensors file: prototypes and memories, and which backbone they belong to (not its weights).
+
+        Raises:
+            DetectorError: the folder is not there or cannot be written to.
+        """
+        DetectorFile(
+            backbone=str(self.backbone.name),
+            weights=self.backbone.weights,
+            activation=self.backbone.activation or "",
+            category=self.category,
+            config=self.config,
+            tensors={
+                f"{task}/{name}": tensor.detach().cpu().contiguous().clone()
+                for task, fitted in (("image", self.image), ("pixel", self.pixel))
+                for name, tensor in fitted.tensors().items()
+            },
+        ).write(Path(path))
 
     @classmethod
     def load(cls, path: str | Path, *, backbone: Backbone | None = None, device: str | torch.device = "cpu") -> Self:
         """Read what ``save`` wrote; ``backbone`` spares loading it again.
 
         Raises:
-            DetectorError: not such a file, or a backbone with other weights or another precision than those it was
-                fitted on.
+            DetectorError: not such a file, one that lacks or changed a part, or a backbone with other weights or
+                another precision than those it was fitted on.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                description = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise DetectorError(f"detector {path} cannot be read: {error}") from error
-        if description.get("format") != FORMAT:
-            raise DetectorError(f"detector {path} must be of format {FORMAT}, but is {description.get('format')}")
-        config = PromptADConfig.from_dict(json.loads(description["config"]))
+        path = Path(path)
+        found = DetectorFile.read(path)
+        config = found.config
         if backbone is None:
-            backbone = load_backbone(description["backbone"], device=device, precision=config.precision)
-        if backbone.weights != description["weights"]:
+            backbone = load_backbone(found.backbone, device=device, precision=config.precision)
+        if backbone.weights != found.weights:
             raise DetectorError(
-                f"detector {path} was fitted on weights {description['weights']} of {description['backbone']}, but the "
-                f"backbone has {backbone.weights}: load the same checkpoint"
+                f"detector {path} was fitted on weights {found.weights} of {found.backbone}, but the backbone has "
+                f"{backbone.weights}: load the same checkpoint"
             )
         # A file without this field is of a version that ran every architecture with the activation of its own config.
         before = activation_of(BackboneName(architecture=backbone.name.architecture, source="random"))
-        fitted_with = description.get("activation", before or "")
+        fitted_with = (before or "") if found.activation is None else found.activation
         if fitted_with != (backbone.activation or ""):
             raise DetectorError(
-                f"detector {path} was fitted on {description['backbone']} with {fitted_with}, but the backbone has "
+                f"detector {path} was fitted on {found.backbone} with {fitted_with}, but the backbone has "
                 f"{backbone.activation}: fit it again"
             )
         _check_precision(backbone, config)
+        found.check_parts(path, _parts(config, backbone), dtype=backbone.dtype)
         restored = {}
         for task in get_args(Task):
-            own = {name.removeprefix(f"{task}/"): value for name, value in tensors.items() if name.startswith(task)}
+            own = {name.removeprefix(f"{task}/"): t for name, t in found.tensors.items() if name.startswith(f"{task}/")}
             restored[task] = PromptAD().restore(backbone, own, config, task=task)
         return cls(
             backbone=backbone,
             config=config,
-            category=description["category"],
+            category=found.category,
             image=restored["image"],
             pixel=restored["pixel"],
         )
 
 
-def _existing(images: Sequence[str | Path]) -> list[Path]:
+def _parts(config: PromptADConfig, backbone: Backbone) -> dict[str, int | None]:
+    """The tensors of a detector's file by name, with the width of those whose width the backbone tells."""
+    return {
+        f"{task}/{name}": width
+        for task in get_args(Task)
+        for name, width in PromptAD().parts(config, task, backbone).items()
+    }
+
+
+def _existing(images: Sequence[str | Path], least: str) -> list[Path]:
+    """Paths of files, of which there is at least one; ``least`` begins the message where there is none."""
     if isinstance(images, (str, Path)):
         raise DetectorError(
             f"images must be a list of paths, but got the single path {images}: write [{str(images)!r}]"
         )
-    paths = [Path(image) for image in images]
+    if not isinstance(images, Iterable):
+        raise DetectorError(f"images must be a list of paths, but got {_kind(images)}: {_PATHS_ALONE}")
+    listed = list(images)
+    if wrong := [
+        f"{_kind(image)} as image {number}" for number, image in enumerate(listed, start=1) if not _is_path(image)
+    ]:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise DetectorError(f"images must be paths of files, but got {', '.join(wrong[:3])}{more}: {_PATHS_ALONE}")
+    if not listed:
+        raise DetectorError(f"{least}, but got 0")
+    paths = [Path(image) for image in listed]
     if missing := [str(path) for path in paths if not path.is_file()]:
         raise DetectorError(f"every image must be a file, but there is none at {', '.join(missing[:5])}")
     return paths
+
+
+_PATHS_ALONE = "save pictures to files first, e.g. image.save('one.png')"
+
+
+def _is_path(image: object) -> bool:
+    return isinstance(image, (str, Path))
+
+
+def _kind(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
 
 
 def _views(config: PromptADConfig, backbone: Backbone) -> frozenset[str]:

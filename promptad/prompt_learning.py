@@ -184,6 +184,12 @@ def _trained_tasks(config: PromptADConfig, task: Task) -> tuple[Task, ...]:
     return ("image", "pixel") if config.training == "joint" else (task,)
 
 
+def learns_layers(config: PromptADConfig, task: Task) -> bool:
+    """Whether a training learns the linear layers of the local branch beside its tokens."""
+    learned = config.learns_prompts and config.transformation == "linear"
+    return learned and "pixel" in _trained_tasks(config, task)
+
+
 def learnable_parameters(backbone: Backbone, config: PromptADConfig, task: Task) -> int:
     """How many numbers a training has to learn: the tokens', and the layers' of the transformation ``linear``."""
     width = backbone.text.token_embedding.weight.shape[1]

@@ -14,7 +14,8 @@ from promptad.backbones import load_backbone
 from promptad.cache import FeatureCache
 from promptad.config import PromptADConfig
 from promptad.datasets import UnreadableImageError
-from promptad.detector import FORMAT, Detector, DetectorError
+from promptad.detector import Detector, DetectorError
+from promptad.detector_file import FORMAT
 from promptad.features import extract_features, file_inputs
 from promptad.images import Preprocessing
 from promptad.maps import finished_maps
@@ -200,9 +201,9 @@ def test_paths_must_be_a_list_of_files():
     from promptad.detector import _existing
 
     with pytest.raises(DetectorError, match="must be a list of paths"):
-        _existing("one.png")
+        _existing("one.png", "none")
     with pytest.raises(DetectorError, match=r"there is none at /no/such\.png"):
-        _existing(["/no/such.png"])
+        _existing(["/no/such.png"], "none")
 
 
 def test_all_images_of_a_detector_have_the_bit_depth_of_its_normal_ones(backbone, tmp_path):
@@ -217,3 +218,135 @@ def test_all_images_of_a_detector_have_the_bit_depth_of_its_normal_ones(backbone
     fitted.score([grey("dark.png", 200)])
     with pytest.raises(UnreadableImageError, match=r"c.png .*12_bits holds values up to 4095, but the largest is 9000"):
         fitted.score([grey("c.png", 9000)])
+
+
+@pytest.fixture
+def saved(detector, tmp_path):
+    """A detector's file, and what is in it."""
+    path = tmp_path / "bottle.safetensors"
+    detector.save(path)
+    with safe_open(path, framework="pt") as file:
+        return path, dict(file.metadata()), safetensors.torch.load_file(path)
+
+
+def without_digest(metadata):
+    return {name: value for name, value in metadata.items() if name != "digest"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda parts: parts.pop("image/memory/block/1"), "damaged, it lacks image/memory/block/1: fit it again"),
+        (lambda parts: parts.pop("pixel/prototypes"), "lacks pixel/prototypes"),
+        (lambda parts: parts.update(imagery=torch.zeros(1, 1)), "has in addition imagery"),
+        (lambda parts: parts.update({"image/layers": torch.zeros(1, 1)}), "has in addition image/layers"),
+        (
+            lambda parts: parts.update({"image/prototypes": torch.zeros(2, 3)}),
+            r"prototypes of shape \(2, 3\), which does",
+        ),
+        (
+            lambda parts: parts.update({"image/memory/block/1": torch.zeros(0, 32)}),
+            r"block/1 of shape \(0, 32\), which",
+        ),
+        (
+            lambda parts: parts.update({"image/memory/block/1": torch.zeros(5, 31)}),
+            r"block/1 of shape \(5, 31\), which",
+        ),
+        (
+            lambda parts: parts["pixel/memory/block/2"].fill_(torch.nan),
+            "NaN or infinite values in pixel/memory/block/2",
+        ),
+        (
+            lambda parts: parts.update({"image/prototypes": parts["image/prototypes"].half()}),
+            "has image/prototypes in torch.float16, not in torch.float32",
+        ),
+    ],
+)
+@pytest.mark.parametrize("digest", [True, False])
+def test_a_file_that_lacks_a_part_is_refused(saved, backbone, change, message, digest):
+    path, metadata, parts = saved
+    change(parts)
+    safetensors.torch.save_file(parts, path, metadata=metadata if digest else without_digest(metadata))
+    with pytest.raises(DetectorError, match=message):
+        Detector.load(path, backbone=backbone)
+
+
+def test_a_changed_number_is_noticed_and_a_file_from_before_digests_is_loaded(saved, backbone):
+    path, metadata, parts = saved
+    safetensors.torch.save_file(parts, path, metadata=without_digest(metadata))
+    Detector.load(path, backbone=backbone)
+    for changed in ({"category": "cable"}, {"config": metadata["config"].replace("40", "41")}):
+        safetensors.torch.save_file(parts, path, metadata=metadata | changed)
+        with pytest.raises(DetectorError, match="was changed after it was saved: copy it again, or fit it again"):
+            Detector.load(path, backbone=backbone)
+    parts["image/memory/block/1"][0, 0] += 1e-3
+    safetensors.torch.save_file(parts, path, metadata=metadata)
+    with pytest.raises(DetectorError, match="was changed after it was saved"):
+        Detector.load(path, backbone=backbone)
+
+
+@pytest.mark.parametrize("name", ["backbone", "weights", "category", "config"])
+def test_a_file_that_does_not_say_something_is_refused(saved, backbone, name):
+    path, metadata, parts = saved
+    safetensors.torch.save_file(parts, path, metadata={key: value for key, value in metadata.items() if key != name})
+    with pytest.raises(DetectorError, match=f"must say its {name}, but does not: fit it again"):
+        Detector.load(path, backbone=backbone)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ('{"sc": tr', "holds no config of this version: Expecting"),
+        ("[]", "must hold its config as fields"),
+        ("3", "must hold its config as fields"),
+        ('{"sc": 3}', "holds no config of this version: sc must be bool"),
+        ('{"colour": 3}', "holds no config of this version: config has no field colour"),
+        ("[" * 100_000, "holds no config of this version"),
+    ],
+)
+def test_a_file_with_a_damaged_config_is_refused(saved, backbone, config, message):
+    path, metadata, parts = saved
+    safetensors.torch.save_file(parts, path, metadata=metadata | {"config": config})
+    with pytest.raises(DetectorError, match=message):
+        Detector.load(path, backbone=backbone)
+
+
+def test_a_detector_is_saved_whole_or_not_at_all(detector, saved, backbone, monkeypatch):
+    path, _, _ = saved
+    before = path.read_bytes()
+    with pytest.raises(DetectorError, match=r"cannot be saved: there is no folder .*no/such, make it first"):
+        detector.save(path.parent / "no" / "such" / "d.safetensors")
+    with pytest.raises(DetectorError, match=r"cannot be saved: Is a directory"):
+        detector.save(path.parent)
+
+    def full(_file, _content):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.write_bytes", full)
+        with pytest.raises(DetectorError, match="cannot be saved: No space left on device"):
+            detector.save(path)
+    assert path.read_bytes() == before
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+    Detector.load(path, backbone=backbone)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([Image.new("RGB", (8, 8))], "got a value of type Image as image 1: save pictures to files first"),
+        (np.zeros((2, 8, 8, 3)), "got a value of type ndarray as image 1, a value of type ndarray as image 2: save"),
+        (["a.png", None], "got a value of type NoneType as image 2"),
+        (None, "images must be a list of paths, but got a value of type NoneType"),
+        (Image.new("RGB", (8, 8)), "but got a value of type Image: save pictures to files first"),
+    ],
+)
+def test_images_are_paths(backbone, detector, images, message):
+    with pytest.raises(DetectorError, match=message):
+        Detector.fit(backbone, images, category="bottle", config=CONFIG)
+    with pytest.raises(DetectorError, match=message):
+        detector.score(images)
+
+
+def test_images_may_come_from_a_generator(detector, query):
+    assert_same(detector.score(path for path in query), detector.score(query))

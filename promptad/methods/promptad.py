@@ -10,13 +10,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from promptad.backbone_names import default_memory_layers
+from promptad.backbone_names import default_memory_layers, is_transformer
 from promptad.backbones import Backbone
 from promptad.config import PromptADConfig, Task
 from promptad.features import Features
 from promptad.methods.method import Fitted, MethodSize, Scores
 from promptad.prompt_ensemble import ensemble_prototypes
-from promptad.prompt_learning import begin_training, inverse_temperature, learnable_parameters, prompts_for
+from promptad.prompt_learning import (
+    begin_training,
+    inverse_temperature,
+    learnable_parameters,
+    learns_layers,
+    prompts_for,
+)
 from promptad.scoring import harmonic_fusion, prompt_score, resize_maps, visual_map
 from promptad.towers import grid_side, linear_local_features
 
@@ -162,6 +168,17 @@ class PromptAD:
         prompts = len(prompts_for(backbone.tokenizer, config, task, category).all)
         learned = 0 if config.prompts == "ensemble" else learnable_parameters(backbone, config, task)
         return MethodSize(prompts=prompts, learned_parameters=learned)
+
+    def parts(self, config: PromptADConfig, task: Task, backbone: Backbone) -> dict[str, int | None]:
+        """The tensors that a fitted method has (``FittedPromptAD.tensors``) and their widths, None where not known."""
+        visual = backbone.model.visual
+        width = int(visual.ln_post.weight.shape[0]) if is_transformer(backbone.name) else None
+        wanted = {f"memory/{view}": width for view in memory_views(config, backbone)}
+        if config.pad:
+            wanted["prototypes"] = int(visual.output_dim)
+        if learns_layers(config, task):
+            wanted["layers"] = width
+        return wanted
 
     def restore(
         self, backbone: Backbone, tensors: Mapping[str, Tensor], config: PromptADConfig, *, task: Task
