@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import open_clip
 import timm
-from safetensors import SafetensorError, safe_open
 
 from promptad import cnn
 from promptad.checkpoint_activation import (
@@ -19,6 +18,7 @@ from promptad.checkpoint_activation import (
     checkpoint_spelling,
     said_activation,
 )
+from promptad.checkpoint_file import CheckpointError, container_of
 from promptad.known_weights import (
     Activation,
     activation_of_architecture,
@@ -87,7 +87,7 @@ class BackboneName:
 
 
 def parse_backbone(text: str) -> BackboneName:
-    """Read a backbone's name.
+    """Read a backbone's name; the path of a checkpoint may begin with ``~``, and is made one from the root on.
 
     Raises:
         BackboneError: no such architecture or tag, or a missing source or file; says what there is.
@@ -109,11 +109,12 @@ def parse_backbone(text: str) -> BackboneName:
         raise BackboneError(
             f"an activation is said of a CLIP's checkpoint file alone, but got {text!r}: write {architecture}:{source}"
         )
-    if name.is_file and not Path(source).is_file():
-        raise BackboneError(f"checkpoint of {architecture} missing: {source} is not a file")
     if name.is_file:
+        name = dataclasses.replace(name, source=_whole_path(architecture, source))
+        if not Path(name.source).is_file():
+            raise BackboneError(f"checkpoint of {architecture} missing: {source} is not a file")
         _check_container(name)
-        if not name.is_cnn and (problem := activation_problem(architecture, Path(source), said)):
+        if not name.is_cnn and (problem := activation_problem(architecture, Path(name.source), said)):
             raise BackboneError(problem)
     if not name.is_file and not name.is_random and source not in tags:
         raise BackboneError(f"{architecture} has no weights {source!r}; it has {', '.join(tags)}")
@@ -250,24 +251,36 @@ def kind_of(name: BackboneName) -> str:
 
 
 def _check_container(name: BackboneName) -> None:
-    """Find a file that is no checkpoint before anything starts; whether its weights fit is found when it is loaded.
+    """Find a file that is no checkpoint at once; ``backbones.check_weights`` says whether its weights fit.
 
     A TorchScript archive is a program, whose loading can write files. Of those only archives that OpenAI published are
     opened, known by their SHA-256 in open_clip's table, which also says that they have QuickGELU.
     """
     path = Path(name.source)
     try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt"):
-                return
-        readable = zipfile.is_zipfile(path)
-    except (OSError, SafetensorError) as error:
-        raise BackboneError(f"checkpoint {path} must be a whole safetensors file, but is not: {error}") from error
-    if not readable:
-        raise BackboneError(f"checkpoint {path} must be safetensors or what torch.save writes, but is neither")
-    if is_torchscript(path) and (name.is_cnn or known_tag(name.architecture, path) is None):
+        container = container_of(path)
+    except CheckpointError as error:
+        raise BackboneError(f"checkpoint {path} {error}") from error
+    except OSError as error:
+        raise BackboneError(f"checkpoint {path} cannot be read: {error.strerror or error}") from error
+    if container != "zip" or not is_torchscript(path):
+        return
+    if name.is_cnn or known_tag(name.architecture, path) is None:
         raise BackboneError(
             f"checkpoint {path} is a TorchScript archive, a program, and none that OpenAI published for "
-            f"{name.architecture}: write its state dict with torch.save, without input_resolution, context_length "
-            "and vocab_size, and name that file"
+            f"{name.architecture}: {_archive_remedy(path)}"
         )
+
+
+def _archive_remedy(path: Path) -> str:
+    if owner := next((each for each in open_clip.list_models() if known_tag(each, path)), None):
+        return f"it is OpenAI's of {owner}, write {owner}:{path}"
+    return "write its state dict with torch.save and name that file"
+
+
+def _whole_path(architecture: str, source: str) -> str:
+    """The path of a checkpoint from the root on: workers and later runs have another current folder."""
+    try:
+        return str(Path(source).expanduser().absolute())
+    except RuntimeError as error:
+        raise BackboneError(f"checkpoint of {architecture} missing: {source} names nobody's home folder") from error

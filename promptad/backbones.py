@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import functools
-import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import open_clip
 import torch
-from huggingface_hub import try_to_load_from_cache
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import ResidualAttentionBlock
 
-from promptad import cnn
-from promptad.backbone_names import BackboneError, BackboneName, activation_of, file_spelling, parse_backbone, tag_of
-from promptad.clip_models import activation_in, clip_model
-from promptad.known_weights import Activation, file_digests, hub_has_anothers, published
+from promptad import clip_models, cnn
+from promptad.backbone_names import BackboneError, BackboneName, activation_of, parse_backbone, tag_of
+from promptad.checkpoint_file import CheckpointError
+from promptad.clip_models import activation_in
+from promptad.known_weights import Activation, file_digests, known_tag, published
 from promptad.towers import block_count
+from promptad.weights_files import Quiet, checkpoint_path
+
+Precision = Literal["fp32", "fp16"]
+"""Of weights and activations."""
+_DTYPES: Mapping[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
 
 RANDOM_SEED = 0
 """Seed of ``NAME:random`` weights, so that they are the same in every process."""
@@ -43,7 +48,7 @@ class Backbone:
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    precision: Literal["fp32", "fp16"]
+    precision: Precision
 
     @property
     def device(self) -> torch.device:
@@ -67,7 +72,7 @@ class Backbone:
     @property
     def dtype(self) -> torch.dtype:
         """Type of weights and activations."""
-        return torch.float16 if self.precision == "fp16" else torch.float32
+        return _DTYPES[self.precision]
 
     @property
     def patch_size(self) -> int:
@@ -98,39 +103,59 @@ def weights_digest(name: BackboneName) -> str:
     """
     if name.is_random:
         return f"random-{RANDOM_SEED}"
-    return file_digests(_checkpoint_path(name)).blake2b
+    return file_digests(checkpoint_path(name)).blake2b
 
 
-def weights_are_here(name: BackboneName) -> bool:
-    """Whether ``load_backbone`` needs no network: weights that are embedded, random, a file, or in a local cache."""
-    if name.is_tiny or name.is_random or name.is_file:
-        return True
-    if name.is_cnn:
-        return cnn.hub_checkpoint_is_here(name.network, name.source)
-    return _in_hub_cache(name) or _in_address_cache(name)
+def check_weights(name: BackboneName) -> None:
+    """Check that the file of a backbone's weights holds them, without building the model; once for each file.
+
+    Weights that are published, byte by byte, are not read again.
+
+    Raises:
+        BackboneError: the weights cannot be had, are of another architecture, or are no numbers.
+    """
+    if name.is_tiny or name.is_random:
+        return
+    path = checkpoint_path(name)
+    if not name.is_cnn and known_tag(name.architecture, path) is not None:
+        return
+    found = path.stat()
+    _checked(name, path.resolve(), found.st_size, found.st_mtime_ns)
 
 
-def load_backbone(
-    text: str, *, device: str | torch.device = "cpu", precision: Literal["fp32", "fp16"] = "fp32"
-) -> Backbone:
+@functools.lru_cache(maxsize=64)
+def _checked(name: BackboneName, path: Path, _size: int, _time: int) -> None:
+    try:
+        with Quiet("root"):
+            (cnn if name.is_cnn else clip_models).check_weights(name.network, path)
+    except (CheckpointError, OSError) as error:
+        raise BackboneError(f"checkpoint {path} {_unfit(error)}") from error
+
+
+def _unfit(error: CheckpointError | OSError) -> str:
+    return str(error) if isinstance(error, CheckpointError) else f"cannot be read: {error.strerror or error}"
+
+
+def load_backbone(text: str, *, device: str | torch.device = "cpu", precision: Precision = "fp32") -> Backbone:
     """Load a backbone, frozen and in evaluation mode.
 
     Checkpoints are read as safetensors or with ``weights_only=True``: a file that needs arbitrary unpickling is
     refused.
 
     Raises:
-        BackboneError: unknown name, weights that cannot be had, or a text tower that is not causal.
+        BackboneError: unknown name or precision, weights that cannot be had, or a text tower that is not causal.
         UnsupportedTowerError: an image tower without a local branch.
     """
+    if precision not in _DTYPES:
+        raise BackboneError(f"precision must be one of {', '.join(_DTYPES)}, but got {precision!r}")
     name = parse_backbone(text)
-    dtype = torch.float16 if precision == "fp16" else torch.float32
     if name.is_cnn:
-        digest, model = weights_digest(name), _create_model(name).to(device=device, dtype=dtype).eval()
+        digest, model = weights_digest(name), _in_precision(name, _create_model(name), device, precision)
         return Backbone(
             name=name,
             weights=digest,
             activation=None,
-            model=model.requires_grad_(requires_grad=False),
+            model=model,
             text_tower=None,
             text_tokenizer=None,
             precision=precision,
@@ -153,12 +178,12 @@ def load_backbone(
         )
     preprocess: dict[str, Any] = open_clip.get_model_preprocess_cfg(model)
     size = model.visual.image_size
-    model = model.to(device=device, dtype=dtype).eval()
+    model = _in_precision(name, model, device, precision)
     return Backbone(
         name=name,
         weights=digest,
         activation=activation_in(model),
-        model=model.requires_grad_(requires_grad=False),
+        model=model,
         text_tower=text_tower,
         text_tokenizer=tokenizer,
         image_size=size[0] if isinstance(size, (tuple, list)) else size,
@@ -190,98 +215,32 @@ def load_tokenizer(name: BackboneName) -> SimpleTokenizer:
     return tokenizer
 
 
-def _checkpoint_path(name: BackboneName) -> Path:
-    if name.is_tiny:
-        from promptad.tiny.model import WEIGHTS
-
-        return Path(WEIGHTS)
-    if name.is_file:
-        return Path(name.source)
-    try:
-        with _Quiet("huggingface_hub", "open_clip"):
-            if name.is_cnn:
-                return cnn.hub_checkpoint(name.network, name.source)
-            found = open_clip.download_pretrained(_place(name))
-    except Exception as error:
-        raise _fetch_error(name, error) from error
-    return Path(found)
-
-
-def _place(name: BackboneName) -> dict[str, Any]:
-    """A tag's entry of open_clip's table, without the hub, which it prefers, where the weights are not from there."""
-    place = dict(published(name.architecture, name.source))
-    anothers = hub_has_anothers(name.architecture, name.source)
-    if anothers and not place.get("url"):
-        raise LookupError("the hub's repository is another tag's, and there is no other place")
-    if anothers or (_in_address_cache(name) and not _in_hub_cache(name)):
-        place["hf_hub"] = ""
-    return place
-
-
-def _in_hub_cache(name: BackboneName) -> bool:
-    """Whether the hub's cache holds a tag's weights; another tag's, that the table takes for them, do not count."""
-    model, _, filename = published(name.architecture, name.source).get("hf_hub", "").rpartition("/")
-    if not model or hub_has_anothers(name.architecture, name.source):
-        return False
-    filenames = (
-        (filename,) if filename else (open_clip.constants.HF_SAFE_WEIGHTS_NAME, open_clip.constants.HF_WEIGHTS_NAME)
-    )
-    return any(isinstance(try_to_load_from_cache(model, each), str) for each in filenames)
-
-
-def _in_address_cache(name: BackboneName) -> bool:
-    """Whether open_clip's own cache holds a tag's weights; it checks their SHA-256 before it gives them."""
-    url = published(name.architecture, name.source).get("url", "")
-    return bool(url) and (Path.home() / ".cache" / "clip" / url.rpartition("/")[2]).is_file()
-
-
 def _create_model(name: BackboneName) -> Any:
-    with torch.random.fork_rng(devices=[]), _Quiet("root"):
+    with torch.random.fork_rng(devices=[]), Quiet("root"):
         torch.manual_seed(RANDOM_SEED)
         activation, tag = activation_of(name), tag_of(name)
-        checkpoint = None if name.is_random else _checkpoint_path(name)
+        checkpoint = None if name.is_random else checkpoint_path(name)
         try:
             if activation is None:
                 tower = cnn.CNNTower(name.network)
                 if checkpoint is not None:
                     cnn.load_weights(tower, name.network, checkpoint)
                 return cnn.ImageModel(tower)
-            return clip_model(
+            return clip_models.clip_model(
                 name.architecture,
                 activation=activation,
                 checkpoint=checkpoint,
                 preprocessing={} if tag is None else published(name.architecture, tag),
             )
-        except Exception as error:
+        except (CheckpointError, OSError) as error:
             if checkpoint is None:
                 raise
-            raise BackboneError(
-                f"checkpoint {checkpoint} must hold the weights of {name.architecture} as safetensors or a plain "
-                f"state dict, but could not be loaded: {error}"
-            ) from error
+            raise BackboneError(f"checkpoint {checkpoint} {_unfit(error)}") from error
 
 
-def _fetch_error(name: BackboneName, error: Exception) -> BackboneError:
-    reason = (str(error).splitlines() or ["no reason given"])[0][:200]
-    return BackboneError(
-        f"weights {name.source} of {name.architecture} are not on this machine and could not be fetched "
-        f"({type(error).__name__}: {reason}). Fetch them on a connected machine and pass "
-        f"{file_spelling(name)}, or use the embedded backbone tiny"
-    )
-
-
-class _Quiet:
-    """Raise the level of some loggers for a while: open_clip and the hub client print what our errors say."""
-
-    def __init__(self, *names: str) -> None:
-        self._loggers = [logging.getLogger(None if name == "root" else name) for name in names]
-        self._levels: list[int] = []
-
-    def __enter__(self) -> None:
-        self._levels = [logger.level for logger in self._loggers]
-        for logger in self._loggers:
-            logger.setLevel(logging.CRITICAL)
-
-    def __exit__(self, *_: object) -> None:
-        for logger, level in zip(self._loggers, self._levels, strict=True):
-            logger.setLevel(level)
+def _in_precision(name: BackboneName, model: Any, device: str | torch.device, precision: Precision) -> Any:
+    """The model in its place, frozen, in evaluation mode; ``BackboneError`` where a weight overflows in fp16."""
+    model = model.to(device=device, dtype=_DTYPES[precision]).eval().requires_grad_(requires_grad=False)
+    if precision == "fp16" and not all(bool(torch.isfinite(value).all()) for value in model.parameters()):
+        raise BackboneError(f"{name} has weights that fp16 cannot hold: use precision fp32")
+    return model

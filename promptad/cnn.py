@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import timm.models
 import torch
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from promptad.checkpoint_file import read_weights
+from promptad.checkpoint_fit import require_fit
 
 REDUCTIONS = (4, 8, 16, 32)
 """Input pixels per side of a patch after stages 1 to 4."""
@@ -73,30 +75,46 @@ def preprocessing(architecture: str, tag: str | None) -> Mapping[str, Any]:
 
 def hub_checkpoint(architecture: str, tag: str) -> Path:
     """The weights' file, fetched from the hub unless it is in its cache; raises what the hub's client raises."""
-    repository, file = _hub_place(architecture, tag)
+    repository, file = hub_place(architecture, tag)
     return Path(hf_hub_download(repository, file))
 
 
 def hub_checkpoint_is_here(architecture: str, tag: str) -> bool:
     """Whether the hub's cache holds the weights."""
-    return isinstance(try_to_load_from_cache(*_hub_place(architecture, tag)), str)
+    return isinstance(try_to_load_from_cache(*hub_place(architecture, tag)), str)
 
 
 def load_weights(tower: CNNTower, architecture: str, path: Path) -> None:
     """Load a checkpoint into a tower; the classifier, which it does not have, is left out.
 
     Raises:
-        Exception: the file is no plain state dict of the network; the message names what does not fit.
+        CheckpointError: the file does not hold the network's weights.
     """
-    state = timm.models.load_state_dict(str(path), weights_only=True)
-    classifier = getattr(timm.get_pretrained_cfg(architecture), "classifier", None) or ()
-    heads = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
-    kept = {name: value for name, value in state.items() if not name.startswith(heads)}
-    tower.network.load_state_dict(kept)
+    tower.network.load_state_dict(_weights_for(tower, architecture, path))
 
 
-def _hub_place(architecture: str, tag: str) -> tuple[str, str]:
+def check_weights(architecture: str, path: Path) -> None:
+    """Check that a checkpoint holds the network's weights, on a tower that has shapes and no numbers.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    with torch.device("meta"):
+        tower = CNNTower(architecture)
+    _weights_for(tower, architecture, path)
+
+
+def hub_place(architecture: str, tag: str) -> tuple[str, str]:
+    """Repository and file of a tag's weights on the hub; ``LookupError`` where there are none."""
     found = timm.get_pretrained_cfg(f"{architecture}.{tag}")
     if not found.hf_hub_id:
         raise LookupError("they are in no repository of the hub")
     return found.hf_hub_id, found.hf_hub_filename or HUB_FILE
+
+
+def _weights_for(tower: CNNTower, architecture: str, path: Path) -> dict[str, Tensor]:
+    classifier = getattr(timm.get_pretrained_cfg(architecture), "classifier", None) or ()
+    heads = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
+    kept = {name: value for name, value in read_weights(path).items() if not name.startswith(heads)}
+    require_fit(tower.network.state_dict(), kept, f"timm/{architecture}")
+    return kept

@@ -43,7 +43,7 @@ def known_tag(architecture: str, path: Path) -> str | None:
 
     Tags that are on the hub alone have no published digest, so that their files are never known.
     """
-    if not (published := _published_digests(plain(architecture))):
+    if not (published := published_digests(plain(architecture))):
         return None
     sha256 = file_digests(path).sha256
     return next((tag for tag, digest in published.items() if sha256.startswith(digest)), None)
@@ -110,7 +110,7 @@ def _file_digests(path: Path, _size: int, _time: int) -> FileDigests:
     return FileDigests(sha256=sha256.hexdigest(), blake2b=blake2b.hexdigest())
 
 
-def _published_digests(architecture: str) -> dict[str, str]:
+def published_digests(architecture: str) -> dict[str, str]:
     """The SHA-256 of tags (or its first digits), as the addresses that open_clip checks downloads by have it."""
     found = {}
     for tag in open_clip.list_pretrained_tags_by_model(architecture):

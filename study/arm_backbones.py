@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from ablations.spec import Ablation
 from promptad.backbone_names import BackboneName, activation_of, file_spelling, parse_backbone, tag_of
-from promptad.backbones import weights_are_here, weights_digest
+from promptad.backbones import check_weights, weights_digest
 from promptad.known_weights import Activation
+from promptad.weights_files import weights_are_here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +29,13 @@ class PlannedBackbone:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """The backbone of a name, whose weights are fetched where they are not here; ``BackboneError`` as below."""
-        name = parse_backbone(absolute_backbone(text))
+        """The backbone of a name, whose weights are fetched where they are not here; ``BackboneError`` as below.
+
+        Whether the weights are the architecture's is checked here, so that no cell needs to find out.
+        """
+        name = parse_backbone(text)
         weights = weights_digest(name)
+        check_weights(name)
         return cls(
             text=str(name) if name.is_file else text,
             name=name,
@@ -49,14 +52,14 @@ def absolute_backbone(text: str) -> str:
         BackboneError: an unknown name, or a checkpoint that is not there.
     """
     name = parse_backbone(text)
-    return str(dataclasses.replace(name, source=str(Path(name.source).absolute()))) if name.is_file else text
+    return str(name) if name.is_file else text
 
 
 def planned_backbones(texts: Sequence[str]) -> dict[str, PlannedBackbone]:
     """The backbones that a user names, by architecture; their weights are fetched where they are not here.
 
     Raises:
-        BackboneError: an unknown name, or weights that cannot be had.
+        BackboneError: an unknown name, weights that cannot be had, or a file with other weights.
     """
     planned = [PlannedBackbone.of(text) for text in texts]
     return {backbone.name.architecture: backbone for backbone in planned}

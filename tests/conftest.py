@@ -31,6 +31,12 @@ def own_cache(tmp_path_factory, monkeypatch):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    """No test asks a server how large weights are; those that are about it bring their own answer."""
+    monkeypatch.setattr("promptad.weights_files._size", lambda _url: None)
+
+
 @pytest.fixture(scope="session")
 def inspection_root(tmp_path_factory):
     """A small data set in MVTec layout: categories ``plate`` and ``disc``."""

@@ -8,10 +8,11 @@ from small_models import pixels
 from test_methods_study import group_of, run
 
 from promptad.backbone_names import BackboneError, available_blocks, default_memory_layers, parse_backbone
-from promptad.backbones import load_backbone, weights_are_here, weights_digest
+from promptad.backbones import load_backbone, weights_digest
 from promptad.features import ImageInput, extract_features
 from promptad.images import Preprocessing
 from promptad.towers import UnsupportedTowerError, encode_images
+from promptad.weights_files import weights_are_here
 
 MEMORY_METHODS = ("spade", "padim", "patchcore", "fastrecon")
 
@@ -125,7 +126,7 @@ def test_wrong_names(text, message):
 
 
 def test_weights_of_another_network_are_refused(checkpoint):
-    message = r"weights.safetensors must hold the weights of timm/test_efficientnet as safetensors or a plain"
+    message = r"weights.safetensors must hold the weights of timm/test_efficientnet, but lacks 69 weights \("
     with pytest.raises(BackboneError, match=message):
         load_backbone(f"timm/test_efficientnet:{checkpoint}")
 
@@ -138,7 +139,8 @@ def test_the_hub_is_asked_for_weights_that_are_not_here_and_said_to_be_out_of_re
     monkeypatch.setattr("promptad.cnn.hf_hub_download", offline)
     message = (
         r"weights tv_in1k of timm/wide_resnet50_2 are not on this machine and could not be fetched \(OSError: no route "
-        r"to host\). Fetch them on a connected machine and pass timm/wide_resnet50_2:/path/to/checkpoint"
+        r"to host\). Download https://huggingface.co/timm/wide_resnet50_2.tv_in1k/resolve/main/model.safetensors on a "
+        r"connected machine, copy the file here and pass timm/wide_resnet50_2:/path/to/checkpoint"
     )
     with pytest.raises(BackboneError, match=message):
         weights_digest(parse_backbone("timm/wide_resnet50_2:tv_in1k"))

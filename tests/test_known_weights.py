@@ -9,8 +9,9 @@ from published_weights import TWIN, archive_file, openai_address, publish, relea
 
 from promptad import known_weights
 from promptad.backbone_names import BackboneName, activation_of, parse_backbone, tag_of
-from promptad.backbones import weights_are_here, weights_digest
+from promptad.backbones import weights_digest
 from promptad.known_weights import activations, file_digests, hub_has_anothers, is_torchscript, known_tag
+from promptad.weights_files import weights_are_here
 
 PLUS_240 = "ViT-B-16-plus-240"
 
@@ -70,12 +71,12 @@ def test_activations_of_an_architecture(architecture, kinds):
 
 
 def test_addresses_of_the_table_hold_digests():
-    assert known_weights._published_digests("RN101") == {
+    assert known_weights.published_digests("RN101") == {
         "openai": "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599",
         "yfcc15m": "3e04b30e",
     }
-    assert known_weights._published_digests(PLUS_240) == {"laion400m_e31": "8fb26589", "laion400m_e32": "699c4b84"}
-    assert known_weights._published_digests("ViT-H-14") == {}
+    assert known_weights.published_digests(PLUS_240) == {"laion400m_e31": "8fb26589", "laion400m_e32": "699c4b84"}
+    assert known_weights.published_digests("ViT-H-14") == {}
 
 
 def test_a_file_is_a_tags_by_its_digest_whatever_it_is_called(monkeypatch, tmp_path):
@@ -124,7 +125,7 @@ def test_a_tag_is_not_fetched_from_another_tags_repository(monkeypatch, tmp_path
         return str(weights_file(tmp_path / "fetched.pt", "small-vit"))
 
     monkeypatch.setattr(open_clip, "download_pretrained", download)
-    monkeypatch.setattr("promptad.backbones.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr("promptad.weights_files.try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
     assert weights_digest(parse_backbone(f"{PLUS_240}:{tag}")) == file_digests(tmp_path / "fetched.pt").blake2b
     (place,) = asked
@@ -135,7 +136,7 @@ def test_a_tag_is_not_fetched_from_another_tags_repository(monkeypatch, tmp_path
 def test_another_tags_file_in_the_cache_does_not_count(monkeypatch, tmp_path):
     repository = "timm/vit_base_patch16_plus_clip_240.laion400m_e31"
     monkeypatch.setattr(
-        "promptad.backbones.try_to_load_from_cache", lambda model, _: "/somewhere" if model == repository else None
+        "promptad.weights_files.try_to_load_from_cache", lambda model, _: "/somewhere" if model == repository else None
     )
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
     first, second = (parse_backbone(f"{PLUS_240}:laion400m_{epoch}") for epoch in ("e31", "e32"))
@@ -155,7 +156,7 @@ def test_what_open_clip_itself_keeps_is_used_where_the_hubs_cache_is_empty(monke
         return str(weights_file(tmp_path / "fetched.pt", "small-vit"))
 
     monkeypatch.setattr(open_clip, "download_pretrained", download)
-    monkeypatch.setattr("promptad.backbones.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr("promptad.weights_files.try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
     name = BackboneName(architecture="RN101", source="openai")
     weights_digest(name)
