@@ -55,6 +55,15 @@ def absolute_backbone(text: str) -> str:
     return str(name) if name.is_file else text
 
 
+def weights_here(texts: Sequence[str]) -> list[str]:
+    """Those of some backbones whose weights need no network: they are checked before data are read, others after.
+
+    Raises:
+        BackboneError: an unknown name, or a file that is no checkpoint.
+    """
+    return [text for text, name in [(text, parse_backbone(text)) for text in texts] if weights_are_here(name)]
+
+
 def planned_backbones(texts: Sequence[str]) -> dict[str, PlannedBackbone]:
     """The backbones that a user names, by architecture; their weights are fetched where they are not here.
 

@@ -17,7 +17,7 @@ from promptad.backbone_names import (
 )
 from promptad.datasets import Category, DatasetError, data_digest, named_support
 from promptad.method_table import method_of
-from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones
+from study.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones, weights_here
 from study.capabilities import impossible_requests, unfit_backbones
 from study.cell import Cell
 from study.cell_config import resolved, with_suffixes
@@ -71,14 +71,19 @@ class StudyPlan:
 def plan_study(request: StudyRequest) -> StudyPlan:
     """Check the request against backbone and data, and make its cells.
 
+    Weights that are not on this machine are fetched when nothing is wrong with the data.
+
     Raises:
         PlanError, AblationError, BackboneError, DatasetError: what is wrong, with everything found.
     """
     if request.seeds < 1:
         raise PlanError(f"--seeds must be at least 1, but got {request.seeds}")
-    named = planned_backbones((request.backbone, *request.arm_backbones))
-    study = named[parse_backbone(request.backbone).architecture]
+    texts = (request.backbone, *request.arm_backbones)
+    planned_backbones(weights_here(texts))
     opened = open_categories(request)
+    _check_shots_of_ablations(request, opened)
+    named = planned_backbones(texts)
+    study = named[parse_backbone(request.backbone).architecture]
     cells: dict[str, Cell] = {}
     documents: dict[str, dict[str, Any]] = {}
     left_out: dict[str, str] = {}
@@ -109,6 +114,13 @@ def plan_study(request: StudyRequest) -> StudyPlan:
         documents=documents,
         left_out=left_out,
     )
+
+
+def _check_shots_of_ablations(request: StudyRequest, opened: Mapping[str, tuple[Category, str]]) -> None:
+    """Raise ``PlanError`` where a category has too few images; of the whole catalogue ablations are left out later."""
+    for ablation in () if request.whole_catalogue else request.ablations:
+        chosen = {name: opened[name] for name in ablation.categories(opened)}
+        check_shots(chosen, [column for column in ablation.settings(request.shots) if column != "own"], request)
 
 
 def _planned(

@@ -9,10 +9,10 @@ from typing import Any
 
 from ablations.domains import Choice
 from ablations.spaces import Params, Space
-from promptad.backbone_names import available_blocks
+from promptad.backbone_names import available_blocks, parse_backbone
 from promptad.config import PromptADConfig
 from promptad.datasets import Category
-from study.arm_backbones import PlannedBackbone, planned_backbones
+from study.arm_backbones import PlannedBackbone, planned_backbones, weights_here
 from study.cell import Cell, Query
 from study.cell_config import resolved, with_suffixes
 from study.group import Group
@@ -112,7 +112,7 @@ def grouped(cells: Iterable[Cell], categories: Mapping[str, Category]) -> list[G
 
 
 def plan_search(request: SearchRequest) -> SearchPlan:
-    """Check a search against its space, objective, data and backbone.
+    """Check a search against its space, objective, data and backbone; weights are fetched last.
 
     Raises:
         SearchError, SpaceError, ObjectiveError, PlanError, BackboneError: what is wrong.
@@ -141,11 +141,12 @@ def plan_search(request: SearchRequest) -> SearchPlan:
         problems.append(f"objective {objective.name} needs both tasks, but --tasks are {', '.join(request.tasks)}")
     if problems:
         raise SearchError("; ".join(problems))
-    backbones = planned_by_text(space, study.backbone)
-    if silent := [text for text, backbone in backbones.items() if backbone.name.is_cnn]:
+    names = {text: parse_backbone(text) for text in _backbone_texts(space, study.backbone)}
+    if silent := [text for text, name in names.items() if name.is_cnn]:
         raise SearchError(f"a search is for PromptAD, which needs a text tower, but {silent[0]} is a CNN without one")
-    for backbone in backbones.values():
-        space.check(study.base, blocks=available_blocks(backbone.name))
+    for name in names.values():
+        space.check(study.base, blocks=available_blocks(name))
+    planned_backbones(weights_here(list(names)))
     opened = open_categories(study, normal_only=objective.query == "synthetic")
     tune: tuple[str, ...] = tuple(opened)
     held_out: tuple[str, ...] = ()
@@ -155,6 +156,7 @@ def plan_search(request: SearchRequest) -> SearchPlan:
     without = [name for name, (data, _) in opened.items() if not data.has_masks]
     if request.tasks == ("pixel",) and objective.query == "test" and without:
         raise ObjectiveError(f"the pixel task needs masks, but there are none of {', '.join(without)}")
+    backbones = planned_by_text(space, study.backbone)
     document = search_document(request, objective, tune, held_out, opened, backbones)
     return SearchPlan(
         request=request,
@@ -170,14 +172,18 @@ def plan_search(request: SearchRequest) -> SearchPlan:
 
 def planned_by_text(space: Space, own: str) -> dict[str, PlannedBackbone]:
     """The study's backbone and those that the space names, by what they are called there."""
-    texts = {
+    return {text: next(iter(planned_backbones([text]).values())) for text in _backbone_texts(space, own)}
+
+
+def _backbone_texts(space: Space, own: str) -> list[str]:
+    varied = {
         level.changes["backbone"]: None
         for parameter in space.parameters
         if isinstance(parameter.domain, Choice)
         for level in parameter.domain.levels
         if "backbone" in level.changes
     }
-    return {text: next(iter(planned_backbones([text]).values())) for text in (own, *texts)}
+    return [own, *varied]
 
 
 def _shots(space: Space, study: StudyRequest) -> set[int]:
