@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from promptad.bit_depth import BitDepth
-from promptad.field_types import as_stored, fits, spelled
+from promptad.field_types import as_stored, fits, number_problems, spelled
 from promptad.templates import N_TEMPLATES
+
+MOST_PROMPTS = 1000
+"""Most prompts of one kind: every pair of them is a text to encode."""
 
 Task = Literal["image", "pixel"]
 """Image-level detection or pixel-level localisation: two separate trainings (deviation D17)."""
@@ -128,7 +131,9 @@ class PromptADConfig:
 
     def __post_init__(self) -> None:
         """Check every field and report all problems at once."""
-        problems = list(_type_problems(self)) or list(_domain_problems(self))
+        problems = list(_type_problems(self))
+        problems = problems or number_problems({name: getattr(self, name) for name in _field_types()})
+        problems = problems or list(_domain_problems(self))
         if problems:
             raise ConfigError("; ".join(problems))
         for name, hint in _field_types().items():
@@ -264,16 +269,23 @@ def tau_problems(tau: float | None) -> list[str]:
     return [] if tau is None or 0 < tau < float("inf") else [f"tau must be positive and finite, or none, but got {tau}"]
 
 
+def map_problems(size: int, smoothing: float) -> list[str]:
+    """What is wrong with the side of maps and the deviation of their filter, both in pixels, if anything."""
+    problems = [] if 16 <= size <= 2048 else [f"map_size must be between 16 and 2048 pixels, but got {size}"]
+    if not 0 <= smoothing <= 2048:
+        problems.append(f"map_smoothing must be between 0 and 2048 pixels, but got {smoothing}")
+    return problems
+
+
 def _domain_problems(config: PromptADConfig) -> typing.Iterator[str]:
-    if not 16 <= config.map_size <= 2048:
-        yield f"map_size must be between 16 and 2048 pixels, but got {config.map_size}"
+    yield from map_problems(config.map_size, config.map_smoothing)
     for name in ("n_normal_prompts_image", "n_normal_prompts_pixel", "n_anomaly_suffixes"):
-        if getattr(config, name) < 1:
-            yield f"{name} must be at least 1, but got {getattr(config, name)}"
+        if not 1 <= getattr(config, name) <= MOST_PROMPTS:
+            yield f"{name} must be between 1 and {MOST_PROMPTS}, but got {getattr(config, name)}"
     for name in ("n_normal_tokens", "n_anomaly_tokens"):
         if not 1 <= getattr(config, name) <= 32:
             yield f"{name} must be between 1 and 32, but got {getattr(config, name)}"
-    not_negative = ("align_weight", "margin", "margin_weight", "weight_decay", "map_smoothing", "initial_deviation")
+    not_negative = ("align_weight", "margin", "margin_weight", "weight_decay", "initial_deviation")
     for name in (*not_negative, "epochs"):
         if not 0 <= getattr(config, name) < float("inf"):
             yield f"{name} must be finite and not negative, but got {getattr(config, name)}"

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, Literal
 
 _NUMBERS = (float, float | None)
+
+LEAST, MOST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+"""The least and the largest positive number of single precision, without those that lose digits near zero."""
+MOST_COUNT = 2**31 - 1
+"""No number of things, pixels or steps may be larger."""
 
 
 def fits(value: object, hint: Any) -> bool:
@@ -27,6 +34,29 @@ def fits(value: object, hint: Any) -> bool:
 def as_stored(value: Any, hint: Any) -> Any:
     """A value of a field of that type as configs hold it: 4 and 4.0 are one number, but two texts in a digest."""
     return float(value) if value is not None and hint in _NUMBERS else value
+
+
+def number_problems(values: Mapping[str, object]) -> list[str]:
+    """A sentence for each number that torch would round to infinity or to nothing, or cannot count to.
+
+    Fields are computed with in single precision, whose positive numbers go from ``LEAST`` to ``MOST``, and counted in
+    32 bits. Whether infinity, NaN, or a number within these bounds makes sense is the field's own question.
+    """
+    problems = []
+    for name, value in values.items():
+        for number in value if isinstance(value, tuple) else (value,):
+            if not isinstance(number, int | float) or number in (math.inf, -math.inf):
+                continue
+            if isinstance(number, int) and abs(number) > MOST_COUNT:
+                # A number of thousands of digits cannot even be printed.
+                got = f"one of {number.bit_length()} bits" if abs(number) > MOST else f"{number}"
+                problems.append(f"{name} must be a number of at most {MOST_COUNT}, but got {got}")
+            elif 0 < abs(number) < LEAST or abs(number) > MOST:
+                problems.append(
+                    f"{name} must be 0 or between {LEAST:.2g} and {MOST:.2g}, as single precision holds, but got "
+                    f"{number}"
+                )
+    return problems
 
 
 def spelled(hint: Any) -> str:

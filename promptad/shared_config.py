@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from promptad.bit_depth import BitDepth
-from promptad.config import ConfigError, PromptADConfig, Task, tau_problems
-from promptad.field_types import as_stored, fits, spelled
+from promptad.config import ConfigError, PromptADConfig, Task, map_problems, tau_problems
+from promptad.field_types import as_stored, fits, number_problems, spelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,7 @@ class SharedConfig:
             for name, hint in hints.items()
             if not fits(getattr(self, name), hint)
         ]
+        problems = problems or number_problems({name: getattr(self, name) for name in hints})
         if problems := problems or self.domain_problems():
             raise ConfigError("; ".join(problems))
         for name, hint in hints.items():
@@ -57,11 +58,7 @@ class SharedConfig:
         problems = []
         if self.selection != "last" and not self.learns:
             problems.append(f"selection must be last where nothing is learned in epochs, but got {self.selection}")
-        if not 16 <= self.map_size <= 2048:
-            problems.append(f"map_size must be between 16 and 2048 pixels, but got {self.map_size}")
-        if not 0 <= self.map_smoothing < float("inf"):
-            problems.append(f"map_smoothing must be finite and not negative, but got {self.map_smoothing}")
-        return problems
+        return problems + map_problems(self.map_size, self.map_smoothing)
 
     def inert(self, task: Task) -> frozenset[str]:
         """Fields that cannot influence ``task``; a subclass adds its own."""

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from small_models import image_files, small_backbone
 
+from promptad import method_configs
 from promptad.config import ConfigError, PromptADConfig, canonical, field_names
 from promptad.features import extract_features, file_inputs
 from promptad.images import Preprocessing
@@ -18,9 +19,9 @@ from promptad.methods.promptad import PromptAD
 from promptad.support import view_inputs
 
 DOMAIN_ERRORS = [
-    ({"n_normal_prompts_image": 0}, "n_normal_prompts_image must be at least 1, but got 0"),
-    ({"n_normal_prompts_pixel": -1}, "n_normal_prompts_pixel must be at least 1, but got -1"),
-    ({"n_anomaly_suffixes": 0}, "n_anomaly_suffixes must be at least 1, but got 0"),
+    ({"n_normal_prompts_image": 0}, "n_normal_prompts_image must be between 1 and 1000, but got 0"),
+    ({"n_normal_prompts_pixel": -1}, "n_normal_prompts_pixel must be between 1 and 1000, but got -1"),
+    ({"n_anomaly_suffixes": 0}, "n_anomaly_suffixes must be between 1 and 1000, but got 0"),
     ({"map_size": 0}, "map_size must be between 16 and 2048 pixels, but got 0"),
     ({"n_normal_tokens": 0}, "n_normal_tokens must be between 1 and 32, but got 0"),
     ({"n_normal_tokens": 33}, "n_normal_tokens must be between 1 and 32, but got 33"),
@@ -29,7 +30,18 @@ DOMAIN_ERRORS = [
     ({"align_weight": -0.1}, "align_weight must be finite and not negative, but got -0.1"),
     ({"align_weight": float("nan")}, "align_weight must be finite and not negative, but got nan"),
     ({"weight_decay": float("inf")}, "weight_decay must be finite and not negative, but got inf"),
-    ({"map_smoothing": -1.0}, "map_smoothing must be finite and not negative, but got -1.0"),
+    ({"n_anomaly_suffixes": 10**6}, "n_anomaly_suffixes must be between 1 and 1000, but got 1000000"),
+    ({"map_smoothing": -1.0}, "map_smoothing must be between 0 and 2048 pixels, but got -1.0"),
+    ({"map_smoothing": 1e6}, "map_smoothing must be between 0 and 2048 pixels, but got 1000000.0"),
+    ({"map_smoothing": float("nan")}, "map_smoothing must be between 0 and 2048 pixels, but got nan"),
+    ({"learning_rate": 1e300}, r"learning_rate must be 0 or between 1.2e-38 and 3.4e\+38, as .* but got 1e\+300"),
+    ({"learning_rate": 1e-300}, r"learning_rate must be 0 or between 1.2e-38 and 3.4e\+38, as .* but got 1e-300"),
+    ({"learning_rate": 10**400}, "learning_rate must be a number of at most 2147483647, but got one of 1329 bits"),
+    ({"weight_decay": 3.5e38}, r"weight_decay must be 0 or between .* but got 3.5e\+38"),
+    ({"margin": 1e39}, r"margin must be 0 or between .* but got 1e\+39"),
+    ({"tau": 1e-45}, "tau must be 0 or between 1.2e-38 and .* but got 1e-45"),
+    ({"epochs": 2**31}, "epochs must be a number of at most 2147483647, but got 2147483648"),
+    ({"memory_layers": (2, 10**400)}, "memory_layers must be a number of at most .* but got one of 1329 bits"),
     ({"margin": -0.1}, "margin must be finite and not negative, but got -0.1"),
     ({"margin": float("inf")}, "margin must be finite and not negative, but got inf"),
     ({"margin_weight": float("nan")}, "margin_weight must be finite and not negative, but got nan"),
@@ -79,7 +91,29 @@ def test_every_field_is_checked(changes, message):
 
 def test_limits_of_the_domain_are_inside():
     PromptADConfig(n_normal_tokens=32, n_anomaly_tokens=32, align_weight=0, weight_decay=0, epochs=0, momentum=0)
+    PromptADConfig(learning_rate=3.4e38, margin=3.4e38, tau=1.2e-38, map_smoothing=2048, n_anomaly_suffixes=1000)
     PromptADConfig(sc=False, maps=False, laps=False, memory_layers=(1,), own_suffixes=(), initial_deviation=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (method_configs.RWDAConfig, "step_size", 1e300),
+        (method_configs.RWDAConfig, "step_size", 1e-50),
+        (method_configs.RWDAConfig, "steps", 2**40),
+        (method_configs.PaDiMConfig, "regularisation", 1e39),
+        (method_configs.PaDiMConfig, "dimensions", 10**400),
+        (method_configs.FastReconConfig, "distribution_weight", 1e300),
+        (method_configs.SPADEConfig, "images", 2**31),
+        (method_configs.WinCLIPConfig, "windows", (2, 2**70)),
+        (method_configs.WinCLIPConfig, "tau", 1e-300),
+        (method_configs.CoCoOpConfig, "learning_rate", 1e300),
+        (method_configs.MaPLeConfig, "map_smoothing", 1e9),
+    ],
+)
+def test_no_method_takes_numbers_that_cannot_be_computed_with(kind, name, value):
+    with pytest.raises(ConfigError, match=f"{name} must be "):
+        kind(**{name: value})
 
 
 @pytest.mark.parametrize("name", [name for name, hint in PromptADConfig.__annotations__.items() if "Literal" in hint])
