@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import struct
 import zipfile
@@ -101,18 +100,22 @@ def _content(path: Path, container: Container) -> Any:
         # From an open file: of a path, torch believes the ending.
         with path.open("rb") as file:
             return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if found := re.search(r"GLOBAL (\S+)|(?:class|type|function) (?:<class ')?([\w.]+)", str(error)):
-            wants = f" ({found[1] or found[2]})"
-            raise CheckpointError(
-                f"holds Python objects beside weights{wants}, and to load those can run a program: write its state "
-                "dict alone with torch.save"
-            ) from error
-        raise CheckpointError(_damaged(error)) from error
     except OSError:
         raise
-    except Exception as error:  # torch raises what its parts raise: RuntimeError, EOFError, KeyError, struct.error
-        raise CheckpointError(_damaged(error)) from error
+    except Exception as error:  # torch raises what its parts raise: UnpicklingError, RuntimeError, EOFError, KeyError
+        raise CheckpointError(_unloadable(error)) from error
+
+
+def _unloadable(error: Exception) -> str:
+    """What is wrong with a file that torch does not load; only its message tells foreign objects from damage."""
+    said = str(error)
+    found = re.search(r"GLOBAL (\S+)|(?:class|type|function) (?:<class ')?([\w.]+)", said)
+    if not said.startswith("Weights only load failed") or found is None:
+        return _damaged(error)
+    return (
+        f"holds Python objects beside weights ({found[1] or found[2]}), and to load those can run a program: write its "
+        "state dict alone with torch.save"
+    )
 
 
 def _unwrapped(content: Any) -> dict[str, Tensor]:
