@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from promptad.cache_folder import default_root
-from promptad.datasets import LAYOUTS, Category, category_names, data_digest, open_category
+from promptad.datasets import LAYOUTS, Category, category_names, data_digest, open_category, with_contents
 
 
 class SourceError(ValueError):
@@ -52,24 +52,28 @@ class DataSource:
         Data that decoded before, byte for byte, is not decoded again. With ``normal_only`` there are no test images.
         """
         if not skip_bad:
-            unchecked = self.open(category, skip_bad=False, check_images=False, normal_only=normal_only)
-            try:
-                digest = data_digest(unchecked)
-            except OSError:
-                # A link without content, or a file that may not be read: decoding names every one of them.
-                unchecked = self.open(category, skip_bad=False, normal_only=normal_only)
-                digest = data_digest(unchecked)
-            marker = default_root() / "checked" / f"{digest}.json"
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                return replace(unchecked, cautions=tuple(json.loads(marker.read_text(encoding="utf-8")))), digest
+            # A link without content, or a file that may not be read: decoding names every one of them.
+            with contextlib.suppress(OSError):
+                known = with_contents(self.open(category, skip_bad=False, check_images=False, normal_only=normal_only))
+                digest = data_digest(known)
+                with contextlib.suppress(ValueError, TypeError):
+                    cautions = json.loads(_marker(digest).read_text(encoding="utf-8"))
+                    return replace(known, cautions=tuple(cautions)), digest
             checked = self.open(category, skip_bad=False, normal_only=normal_only)
+            # The digest of the bytes that were decoded, which may have changed since.
+            digest = data_digest(checked)
             # Where the cache cannot be written, the images are decoded again next time.
             with contextlib.suppress(OSError):
-                marker.parent.mkdir(parents=True, exist_ok=True)
-                marker.write_text(json.dumps(checked.cautions), encoding="utf-8")
+                _marker(digest).parent.mkdir(parents=True, exist_ok=True)
+                _marker(digest).write_text(json.dumps(checked.cautions), encoding="utf-8")
             return checked, digest
         checked = self.open(category, skip_bad=True, normal_only=normal_only)
         return checked, data_digest(checked)
+
+
+def _marker(digest: str) -> Path:
+    """The file that says that data with this digest decoded, with the cautions about them."""
+    return default_root() / "checked" / f"{digest}.json"
 
 
 def parse_source(text: str) -> DataSource:

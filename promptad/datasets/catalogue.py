@@ -10,7 +10,7 @@ from promptad.datasets.layout import IMAGE_SUFFIXES, Layout, Scan, printable
 from promptad.datasets.loco import LOCOLayout
 from promptad.datasets.mpdd import MPDDLayout
 from promptad.datasets.mvtec import MVTecLayout
-from promptad.datasets.sample import Category, DatasetError, Sample
+from promptad.datasets.sample import Category, DatasetError, Origin, Sample
 from promptad.datasets.verification import Findings, verify_images
 from promptad.datasets.visa import VisALayout
 
@@ -65,9 +65,10 @@ def open_category(
     scan = layout.scan(root, category)
     if normal_only:
         scan = replace(scan, test=(), missing_masks=())
-    findings = Findings(unreadable=(), problems=())
+    findings = Findings(unreadable=(), problems=(), samples=(*scan.train, *scan.test))
     if check_images:
-        findings = verify_images((*scan.train, *scan.test))
+        findings = verify_images(findings.samples)
+    scan = replace(scan, train=findings.samples[: len(scan.train)], test=findings.samples[len(scan.train) :])
     left_out = dict(findings.unreadable) if skip_bad else {}
     train = _sorted(sample for sample in scan.train if sample.name not in left_out)
     test = _sorted(sample for sample in scan.test if sample.name not in left_out)
@@ -93,6 +94,7 @@ def open_category(
         test=test,
         has_masks=has_masks,
         left_out=tuple(sorted(left_out.items())),
+        origin=Origin(layout=layout_name, root=root, normal_only=normal_only),
         cautions=findings.cautions,
     )
 
