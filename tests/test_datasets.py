@@ -337,17 +337,19 @@ def test_unknown_category_lists_what_is_there(tmp_path):
 
 
 def test_unknown_layout_lists_the_layouts(tmp_path):
-    with pytest.raises(DatasetError, match="layout must be one of mvtec, visa, mpdd, loco, folder, but got 'MVTec'"):
+    with pytest.raises(
+        DatasetError, match="must be one of mvtec, visa, visa_pytorch, mpdd, loco, folder, but got 'MVTec'"
+    ):
         category_names("MVTec", tmp_path)
 
 
 def test_root_that_is_a_category_is_explained(tmp_path):
-    with pytest.raises(DatasetError, match="gear is a category itself: give the folder above it"):
+    with pytest.raises(DatasetError, match=r"gear is a category itself: use --data mvtec:\S+ --categories gear$"):
         category_names("mvtec", mvtec(tmp_path))
 
 
 def test_root_without_categories_names_the_form(tmp_path):
-    with pytest.raises(DatasetError, match=r"laid out as split_csv/1cls.csv .*, but has none$"):
+    with pytest.raises(DatasetError, match=r"as split_csv/1cls.csv .*, but it holds neither folders nor images$"):
         category_names("visa", tmp_path)
 
 

@@ -77,7 +77,12 @@ class DataWatch:
         """Names of images that are new, gone, and those whose split, label or masks are others."""
         if category.origin is None:
             return set(), set(), set()
-        scan = LAYOUTS[category.origin.layout].scan(category.origin.root, category.name)
+        try:
+            scan = LAYOUTS[category.origin.layout].scan(category.origin.root, category.name)
+        except OSError as error:
+            raise ChangedDataError(
+                f"data must stay as they were planned, but {category.name} cannot be listed ({error}): {REMEDY}"
+            ) from error
         test = () if normal_only or category.origin.normal_only else scan.test
         before = dict(_entries(planned, category.train))
         now = dict(_entries((*scan.train, *test), scan.train))
