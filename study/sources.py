@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from promptad.cache_folder import default_root
-from promptad.datasets import LAYOUTS, Category, category_names, data_digest, open_category, with_contents
+from promptad.datasets import (
+    LAYOUTS,
+    Category,
+    category_names,
+    data_digest,
+    full_set_of,
+    open_category,
+    with_contents,
+)
 
 
 class SourceError(ValueError):
@@ -17,14 +25,8 @@ class SourceError(ValueError):
 
 SYNTHETIC = "synthetic"
 
-_TITLES = {
-    "mvtec": "MVTec AD",
-    "visa": "VisA",
-    "mpdd": "MPDD",
-    "loco": "MVTec LOCO AD",
-    "folder": "image folder",
-    SYNTHETIC: "synthetic inspection set",
-}
+_TITLES = {"folder": "image folder", SYNTHETIC: "synthetic inspection set"}
+"""Of data that are no published set's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,8 @@ class DataSource:
     @property
     def title(self) -> str:
         """How reports name the data."""
-        return _TITLES[self.name]
+        known = full_set_of(self.name)
+        return _TITLES[self.name] if known is None else known.title
 
     def open(self, category: str, *, skip_bad: bool, check_images: bool = True, normal_only: bool = False) -> Category:
         """One category; raises ``DatasetError`` with every problem found."""
