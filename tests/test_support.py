@@ -43,9 +43,9 @@ def test_identities_are_unique_and_name_the_shift(paths):
 def test_views_are_made_once_and_only_when_asked_for(paths, monkeypatch):
     decoded = []
 
-    def counting(path, preprocessing):
+    def counting(path, preprocessing, *, content):
         decoded.append(path)
-        return resized_pixels(path, preprocessing)
+        return resized_pixels(path, preprocessing, content=content)
 
     monkeypatch.setattr(support, "resized_pixels", counting)
     inputs = view_inputs(paths, PREPROCESSING, shift=4)
