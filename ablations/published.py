@@ -6,13 +6,24 @@ fractions.
 
 from __future__ import annotations
 
-import csv
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Literal
+
+from promptad.csv_rows import CSVError, csv_rows
+
+COLUMNS = ("table", "method", "dataset", "shots", "metric", "value", "std", "factors", "note")
+DATASETS = ("mvtec", "visa", "mpdd", "loco")
+METRICS = ("image_auroc", "image_aupr", "pixel_auroc", "pro")
+
+
+class PublishedError(ValueError):
+    """A file of printed numbers that is not as it was delivered; the message names the lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,25 +81,91 @@ def published_tables() -> tuple[str, ...]:
 
 @cache
 def _tables() -> Mapping[str, tuple[PublishedCell, ...]]:
-    text = resources.files("ablations").joinpath("published.csv").read_text(encoding="utf-8")
+    file = resources.files("ablations").joinpath("published.csv")
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise PublishedError(f"{file} must be readable, but is not ({error}): {_REMEDY}") from error
+    return parsed_tables(content, str(file))
+
+
+_REMEDY = "install the project again, or take the file from its repository"
+
+
+def parsed_tables(content: bytes, where: str) -> Mapping[str, tuple[PublishedCell, ...]]:
+    """The printed numbers by table; ``where`` is what messages call the file.
+
+    Raises:
+        PublishedError: text that is no such table, or numbers that nobody can have printed; every line is named.
+    """
+    try:
+        rows = csv_rows(content, where, COLUMNS)
+    except CSVError as error:
+        raise PublishedError(f"{error}; {_REMEDY}") from error
     cells: dict[str, list[PublishedCell]] = {}
-    for line in csv.DictReader(text.splitlines(), strict=True):
+    problems = [f"line {line}: {problem}" for line, row in rows if (problem := _wrong(row))]
+    if not rows:
+        problems.append("it has no line but the header")
+    if problems:
+        more = f"; and {len(problems) - _MOST_NAMED} more" if len(problems) > _MOST_NAMED else ""
+        listed = "; ".join(problems[:_MOST_NAMED])
+        raise PublishedError(f"{where} must hold the paper's numbers, but {listed}{more}: {_REMEDY}")
+    for _, row in rows:
         cell = PublishedCell(
-            table=line["table"],
-            method=line["method"],
-            dataset=line["dataset"],
-            shots="full" if line["shots"] == "full" else int(line["shots"]),
-            metric=line["metric"],
-            value=float(line["value"]),
-            std=float(line["std"]) if line["std"] else None,
-            factors=line["factors"],
-            note=line["note"],
+            table=row["table"],
+            method=row["method"],
+            dataset=row["dataset"],
+            shots="full" if row["shots"] == "full" else int(row["shots"]),
+            metric=row["metric"],
+            value=float(row["value"]),
+            std=float(row["std"]) if row["std"] else None,
+            factors=row["factors"],
+            note=row["note"],
         )
         cells.setdefault(cell.table, []).append(cell)
     return MappingProxyType({table: tuple(cells[table]) for table in sorted(cells, key=_place)})
 
 
+_MOST_NAMED = 5
+
+
+def _wrong(row: Mapping[str, str]) -> str | None:
+    """What makes a line no printed number."""
+    shots = row["shots"]
+    if not _NAME.fullmatch(row["table"]):
+        return f"table must be called like table3, but is {row['table']!r}"
+    if not row["method"]:
+        return "it names no method"
+    if row["dataset"] not in DATASETS:
+        return f"dataset must be one of {', '.join(DATASETS)}, but is {row['dataset']!r}"
+    if row["metric"] not in METRICS:
+        return f"metric must be one of {', '.join(METRICS)}, but is {row['metric']!r}"
+    if shots != "full" and not _WHOLE.fullmatch(shots):
+        return f"shots must be a whole number or full, but are {shots!r}"
+    for column in ("value", "std"):
+        if not (_percent(row[column]) or (column == "std" and not row[column])):
+            return f"{column} must be a number from 0 to 100, but is {row[column]!r}"
+    if any("=" not in part for part in row["factors"].split(";") if part):
+        return f"factors must be NAME=VALUE with semicolons, but are {row['factors']!r}"
+    return None
+
+
+_WHOLE = re.compile(r"[0-9]{1,4}")
+
+
+def _percent(text: str) -> bool:
+    try:
+        value = float(text)
+    except ValueError:
+        return False
+    return math.isfinite(value) and 0 <= value <= 100
+
+
+_NAME = re.compile(r"(table|figure)([0-9]{1,3})")
+
+
 def _place(name: str) -> tuple[bool, int]:
     """Tables by their numbers, then figures by theirs."""
-    kind = "table" if name.startswith("table") else "figure"
-    return kind == "figure", int(name.removeprefix(kind))
+    found = _NAME.fullmatch(name)
+    assert found is not None
+    return found[1] == "figure", int(found[2])

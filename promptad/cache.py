@@ -24,6 +24,10 @@ FEATURE_VERSION = 1
 """Raised by hand whenever the code that makes features changes their values."""
 
 
+class CacheError(ValueError):
+    """A cache folder that this user may not change."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheInfo:
     """Size of a cache: files and bytes on disk."""
@@ -105,8 +109,10 @@ class FeatureCache:
         for path, stat in files:
             if removed >= excess:
                 break
-            path.unlink(missing_ok=True)
-            removed += stat.st_size
+            # In a folder of another user's nothing can be removed: the cache is then as large as it is.
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+                removed += stat.st_size
         return removed
 
     def info(self) -> CacheInfo:
@@ -115,10 +121,19 @@ class FeatureCache:
         return CacheInfo(root=self._root, files=len(sizes), size=sum(sizes), cap=self._cap)
 
     def clear(self) -> CacheInfo:
-        """Remove every file; returns what was there."""
+        """Remove every file; returns what was there. Raises CacheError if some cannot be removed."""
         before = self.info()
+        kept: list[OSError] = []
         for path, _ in _files(self._root):
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                kept.append(error)
+        if kept:
+            raise CacheError(
+                f"{len(kept)} of {before.files} files of the cache {self._root} cannot be removed "
+                f"({kept[0].strerror}): remove them as their owner, or set PROMPTAD_CACHE to a folder of your own"
+            )
         return before
 
     def _path(self, key: str) -> Path:
@@ -140,7 +155,7 @@ def _files(root: Path) -> list[tuple[Path, os.stat_result]]:
     for path in root.glob("*/*"):
         try:
             found.append((path, path.stat()))
-        except FileNotFoundError:
-            # Evicted by another process between listing and looking.
+        except OSError:
+            # Evicted by another process between listing and looking, or in a folder that may not be entered.
             continue
     return found

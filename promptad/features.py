@@ -11,7 +11,6 @@ decoded whenever it is asked for.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +25,8 @@ from torch.nn.functional import normalize
 
 from promptad.backbones import Backbone
 from promptad.cache import FeatureCache, feature_key
+from promptad.datasets.content import digest_of_file
+from promptad.datasets.sample import Sample
 from promptad.finite import require_finite
 from promptad.images import Pixels, Preprocessing, normalised, resized_pixels
 from promptad.towers import TowerOutput, encode_images
@@ -122,18 +123,23 @@ def images_at_once(device: torch.device) -> int:
 
 
 def file_inputs(paths: Sequence[Path], preprocessing: Preprocessing) -> list[ImageInput]:
-    """Image files as inputs, identified by their content."""
-    return [
-        ImageInput(
-            identity=file_digest(path), pixels=functools.partial(resized_pixels, path, preprocessing), name=str(path)
-        )
-        for path in paths
-    ]
+    """Image files as inputs, identified by their content; they must keep it until they are decoded."""
+    return [_file_input(path, digest_of_file(path), preprocessing) for path in paths]
 
 
-def file_digest(path: Path) -> str:
-    """Digest (hex) of a file's bytes."""
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+def sample_inputs(samples: Sequence[Sample], preprocessing: Preprocessing) -> list[ImageInput]:
+    """Images of a category as inputs, identified by the content that they had when it was opened."""
+    return [_file_input(sample.path, content_of(sample), preprocessing) for sample in samples]
+
+
+def content_of(sample: Sample) -> str:
+    """Digest of the bytes of a sample's image: of those that it was opened with, if that is known."""
+    return sample.content or digest_of_file(sample.path)
+
+
+def _file_input(path: Path, content: str, preprocessing: Preprocessing) -> ImageInput:
+    pixels = functools.partial(resized_pixels, path, preprocessing, content=content)
+    return ImageInput(identity=content, pixels=pixels, name=str(path))
 
 
 def extract_features(

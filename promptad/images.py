@@ -80,7 +80,7 @@ def load_image(path: Path, preprocessing: Preprocessing) -> Tensor:
     return normalised(resized_pixels(path, preprocessing), preprocessing)
 
 
-def resized_pixels(path: Path, preprocessing: Preprocessing) -> Pixels:
+def resized_pixels(path: Path, preprocessing: Preprocessing, *, content: str | None = None) -> Pixels:
     """The decoded image in its final geometry: uint8 RGB, shape (size, size, 3), whatever `channels` says.
 
     "shorter_edge" equals open_clip's `image_transform(size, is_train=False)` bit by bit for RGB and grey files; palette
@@ -88,8 +88,9 @@ def resized_pixels(path: Path, preprocessing: Preprocessing) -> Pixels:
     ``MOST_ELONGATED`` are cropped before they are scaled, which differs by
     a few grey levels of noise. "squash_via_1024" follows OpenCV's
     pixel centres, and differs by at most one grey level at 1024x1024 from its fixed-point arithmetic.
+    ``content`` is the digest that the file's bytes must have, None: any; ChangedDataError if they have another.
     """
-    image, size = decode_image(path, preprocessing.bit_depth), preprocessing.size
+    image, size = decode_image(path, preprocessing.bit_depth, content=content), preprocessing.size
     match preprocessing.resize:
         case "squash":
             resized = image.resize((size, size), Image.Resampling.BICUBIC)
@@ -148,7 +149,7 @@ def anomaly_in_view(sample: Sample, preprocessing: Preprocessing) -> bool:
 
 def thumbnail(sample: Sample, preprocessing: Preprocessing, size: int = 160) -> Pixels:
     """The sample as a person would see it: uint8 RGB, shape (size, size, 3), the network input's field of view."""
-    image = decode_image(sample.path, preprocessing.bit_depth)
+    image = decode_image(sample.path, preprocessing.bit_depth, content=sample.content)
     box = _field_of_view(image.width, image.height, preprocessing)
     return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=box), dtype=np.uint8)
 
@@ -178,7 +179,9 @@ def support_views(pixels: Pixels, shift: int) -> list[Pixels]:
 
 
 def _united_mask(sample: Sample) -> NDArray[np.bool_]:
-    masks = [decode_mask(path, functools.partial(read_frame, sample.path)) for path in sample.masks]
+    frame = functools.partial(read_frame, sample.path, content=sample.content)
+    contents = sample.mask_contents or (None,) * len(sample.masks)
+    masks = [decode_mask(path, frame, content=each) for path, each in zip(sample.masks, contents, strict=True)]
     if len({mask.shape for mask in masks}) > 1:
         raise DatasetError(f"masks of {sample.name} must have one size, but have {[mask.shape for mask in masks]}")
     return np.asarray(np.logical_or.reduce(masks))

@@ -6,7 +6,9 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from promptad.features import ImageInput, file_digest
+from promptad.datasets.content import digest_of_file
+from promptad.datasets.sample import Sample
+from promptad.features import ImageInput, content_of
 from promptad.images import Pixels, Preprocessing, resized_pixels, support_views
 
 VIEWS = 20
@@ -18,10 +20,18 @@ def view_inputs(paths: Sequence[Path], preprocessing: Preprocessing, *, shift: i
 
     ``shift`` is in pixels of the network's input, half a patch being usual.
     """
+    return _view_inputs([(path, digest_of_file(path)) for path in paths], preprocessing, shift)
+
+
+def sample_view_inputs(samples: Sequence[Sample], preprocessing: Preprocessing, *, shift: int) -> list[ImageInput]:
+    """``view_inputs`` of images of a category, identified by the content that they had when it was opened."""
+    return _view_inputs([(sample.path, content_of(sample)) for sample in samples], preprocessing, shift)
+
+
+def _view_inputs(files: Sequence[tuple[Path, str]], preprocessing: Preprocessing, shift: int) -> list[ImageInput]:
     inputs = []
-    for path in paths:
-        views = _LazyViews(path, preprocessing, shift)
-        identity = file_digest(path)
+    for path, identity in files:
+        views = _LazyViews(path, identity, preprocessing, shift)
         for number in range(VIEWS):
             name = identity if number == 0 else f"{identity}+view{number}-shift{shift}"
             inputs.append(
@@ -35,8 +45,8 @@ def view_inputs(paths: Sequence[Path], preprocessing: Preprocessing, *, shift: i
 class _LazyViews:
     """The views of one file, made when the first is asked for."""
 
-    def __init__(self, path: Path, preprocessing: Preprocessing, shift: int) -> None:
-        self._make = functools.cache(lambda: support_views(resized_pixels(path, preprocessing), shift))
+    def __init__(self, path: Path, content: str, preprocessing: Preprocessing, shift: int) -> None:
+        self._make = functools.cache(lambda: support_views(resized_pixels(path, preprocessing, content=content), shift))
 
     def pixels(self, number: int) -> Pixels:
         return self._make()[number]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptad.datasets import Sample
-from promptad.features import ImageInput, file_digest
+from promptad.features import ImageInput, content_of
 from promptad.images import Pixels, Preprocessing, resized_pixels, support_views
 from promptad.pseudo_anomalies import DEFECTS, VERSION
 from promptad.randomness import numpy_generator
@@ -90,12 +90,14 @@ class _Views:
 
     def __init__(self, preprocessing: Preprocessing, shift: int) -> None:
         self._shift = shift
-        self._make = functools.cache(lambda path: support_views(resized_pixels(path, preprocessing), shift))
-        self._digest = functools.cache(file_digest)
+        self._make = functools.cache(
+            lambda image: support_views(resized_pixels(image.path, preprocessing, content=self._content(image)), shift)
+        )
+        self._content = functools.cache(content_of)
 
     def identity(self, image: Sample, number: int) -> str:
         """As ``view_inputs`` names it, so that both share features."""
-        digest = self._digest(image.path)
+        digest = self._content(image)
         return digest if number == 0 else f"{digest}+view{number}-shift{self._shift}"
 
     def clean(self, image: Sample, number: int) -> functools.partial[Pixels]:
@@ -108,4 +110,4 @@ class _Views:
         return DEFECTS[kind](self._view(image, number), numpy_generator(seed, *purpose))[1]
 
     def _view(self, image: Sample, number: int) -> Pixels:
-        return self._make(image.path)[number]
+        return self._make(image)[number]

@@ -58,7 +58,7 @@ def artefacts(
         prompts = prompts_for(backbone.tokenizer, cell.config, cell.task, cell.category)
         found |= {f"parts/{name}": values for name, values in prompt_parts(prompts).items()}
     if "attention" in cell.artefacts:
-        pixels = normalised(resized_pixels(shown.path, preprocessing), preprocessing)
+        pixels = normalised(resized_pixels(shown.path, preprocessing, content=shown.content), preprocessing)
         maps = attention_by_block(backbone.model.visual, pixels.to(backbone.device, backbone.dtype))
         found |= {f"attention/{name}": values.numpy().astype(np.float16) for name, values in maps.items()}
         found |= {

@@ -11,6 +11,7 @@ from typing import NoReturn
 from ablations.catalogue import DEFAULT
 from promptad.cache_folder import DEFAULT_CAP
 from promptad.config import field_names
+from promptad.datasets import LAYOUTS
 from promptad.protocol import PROTOCOLS
 from study import running, searching, streams, verbs
 from study.arguments import SPLIT_VALUES, seconds
@@ -192,7 +193,7 @@ def _add_request(verb: argparse.ArgumentParser) -> None:
         "--data",
         default=SYNTHETIC,
         metavar="LAYOUT:ROOT",
-        help="mvtec, visa, mpdd, loco or folder and the data's root; default: the embedded synthetic set",
+        help=f"{', '.join(LAYOUTS)} and the data's root; default: the embedded synthetic set",
     )
     verb.add_argument(
         "--backbone",

@@ -15,7 +15,7 @@ from ablations.published import PublishedCell
 from ablations.shots import Setting
 from promptad.backbone_names import BackboneName
 from promptad.config import PromptADConfig, Task
-from promptad.datasets.known_sets import full_set_of
+from promptad.datasets.known_sets import KNOWN_SETS, full_set_of
 from promptad.method_table import canonical_config
 from promptad.shared_config import MethodConfig
 from study.arm_backbones import PlannedBackbone
@@ -125,9 +125,8 @@ def obstacles(
 
 def _of_data(number: PublishedCell, data: DataFacts) -> list[Obstacle]:
     known = full_set_of(data.name)
-    if known is None or number.dataset != data.name or data.name not in data.paper_sets:
-        printed = full_set_of(number.dataset)
-        title = number.dataset if printed is None else printed.title
+    if known is None or number.dataset != known.name or known.name not in data.paper_sets:
+        title = KNOWN_SETS[number.dataset].title
         return [Obstacle(reason="other_data", text=f"printed for {title}, measured on {data.title}")]
     counts = data.test_images
     if number.category is not None:

@@ -12,7 +12,15 @@ from promptad.backbone_names import parse_backbone
 from promptad.protocol import protocol_name
 from promptad.suffixes import CATEGORY_SUFFIXES, manual_suffixes
 from study.arm_backbones import PlannedBackbone
-from study.printed import Opened, PlannedAblation, data_title, one_support_set, printed_firsts, printed_numbers
+from study.printed import (
+    Opened,
+    PlannedAblation,
+    data_title,
+    one_support_set,
+    printed_firsts,
+    printed_numbers,
+    printed_set,
+)
 from study.request import StudyRequest
 
 
@@ -84,7 +92,7 @@ def plan_document(
         "shown_as": list(ablation.shown_as),
         "arms": [_described(arm, planned) for arm in ablation.arms],
         "printed": printed_numbers(planned, request, opened),
-        "printed_firsts": printed_firsts(ablation),
+        "printed_firsts": printed_firsts(ablation) if printed_set(ablation, request, opened) else [],
         "one_support_set": one_support_set(planned, request, opened),
         "prompts": _suffixes(request, opened) if "prompts" in ablation.shown_as else None,
         "cells": listed,

@@ -18,6 +18,7 @@ from study.arm_backbones import PlannedBackbone
 from study.comparability import ArmFacts, DataFacts, obstacles
 from study.request import StudyRequest
 from study.shots import settings_of, shots_of, support_images
+from study.sources import SYNTHETIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,20 +44,19 @@ Opened = Mapping[str, tuple[Category, str]]
 def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> list[dict[str, Any]]:
     """Every printed number of the ablation's rows, at the column that it stands beside, as JSON-compatible data.
 
+    None where the data are not of the set that the number is printed for (``printed_set``).
     ``draws`` is false for an arm that sees no support image: its seeds are equal, and the plain difference is all
     there is to say. ``obstacles`` are the reasons for which there is no verdict.
     """
-    ablation = planned.ablation
-    if ablation.published is None:
+    ablation, shown = planned.ablation, printed_set(planned.ablation, request, opened)
+    if ablation.published is None or shown is None:
         return []
-    source = request.source.name
     data = DataFacts(
-        name=source,
+        name=request.source.name,
         title=data_title(request, opened),
         paper_sets=ablation.data_sets,
-        test_images={name: len(category.test) for name, (category, _) in opened.items()},
+        test_images=_test_images(opened),
     )
-    shown = source if source in ablation.data_sets else ablation.data_sets[0]
     numbers = [number for number in published(ablation.published) if number.dataset == shown]
     found = []
     for arm in ablation.arms:
@@ -82,6 +82,20 @@ def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Ope
                 }
             )
     return found
+
+
+def printed_set(ablation: Ablation, request: StudyRequest, opened: Opened) -> str | None:
+    """The published set whose numbers stand beside an ablation on these data; None: no number of the paper does.
+
+    It is the set that the data are of, by names and numbers of test images (or whole categories of it), if the paper
+    shows the table for it. Beside the embedded data stand those of the table's first set, for orientation.
+    """
+    if request.source.name == SYNTHETIC:
+        return ablation.data_sets[0]
+    known = full_set_of(request.source.name)
+    if known is None or known.name not in ablation.data_sets or not known.recognised(_test_images(opened)):
+        return None
+    return known.name
 
 
 def printed_firsts(ablation: Ablation) -> list[dict[str, Any]]:
@@ -157,7 +171,11 @@ def data_title(request: StudyRequest, opened: Opened) -> str:
     known = full_set_of(request.source.name)
     if known is None:
         return request.source.title
-    return known.title_of({name: len(category.test) for name, (category, _) in opened.items()})
+    return known.title_of(_test_images(opened))
+
+
+def _test_images(opened: Opened) -> dict[str, int]:
+    return {name: len(category.test) for name, (category, _) in opened.items()}
 
 
 def _facts(

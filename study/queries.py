@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptad.datasets import Category, Sample
-from promptad.features import ImageInput, file_inputs
+from promptad.features import ImageInput, sample_inputs
 from promptad.images import Preprocessing, load_mask
 from promptad.synthetic_queries import split_support, synthetic_queries
 from study.cell import Cell
@@ -36,17 +36,16 @@ def queries_of(
 ) -> Queries:
     """The images that ``cell`` is asked about; ``support`` is the draw of its seed, ``shift`` half a patch."""
     if cell.query == "test":
-        paths = [sample.path for sample in category.test]
         return Queries(
-            key=(category.name, "test"),
+            key=(category.name, cell.data, "test"),
             samples=category.test,
             support=support,
-            inputs=functools.partial(file_inputs, paths, preprocessing),
+            inputs=functools.partial(sample_inputs, category.test, preprocessing),
             load_mask=functools.partial(load_mask, preprocessing=preprocessing),
         )
     made = synthetic_queries(support, preprocessing=preprocessing, shift=shift, category=cell.category, seed=cell.seed)
     return Queries(
-        key=(category.name, "synthetic", cell.seed, tuple(sample.name for sample in support)),
+        key=(category.name, cell.data, "synthetic", cell.seed, tuple(sample.name for sample in support)),
         samples=made.samples,
         support=split_support(support)[0] or support,
         inputs=lambda: made.inputs,

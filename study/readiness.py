@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +60,12 @@ def lacks(needs: Needs) -> list[str]:
 
 def _files(category: Category, *, rendered: bool) -> CategoryFiles:
     samples = (*category.train, *category.test)
-    paths = [path for sample in samples for path in (sample.path, *sample.masks)]
-    first = samples[0]
-    return CategoryFiles(
-        folder=first.path.parents[len(Path(first.name).parts) - 1],
-        sizes={path: path.stat().st_size for path in paths},
-        rendered=rendered,
-    )
+    first, sizes = samples[0], {}
+    for path in (path for sample in samples for path in (sample.path, *sample.masks)):
+        # What went since it was planned is named when its cells run.
+        with contextlib.suppress(OSError):
+            sizes[path] = path.stat().st_size
+    return CategoryFiles(folder=first.path.parents[len(Path(first.name).parts) - 1], sizes=sizes, rendered=rendered)
 
 
 def _missing_files(categories: Iterable[CategoryFiles]) -> list[str]:

@@ -13,7 +13,7 @@ def main() -> int:
         # After everything that is installed: a client of a cluster may have nothing but Ray and this checkout.
         sys.path.append(str(script.parent.parent))
     try:
-        from study.codebase import SkewError, check_script, code_digest
+        from study.codebase import check_script, code_digest
 
         check_script(script)
         if sys.argv[1:] == ["digest"]:
@@ -27,7 +27,12 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    except SkewError as error:
+    except ValueError as error:
+        # The code is another one than this script's, or a file that belongs to the code is damaged.
+        from study.exits import tells_what_to_do
+
+        if not tells_what_to_do(error):
+            raise
         print(f"error: {error}", file=sys.stderr)
         return 2
     return run()

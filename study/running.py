@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from promptad.cache_folder import default_root
+from promptad.cache_folder import default_root, why_not_writable
 from study.arguments import UsageError
 from study.codebase import check_code
 from study.dispatch import Finished
@@ -140,6 +140,8 @@ def execute(driver: Driver, options: argparse.Namespace, ledger: Ledger, groups:
     from study.serial_executor import run_serially
     from study.workbench import Workbench
 
+    if (why := why_not_writable(default_root())) is not None:
+        warn(f"caution: the cache {why}: features are computed anew; set PROMPTAD_CACHE to a folder that can be")
     with Progress(sum(len(group.cells) for group in groups)) as progress:
 
         def on_finished(finished: Finished) -> None:

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from promptad.cache_folder import default_root
-from promptad.datasets import LAYOUTS, Category, category_names, data_digest, open_category
+from promptad.datasets import (
+    LAYOUTS,
+    Category,
+    category_names,
+    data_digest,
+    full_set_of,
+    open_category,
+    with_contents,
+)
 
 
 class SourceError(ValueError):
@@ -17,14 +25,8 @@ class SourceError(ValueError):
 
 SYNTHETIC = "synthetic"
 
-_TITLES = {
-    "mvtec": "MVTec AD",
-    "visa": "VisA",
-    "mpdd": "MPDD",
-    "loco": "MVTec LOCO AD",
-    "folder": "image folder",
-    SYNTHETIC: "synthetic inspection set",
-}
+_TITLES = {"folder": "image folder", SYNTHETIC: "synthetic inspection set"}
+"""Of data that are no published set's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,8 @@ class DataSource:
     @property
     def title(self) -> str:
         """How reports name the data."""
-        return _TITLES[self.name]
+        known = full_set_of(self.name)
+        return _TITLES[self.name] if known is None else known.title
 
     def open(self, category: str, *, skip_bad: bool, check_images: bool = True, normal_only: bool = False) -> Category:
         """One category; raises ``DatasetError`` with every problem found."""
@@ -52,24 +55,28 @@ class DataSource:
         Data that decoded before, byte for byte, is not decoded again. With ``normal_only`` there are no test images.
         """
         if not skip_bad:
-            unchecked = self.open(category, skip_bad=False, check_images=False, normal_only=normal_only)
-            try:
-                digest = data_digest(unchecked)
-            except OSError:
-                # A link without content, or a file that may not be read: decoding names every one of them.
-                unchecked = self.open(category, skip_bad=False, normal_only=normal_only)
-                digest = data_digest(unchecked)
-            marker = default_root() / "checked" / f"{digest}.json"
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                return replace(unchecked, cautions=tuple(json.loads(marker.read_text(encoding="utf-8")))), digest
+            # A link without content, or a file that may not be read: decoding names every one of them.
+            with contextlib.suppress(OSError):
+                known = with_contents(self.open(category, skip_bad=False, check_images=False, normal_only=normal_only))
+                digest = data_digest(known)
+                with contextlib.suppress(ValueError, TypeError):
+                    cautions = json.loads(_marker(digest).read_text(encoding="utf-8"))
+                    return replace(known, cautions=tuple(cautions)), digest
             checked = self.open(category, skip_bad=False, normal_only=normal_only)
+            # The digest of the bytes that were decoded, which may have changed since.
+            digest = data_digest(checked)
             # Where the cache cannot be written, the images are decoded again next time.
             with contextlib.suppress(OSError):
-                marker.parent.mkdir(parents=True, exist_ok=True)
-                marker.write_text(json.dumps(checked.cautions), encoding="utf-8")
+                _marker(digest).parent.mkdir(parents=True, exist_ok=True)
+                _marker(digest).write_text(json.dumps(checked.cautions), encoding="utf-8")
             return checked, digest
         checked = self.open(category, skip_bad=True, normal_only=normal_only)
         return checked, data_digest(checked)
+
+
+def _marker(digest: str) -> Path:
+    """The file that says that data with this digest decoded, with the cautions about them."""
+    return default_root() / "checked" / f"{digest}.json"
 
 
 def parse_source(text: str) -> DataSource:

@@ -12,13 +12,14 @@ import torch
 
 from promptad.backbones import Backbone, load_backbone
 from promptad.cache import FeatureCache
-from promptad.datasets import Category, Sample, draw_support, named_support
-from promptad.features import Features, ImageInput, extract_features, file_inputs
+from promptad.datasets import Category, DataWatch, Sample, data_digest, draw_support, named_support
+from promptad.datasets.content import REMEDY, ChangedDataError
+from promptad.features import Features, ImageInput, extract_features, sample_inputs
 from promptad.images import Preprocessing
 from promptad.methods import Fitted, Scores, finite_scores, method_named
 from promptad.randomness import numpy_generator
 from promptad.shared_config import MethodConfig
-from promptad.support import view_inputs
+from promptad.support import sample_view_inputs
 from study.artefacts import arrays_of, artefacts
 from study.cell import Cell
 from study.costs import measured_cost
@@ -43,6 +44,7 @@ class Workbench:
         torch.set_num_threads(threads)
         self.device, self.threads = device, threads
         self._cache, self._all_categories = cache, all_categories
+        self._watch = DataWatch(threads)
         self._backbone: Backbone | None = None
         self._category: Category | None = None
         self._features: dict[tuple[object, ...], Features] = {}
@@ -69,10 +71,12 @@ class Workbench:
     def run(self, cell: Cell) -> Outcome:
         """Fit and score one cell of the group.
 
-        Raises whatever the method raises; the caller decides whether to retry.
+        Raises whatever the method raises, and ``ChangedDataError``; the caller decides whether to retry.
         """
         assert self._category is not None
         watch = Stopwatch()
+        with watch.timing("data"):
+            self._check_data(cell)
         with watch.timing("features"):
             queries = self._queries(cell)
             support = self._support_features(cell, queries.support)
@@ -182,6 +186,19 @@ class Workbench:
                 "the same version of open_clip on every node"
             )
 
+    def _check_data(self, cell: Cell) -> None:
+        """See that the cell's data are those planned, in this process and on the disk."""
+        assert self._category is not None
+        normal_only = cell.query == "synthetic"
+        category = self._category
+        if normal_only:
+            category = dataclasses.replace(category, test=(), has_masks=False)
+        if (found := data_digest(category)) != cell.data:
+            raise ChangedDataError(
+                f"the data of {cell.category} must be {cell.data}, as planned, but are {found}: {REMEDY}"
+            )
+        self._watch.check(category, normal_only=normal_only)
+
     def _support(self, cell: Cell) -> tuple[Sample, ...]:
         assert self._category is not None
         if cell.support is not None:
@@ -193,11 +210,10 @@ class Workbench:
 
     def _support_features(self, cell: Cell, samples: Sequence[Sample]) -> Features:
         preprocessing = self._support_preprocessing(cell.config)
-        paths = [sample.path for sample in samples]
         if cell.config.support_views == "augmented":
-            inputs: list[ImageInput] = view_inputs(paths, preprocessing, shift=self._bench.patch_size // 2)
+            inputs: list[ImageInput] = sample_view_inputs(samples, preprocessing, shift=self._bench.patch_size // 2)
         else:
-            inputs = file_inputs(paths, preprocessing)
+            inputs = sample_inputs(samples, preprocessing)
         return self._extract(inputs, preprocessing)
 
     def _queries(self, cell: Cell) -> Queries:

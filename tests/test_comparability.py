@@ -1,10 +1,12 @@
 """Which printed numbers may be compared with ours: a row of facts each, and why the others may not."""
 
+import io
 import re
 from pathlib import Path
 
 import pytest
 from inspection_set import write_inspection_set
+from PIL import Image
 
 from ablations.arms import PAPER_BACKBONE
 from ablations.catalogue import CATALOGUE
@@ -171,22 +173,74 @@ def test_the_docs_list_every_reason_with_its_words():
     assert listed == dict(REASONS)
 
 
+def source_of(root, layout, *, name=None):
+    return DataSource(name=name or layout, layout=layout, root=str(root))
+
+
+def test_beside_data_that_are_no_published_set_stands_no_printed_number(inspection_root):
+    for table in ("table1", "table3"):
+        document = plan_of(inspection_root, table, shots=(1,))
+        assert document["dataset_title"] == "images in the layout of MVTec AD"
+        assert document["printed"] == document["printed_firsts"] == []
+
+
+def images_of(known, layout, root, category, change=0):
+    """Files of a published set's category, one picture throughout, with ``change`` test images more."""
+    counts = next(each for each in full_set_of(known).categories if each.name == category)
+    picture, mask = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    Image.new("L", (8, 8), 255).save(mask, "PNG")
+    kind, suffix = ("bad", "") if layout == "visa_pytorch" else ("spot", "_mask")
+    places = {"train/good": 4, "test/good": counts.normal + change, f"test/{kind}": counts.anomalous}
+    for place, count in places.items():
+        (root / category / place).mkdir(parents=True)
+        for number in range(count):
+            (root / category / place / f"{number:03}.png").write_bytes(picture.getvalue())
+    (root / category / "ground_truth" / kind).mkdir(parents=True)
+    for number in range(counts.anomalous):
+        (root / category / "ground_truth" / kind / f"{number:03}{suffix}.png").write_bytes(mask.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("known", "layout", "category"), [("mvtec", "mvtec", "toothbrush"), ("visa", "visa_pytorch", "fryum")]
+)
+def test_beside_whole_categories_of_a_published_set_stand_its_numbers_alone(tmp_path, known, layout, category):
+    images_of(known, layout, tmp_path / "whole", category)
+    document = plan_of(tmp_path / "whole", "table1", layout=layout, shots=(1,), seeds=1)
+    title = full_set_of(known).title
+    assert document["dataset_title"] == f"{title}, 1 of {len(full_set_of(known).categories)} categories"
+    assert {number["dataset"] for number in document["printed"]} == {known}
+    found = {each["reason"] for number in document["printed"] for each in number["obstacles"]}
+    assert "partial_data" in found
+    assert "other_data" not in found
+    assert document["printed_firsts"]
+    assert plan_of(tmp_path / "whole", "table9", layout=layout, shots=(1,), seeds=1)["printed"] == []
+    images_of(known, layout, tmp_path / "more", category, change=1)
+    document = plan_of(tmp_path / "more", "table1", layout=layout, shots=(1,), seeds=1)
+    assert document["dataset_title"] == f"images in the layout of {title}"
+    assert document["printed"] == []
+
+
+def test_the_repacked_form_of_visa_is_compared_with_visas_numbers():
+    assert reasons("table1", "PromptAD", "visa", on="visa_pytorch") == []
+
+
 def plan_of(root, table, *, layout="mvtec", **changes):
     values = {
         "ablations": (CATALOGUE[table],),
         "backbone": "tiny",
-        "source": DataSource(name=layout, layout=layout, root=str(root)),
+        "source": source_of(root, layout),
         "base": PromptADConfig(),
         "seeds": 2,
     }
     return next(iter(plan_study(StudyRequest(**values | changes)).documents.values()))
 
 
-def test_a_plan_stores_each_printed_number_with_its_reasons(inspection_root):
-    document = plan_of(inspection_root, "table3")
+def test_beside_the_embedded_data_stand_the_papers_numbers_with_reasons(inspection_root):
+    document = plan_of(inspection_root, "table3", source=source_of(inspection_root, "mvtec", name="synthetic"))
     assert {(number["arm"], number["value"]) for number in document["printed"]} >= {("none", 81.5), ("full", 94.6)}
     (texts,) = {tuple(each["text"] for each in number["obstacles"]) for number in document["printed"]}
-    assert texts[0].startswith("15 of the 15 categories of MVTec AD missing")
+    assert texts[0] == "printed for MVTec AD, measured on synthetic inspection set"
     assert texts[1] == f"weights (embedded tiny CLIP; the paper's are {PAPER_BACKBONE})"
 
 

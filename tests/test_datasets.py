@@ -57,6 +57,10 @@ def visa(root: Path, rows=None, category="candle") -> Path:
     return root / category
 
 
+def unchecked(sample):
+    return dataclasses.replace(sample, content=None, mask_contents=())
+
+
 def names(samples) -> list[str]:
     return [sample.name for sample in samples]
 
@@ -284,7 +288,9 @@ def test_skip_bad_needs_the_check(tmp_path):
 def test_check_images_false_opens_no_file(tmp_path):
     checked = open_category("mvtec", mvtec(tmp_path).parent, "gear")
     truncate(tmp_path / "gear/train/good/001.png")
-    assert open_category("mvtec", tmp_path, "gear", check_images=False) == checked
+    unread = open_category("mvtec", tmp_path, "gear", check_images=False)
+    assert {sample.content for sample in (*unread.train, *unread.test)} == {None}
+    assert [unchecked(sample) for sample in checked.test] == list(unread.test)
 
 
 @pytest.mark.parametrize(
@@ -331,17 +337,19 @@ def test_unknown_category_lists_what_is_there(tmp_path):
 
 
 def test_unknown_layout_lists_the_layouts(tmp_path):
-    with pytest.raises(DatasetError, match="layout must be one of mvtec, visa, mpdd, loco, folder, but got 'MVTec'"):
+    with pytest.raises(
+        DatasetError, match="must be one of mvtec, visa, visa_pytorch, mpdd, loco, folder, but got 'MVTec'"
+    ):
         category_names("MVTec", tmp_path)
 
 
 def test_root_that_is_a_category_is_explained(tmp_path):
-    with pytest.raises(DatasetError, match="gear is a category itself: give the folder above it"):
+    with pytest.raises(DatasetError, match=r"gear is a category itself: use --data mvtec:\S+ --categories gear$"):
         category_names("mvtec", mvtec(tmp_path))
 
 
 def test_root_without_categories_names_the_form(tmp_path):
-    with pytest.raises(DatasetError, match=r"laid out as split_csv/1cls.csv .*, but has none$"):
+    with pytest.raises(DatasetError, match=r"as split_csv/1cls.csv .*, but it holds neither folders nor images$"):
         category_names("visa", tmp_path)
 
 
@@ -372,7 +380,8 @@ def test_with_normal_images_alone_nothing_of_the_test_set_is_read_or_asked_for(t
     whole = open_category("mvtec", root, "plate")
     (root / "plate" / "test" / "good" / "000.png").write_bytes(b"no image")
     normal = open_category("mvtec", root, "plate", normal_only=True)
-    assert normal == dataclasses.replace(whole, test=(), has_masks=False)
+    origin = dataclasses.replace(whole.origin, normal_only=True)
+    assert normal == dataclasses.replace(whole, test=(), has_masks=False, origin=origin)
     shutil.rmtree(root / "plate" / "test")
     assert open_category("mvtec", root, "plate", normal_only=True) == normal
     shutil.rmtree(root / "plate" / "train")

@@ -9,7 +9,8 @@ from torch.nn.functional import normalize
 
 from promptad import features
 from promptad.cache import FeatureCache
-from promptad.features import Features, ImageInput, extract_features, file_digest, file_inputs
+from promptad.datasets.content import digest_of_file
+from promptad.features import Features, ImageInput, extract_features, file_inputs
 from promptad.images import Preprocessing, load_image, normalised
 from promptad.towers import encode_images
 
@@ -248,7 +249,7 @@ def test_files_are_identified_by_their_content(tmp_path):
     copy = tmp_path / "copy.png"
     copy.write_bytes(first.read_bytes())
     found = file_inputs([first, second, copy], PREPROCESSING)
-    assert found[0].identity == found[2].identity == file_digest(first)
+    assert found[0].identity == found[2].identity == digest_of_file(first)
     assert found[0].identity != found[1].identity
     torch.testing.assert_close(
         normalised(found[1].pixels(), PREPROCESSING), load_image(second, PREPROCESSING), rtol=0, atol=0

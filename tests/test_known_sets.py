@@ -46,9 +46,12 @@ def test_the_test_images_of_some_categories():
     assert {category.name: category.test for category in known("mvtec").categories}["toothbrush"] == 42
 
 
-def test_every_published_set_has_a_layout_of_its_name():
+def test_every_published_set_has_a_layout_of_its_name_and_visa_one_more():
     assert set(KNOWN_SETS) == {"mvtec", "visa", "mpdd", "loco"} <= set(LAYOUTS)
-    assert all(found.name == name for name, found in KNOWN_SETS.items())
+    assert all(found.name == name and name in found.layouts for name, found in KNOWN_SETS.items())
+    layouts = [layout for found in KNOWN_SETS.values() for layout in found.layouts]
+    assert sorted([*layouts, "folder"]) == sorted(LAYOUTS)
+    assert full_set_of("visa_pytorch") is full_set_of("visa") is KNOWN_SETS["visa"]
     assert full_set_of("folder") is None
 
 

@@ -139,7 +139,8 @@ def test_all_normal_images_are_each_categorys_own_number(tmp_path):
 
 def test_rows_with_shots_of_their_own_run_at_these_whatever_is_asked_for(tmp_path):
     root = write_inspection_set(tmp_path, ("plate",), train=9)
-    plan = plan_study(request(root, ablations=(TABLE2,), shots=(2,), seeds=1))
+    source = DataSource(name="synthetic", layout="mvtec", root=str(root))
+    plan = plan_study(request(root, ablations=(TABLE2,), shots=(2,), seeds=1, source=source))
     (document,) = plan.documents.values()
     assert document["shots"] == ["own"]
     assert {(cell["arm"], cell["shots"], cell["images"]) for cell in document["cells"]} == {

@@ -5,7 +5,7 @@ import pytest
 from small_models import image_files
 
 from promptad import support
-from promptad.features import file_digest
+from promptad.datasets.content import digest_of_file
 from promptad.images import Preprocessing, resized_pixels, support_views
 from promptad.support import VIEWS, view_inputs
 
@@ -29,7 +29,7 @@ def test_twenty_views_of_each_image_in_order(paths):
 def test_first_view_is_the_image_itself_under_its_own_name(paths):
     first = view_inputs(paths, PREPROCESSING, shift=4)[0]
     np.testing.assert_array_equal(first.pixels(), resized_pixels(paths[0], PREPROCESSING))
-    assert first.identity == file_digest(paths[0])
+    assert first.identity == digest_of_file(paths[0])
 
 
 def test_identities_are_unique_and_name_the_shift(paths):
@@ -37,15 +37,15 @@ def test_identities_are_unique_and_name_the_shift(paths):
     five = [image.identity for image in view_inputs(paths, PREPROCESSING, shift=5)]
     assert len(set(four)) == 40
     # Only the two images themselves are the same pixels whatever the shift is.
-    assert set(four) & set(five) == {file_digest(path) for path in paths}
+    assert set(four) & set(five) == {digest_of_file(path) for path in paths}
 
 
 def test_views_are_made_once_and_only_when_asked_for(paths, monkeypatch):
     decoded = []
 
-    def counting(path, preprocessing):
+    def counting(path, preprocessing, *, content):
         decoded.append(path)
-        return resized_pixels(path, preprocessing)
+        return resized_pixels(path, preprocessing, content=content)
 
     monkeypatch.setattr(support, "resized_pixels", counting)
     inputs = view_inputs(paths, PREPROCESSING, shift=4)

@@ -5,7 +5,7 @@ import pytest
 from small_models import image_files
 
 from promptad.datasets import Sample
-from promptad.features import file_digest
+from promptad.datasets.content import digest_of_file
 from promptad.images import Preprocessing, resized_pixels, support_views
 from promptad.pseudo_anomalies import DEFECTS
 from promptad.synthetic_queries import DEFECTIVE, split_support, synthetic_queries
@@ -49,7 +49,7 @@ def test_of_one_support_image_only_other_views_are_asked_about_and_the_note_says
     queries = made(support[:1])
     assert queries.note.startswith("pseudo-anomalies on augmented views of the one support image")
     itself = support_views(resized_pixels(support[0].path, PREPROCESSING), 4)[0]
-    identity = file_digest(support[0].path)
+    identity = digest_of_file(support[0].path)
     assert len(queries.samples) == 19 + DEFECTIVE
     for sample, image in zip(queries.samples, queries.inputs, strict=True):
         assert image.identity != identity

@@ -14,7 +14,7 @@ from test_plan import request
 from promptad import features
 from promptad.cache import FeatureCache
 from promptad.config import PromptADConfig
-from promptad.datasets import DatasetError
+from promptad.datasets import ChangedDataError, data_digest
 from promptad.metrics import auroc, pixel_metrics_of
 from study.group import Group
 from study.plan import plan_study
@@ -243,8 +243,9 @@ def test_a_synthetic_cell_beside_cells_of_the_test_set_reads_no_test_image_eithe
         sample.path.write_bytes(b"no image")
     bench = Workbench(cache=None, device="cpu", threads=1)
     bench.start_group(group.cells, group.category)
-    assert bench.run(dataclasses.replace(group.cells[0], query="synthetic")).row.status == "ok"
-    with pytest.raises(DatasetError, match="every image must decode completely"):
+    normal = data_digest(dataclasses.replace(group.category, test=(), has_masks=False))
+    assert bench.run(dataclasses.replace(group.cells[0], query="synthetic", data=normal)).row.status == "ok"
+    with pytest.raises(ChangedDataError, match=r"6 changed \(test/good/000.png, .*and 1 more\)"):
         bench.run(group.cells[0])
 
 

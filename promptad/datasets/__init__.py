@@ -1,20 +1,25 @@
 """Image data sets of industrial inspection, each as categories of labelled images."""
 
 from promptad.datasets.catalogue import LAYOUTS, category_names, open_category
-from promptad.datasets.digest import data_digest
+from promptad.datasets.content import ChangedDataError
+from promptad.datasets.digest import data_digest, with_contents
 from promptad.datasets.known_sets import KNOWN_SETS, KnownSet, full_set_of
 from promptad.datasets.layout import IMAGE_SUFFIXES, Layout, Scan
-from promptad.datasets.sample import Category, DatasetError, Sample, UnreadableImageError
+from promptad.datasets.sample import Category, DatasetError, Origin, Sample, UnreadableImageError
 from promptad.datasets.support import draw_support, named_support
+from promptad.datasets.watch import DataWatch
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "KNOWN_SETS",
     "LAYOUTS",
     "Category",
+    "ChangedDataError",
+    "DataWatch",
     "DatasetError",
     "KnownSet",
     "Layout",
+    "Origin",
     "Sample",
     "Scan",
     "UnreadableImageError",
@@ -24,4 +29,5 @@ __all__ = [
     "full_set_of",
     "named_support",
     "open_category",
+    "with_contents",
 ]

@@ -5,18 +5,22 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from promptad.datasets.access import REMEDY, listed, unreadable_folders
+from promptad.datasets.diagnosis import DEPTH, contents, other_layout, without_categories
 from promptad.datasets.folder import FolderLayout
-from promptad.datasets.layout import IMAGE_SUFFIXES, Layout, Scan, printable
+from promptad.datasets.layout import IMAGE_SUFFIXES, Layout, Scan, folders_in, printable
 from promptad.datasets.loco import LOCOLayout
 from promptad.datasets.mpdd import MPDDLayout
 from promptad.datasets.mvtec import MVTecLayout
-from promptad.datasets.sample import Category, DatasetError, Sample
+from promptad.datasets.sample import Category, DatasetError, Origin, Sample
 from promptad.datasets.verification import Findings, verify_images
 from promptad.datasets.visa import VisALayout
+from promptad.datasets.visa_pytorch import RepackedVisALayout
 
 LAYOUTS: dict[str, Layout] = {
     "mvtec": MVTecLayout(),
     "visa": VisALayout(),
+    "visa_pytorch": RepackedVisALayout(),
     "mpdd": MPDDLayout(),
     "loco": LOCOLayout(),
     "folder": FolderLayout(),
@@ -26,13 +30,20 @@ MOST_PROBLEMS_LISTED = 20
 
 
 def category_names(layout_name: str, root: Path | str) -> tuple[str, ...]:
-    """The categories below `root`, sorted. Raises DatasetError if the layout or root is unknown or holds none."""
+    """The categories below `root`, sorted.
+
+    Raises DatasetError if the layout is unknown, the root is none or holds none, or one of its folders cannot be read.
+    """
     layout, root = _layout(layout_name), _existing(root)
     names = layout.category_names(root)
+    if closed := [found for folder in folders_in(root) for found in unreadable_folders(folder, 0)]:
+        raise DatasetError(
+            f"folders of {root} must be readable, to tell which are categories, but these are not: {listed(closed)}: "
+            f"{REMEDY}; or name the categories to use (--categories A,B)"
+        )
     if not names:
-        parent = layout.category_names(root.absolute().parent)
-        hint = f" ({root.name} is a category itself: give the folder above it)" if root.name in parent else ""
-        raise DatasetError(f"{root} must hold categories laid out as {layout.form}, but has none{hint}")
+        why = without_categories(LAYOUTS, layout_name, root)
+        raise DatasetError(printable(f"{root} must hold categories laid out as {layout.form}, but {why}"))
     return names
 
 
@@ -57,17 +68,23 @@ def open_category(
         raise DatasetError("check_images must be True with skip_bad=True: bad images are found by decoding them")
     if category in ("", ".", "..") or "/" in category or "\\" in category or Path(category).is_absolute():
         raise DatasetError(f"a category must be the name of a folder of {root}, but got {category!r}")
-    names = category_names(layout_name, root)
+    names = layout.category_names(root) or category_names(layout_name, root)
+    if closed := unreadable_folders(root / category, DEPTH):
+        raise DatasetError(f"folders of data must be readable, but these are not: {listed(closed)}: {REMEDY}")
     if category not in names:
         raise DatasetError(
             f"category must be one of those in {root}, but got {category!r}: it has {printable(', '.join(names))}"
         )
-    scan = layout.scan(root, category)
+    try:
+        scan = layout.scan(root, category)
+    except OSError as error:
+        raise DatasetError(f"category {category} of {root} must be readable, but is not: {error}") from error
     if normal_only:
         scan = replace(scan, test=(), missing_masks=())
-    findings = Findings(unreadable=(), problems=())
+    findings = Findings(unreadable=(), problems=(), samples=(*scan.train, *scan.test))
     if check_images:
-        findings = verify_images((*scan.train, *scan.test))
+        findings = verify_images(findings.samples)
+    scan = replace(scan, train=findings.samples[: len(scan.train)], test=findings.samples[len(scan.train) :])
     left_out = dict(findings.unreadable) if skip_bad else {}
     train = _sorted(sample for sample in scan.train if sample.name not in left_out)
     test = _sorted(sample for sample in scan.test if sample.name not in left_out)
@@ -86,13 +103,17 @@ def open_category(
     absences = _absences(layout, category, train, test, len(left_out))
     problems += [*findings.problems, *(absences[:1] if normal_only and not train else () if normal_only else absences)]
     if problems:
-        raise DatasetError(_listed(f"{layout_name} category {category} in {root}", problems))
+        hints = [f"{category} has {contents(root / category)}"] if absences and not normal_only else []
+        if scan.problems or absences or (has_masks and scan.missing_masks):
+            hints += filter(None, [other_layout(LAYOUTS, layout_name, root, category)])
+        raise DatasetError(_listed(f"{layout_name} category {category} in {root}", problems, hints))
     return Category(
         name=category,
         train=train,
         test=test,
         has_masks=has_masks,
         left_out=tuple(sorted(left_out.items())),
+        origin=Origin(layout=layout_name, root=root, normal_only=normal_only),
         cautions=findings.cautions,
     )
 
@@ -105,6 +126,8 @@ def _layout(name: str) -> Layout:
 
 def _existing(root: Path | str) -> Path:
     root = Path(root).expanduser()
+    if closed := unreadable_folders(root.absolute(), 0):
+        raise DatasetError(f"the data set's root must be readable, but it is not: {listed(closed)}: {REMEDY}")
     if not root.is_dir():
         raise DatasetError(f"the data set's root must be a folder, but there is none at {root.absolute()}")
     return root
@@ -161,9 +184,9 @@ def _absences(
     ]
 
 
-def _listed(subject: str, problems: list[str]) -> str:
+def _listed(subject: str, problems: list[str], hints: list[str]) -> str:
     lines = [f"- {problem}" for problem in problems[:MOST_PROBLEMS_LISTED]]
     if len(problems) > MOST_PROBLEMS_LISTED:
         lines.append(f"- and {len(problems) - MOST_PROBLEMS_LISTED} more")
-    text = "\n".join([f"{subject} cannot be used, {len(problems)} problem{'s' * (len(problems) > 1)}:", *lines])
+    text = "\n".join([f"{subject} cannot be used, {len(problems)} problem{'s' * (len(problems) > 1)}:", *lines, *hints])
     return printable(text)

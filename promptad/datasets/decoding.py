@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 
 from promptad.bit_depth import BitDepth, stored_bits, to_8_bits
+from promptad.datasets.content import ChangedDataError, read_content
 from promptad.datasets.pointers import without_content
 from promptad.datasets.sample import UnreadableImageError
 
@@ -46,11 +48,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """An image upright, in mode RGB, 8 bits per channel. ``bits``: how many a 16-bit grey file uses, else None."""
+    """An image upright, in mode RGB, 8 bits per channel. ``bits``: how many a 16-bit grey file uses, else None.
+
+    ``content`` is the digest of the bytes that were decoded.
+    """
 
     image: Image.Image
     orientation: int
     bits: int | None
+    content: str
 
     @property
     def frame(self) -> Frame:
@@ -63,11 +69,13 @@ class Mask:
     """Where an image is ``anomalous``, and the mask file's own EXIF orientation.
 
     ``in_alpha``: its colours are all one and its alpha channel is not, so that the shape is there and not read.
+    ``content`` is the digest of the bytes that were decoded.
     """
 
     anomalous: NDArray[np.bool_]
     orientation: int
     in_alpha: bool
+    content: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +83,18 @@ class _Loaded:
     image: Image.Image
     orientation: int
     sixteen_bit_colour: bool
+    content: str
 
 
-def decode(path: Path, bit_depth: BitDepth = "by_maximum") -> Decoded:
+def decode(path: Path, bit_depth: BitDepth = "by_maximum", *, content: str | None = None) -> Decoded:
     """The image upright, in mode RGB, 8 bits per channel.
 
     Transparency is dropped. The EXIF orientation is applied, as viewers and labelling tools do (OpenCLIP ignores it).
-    16-bit grey is scaled by the rule ``bit_depth`` (Pillow's own conversion would clip it). Raises
-    UnreadableImageError for broken, too large, and floating-point files.
+    16-bit grey is scaled by the rule ``bit_depth`` (Pillow's own conversion would clip it). ``content`` is the digest
+    that the decoded bytes must have, None: any. Raises UnreadableImageError for broken, too large, and floating-point
+    files, ChangedDataError for other bytes.
     """
-    loaded = _loaded(path)
+    loaded = _loaded(path, content)
     image, bits = loaded.image, None
     try:
         if image.mode.startswith("I"):
@@ -101,28 +111,29 @@ def decode(path: Path, bit_depth: BitDepth = "by_maximum") -> Decoded:
             )
     except ValueError as error:
         raise UnreadableImageError(path, str(error)) from error
-    return Decoded(image=image, orientation=loaded.orientation, bits=bits)
+    return Decoded(image=image, orientation=loaded.orientation, bits=bits, content=loaded.content)
 
 
-def decode_image(path: Path, bit_depth: BitDepth = "by_maximum") -> Image.Image:
+def decode_image(path: Path, bit_depth: BitDepth = "by_maximum", *, content: str | None = None) -> Image.Image:
     """``decode`` without what else is known of the file."""
-    return decode(path, bit_depth).image
+    return decode(path, bit_depth, content=content).image
 
 
-def read_frame(path: Path) -> Frame:
-    """The frame of an image file."""
-    loaded = _loaded(path)
+def read_frame(path: Path, *, content: str | None = None) -> Frame:
+    """The frame of an image file; ``content`` as in ``decode``."""
+    loaded = _loaded(path, content)
     return Frame(width=loaded.image.width, height=loaded.image.height, orientation=loaded.orientation)
 
 
-def read_mask(path: Path, frame: Callable[[], Frame] | None = None) -> Mask:
+def read_mask(path: Path, frame: Callable[[], Frame] | None = None, *, content: str | None = None) -> Mask:
     """A mask upright, True where the stored value is above zero in any colour channel.
 
     Alpha does not count. Palette images are judged by colour, not by index: the order of a palette means nothing. A
     mask's own EXIF orientation is applied. One without is turned as its image is where its size fits the image as
     stored and not upright; ``frame`` is called to know. Where it fits both, it is taken as drawn on the upright image.
+    ``content`` as in ``decode``.
     """
-    loaded = _loaded(path)
+    loaded = _loaded(path, content)
     image = loaded.image
     if frame is not None and loaded.orientation == 1 and image.width != image.height:
         picture = frame()
@@ -139,33 +150,44 @@ def read_mask(path: Path, frame: Callable[[], Frame] | None = None) -> Mask:
             colours, alpha = values[..., :-1], values[..., -1]
             in_alpha = bool(colours.min() == colours.max() and alpha.min() != alpha.max())
         anomalous = np.asarray((colours > 0).any(axis=-1))
-    return Mask(anomalous=anomalous, orientation=loaded.orientation, in_alpha=in_alpha)
+    return Mask(anomalous=anomalous, orientation=loaded.orientation, in_alpha=in_alpha, content=loaded.content)
 
 
-def decode_mask(path: Path, frame: Callable[[], Frame] | None = None) -> NDArray[np.bool_]:
+def decode_mask(
+    path: Path, frame: Callable[[], Frame] | None = None, *, content: str | None = None
+) -> NDArray[np.bool_]:
     """``read_mask`` without what else is known of the file: shape (height, width)."""
-    return read_mask(path, frame).anomalous
+    return read_mask(path, frame, content=content).anomalous
 
 
-def _loaded(path: Path) -> _Loaded:
+def _loaded(path: Path, planned: str | None) -> _Loaded:
+    # Read once, so that what is decoded is what was hashed.
+    file = io.BytesIO()
     try:
-        with Image.open(path) as image:
+        content, digest = read_content(path, planned)
+        file = io.BytesIO(content)
+        with Image.open(file) as image:
             # Pillow turns TIFF files as it loads them, and forgets by how much; PNG files may end with their EXIF.
             turned = image.format == "TIFF"
             orientation = _orientation(image) if turned else 1
             deep = _is_16_bit_colour(image)
             image.load()
             if turned:
-                return _Loaded(image=image, orientation=orientation, sixteen_bit_colour=deep)
+                return _Loaded(image=image, orientation=orientation, sixteen_bit_colour=deep, content=digest)
             orientation = _orientation(image)
             upright = image if orientation == 1 else image.transpose(_TURNS[orientation])
-            return _Loaded(image=upright, orientation=orientation, sixteen_bit_colour=deep)
+            return _Loaded(image=upright, orientation=orientation, sixteen_bit_colour=deep, content=digest)
+    except ChangedDataError:
+        raise
+    except PermissionError as error:
+        raise UnreadableImageError(path, f"{error.strerror}: allow this user to read it (chmod u+r)") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         reason = "more pixels than Pillow allows (PIL.Image.MAX_IMAGE_PIXELS, decompression bomb); store it smaller"
         raise UnreadableImageError(path, reason) from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
-        # Pillow names the file again in some messages; a recorded reason must not depend on the machine.
-        reason = without_content(path) or str(error).replace(str(path), path.name) or type(error).__name__
+        # Pillow names what it reads in some messages; a recorded reason must not depend on the machine.
+        said = str(error).replace(repr(file), repr(path.name)).replace(str(path), path.name)
+        reason = without_content(path) or said or type(error).__name__
         raise UnreadableImageError(path, reason) from error
 
 

@@ -2,10 +2,11 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import blake2b, file_digest
-from pathlib import Path
+from dataclasses import replace
+from hashlib import blake2b
 
-from promptad.datasets.sample import Category
+from promptad.datasets.content import digest_of_file
+from promptad.datasets.sample import Category, Sample
 from promptad.datasets.verification import worker_count
 
 
@@ -13,26 +14,32 @@ def data_digest(category: Category) -> str:
     """32 hexadecimal digits (BLAKE2b, 128 bits) over names, splits, labels, kinds and all bytes of images and masks.
 
     Equal for equal data wherever the root is, in whatever order the files are listed, and whatever mask files are
-    called. Images left out are not part of it. Re-encoding an image changes it, even if no pixel changes.
+    called. Images left out are not part of it. Re-encoding an image changes it, even if no pixel changes. Files are
+    read only where the category was opened without their contents.
     """
-    samples = [("train", sample) for sample in category.train] + [("test", sample) for sample in category.test]
-    paths = sorted({path for _, sample in samples for path in (sample.path, *sample.masks)})
-    with ThreadPoolExecutor(max_workers=worker_count()) as pool:
-        content = dict(zip(paths, pool.map(_file_digest, paths), strict=True))
+    known = with_contents(category)
+    samples = [("train", sample) for sample in known.train] + [("test", sample) for sample in known.test]
     records = sorted(
-        (
-            split,
-            sample.name,
-            sample.anomalous,
-            sample.kind,
-            content[sample.path],
-            sorted(content[m] for m in sample.masks),
-        )
+        (split, sample.name, sample.anomalous, sample.kind, sample.content, sorted(sample.mask_contents))
         for split, sample in samples
     )
     return blake2b(json.dumps(records).encode(), digest_size=16).hexdigest()
 
 
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
+def with_contents(category: Category) -> Category:
+    """The category with the digest of every file's bytes; those that it knows are kept. Raises OSError."""
+    unknown = [sample for sample in (*category.train, *category.test) if sample.content is None]
+    if not unknown:
+        return category
+    paths = sorted({path for sample in unknown for path in (sample.path, *sample.masks)})
+    with ThreadPoolExecutor(max_workers=worker_count()) as pool:
+        contents = dict(zip(paths, pool.map(digest_of_file, paths), strict=True))
+
+    def known(sample: Sample) -> Sample:
+        if sample.content is not None:
+            return sample
+        return replace(
+            sample, content=contents[sample.path], mask_contents=tuple(contents[mask] for mask in sample.masks)
+        )
+
+    return replace(category, train=tuple(map(known, category.train)), test=tuple(map(known, category.test)))

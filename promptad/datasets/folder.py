@@ -5,6 +5,7 @@ from pathlib import Path
 from promptad.datasets.layout import (
     Scan,
     folders_in,
+    has_folder,
     images_in,
     is_there,
     nested_images,
@@ -33,7 +34,7 @@ class FolderLayout:
     def category_names(self, root: Path) -> tuple[str, ...]:
         """The folders of `root` with a `normal`, `train` or `test` folder."""
         return tuple(
-            f.name for f in folders_in(root) if any((f / part).is_dir() for part in ("normal", "train", "test"))
+            f.name for f in folders_in(root) if any(has_folder(f, part) for part in ("normal", "train", "test"))
         )
 
     def scan(self, root: Path, category: str) -> Scan:

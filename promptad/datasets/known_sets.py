@@ -40,9 +40,10 @@ class CategoryImages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownSet:
-    """A published data set. ``name`` is its layout's in ``LAYOUTS``, ``source`` the paper that it comes from."""
+    """A published data set: its ``name`` in printed numbers, the ``layouts`` that read it, and the ``source`` paper."""
 
     name: str
+    layouts: tuple[str, ...]
     title: str
     source: str
     categories: tuple[CategoryImages, ...]
@@ -80,21 +81,26 @@ class KnownSet:
             found.append(f"another number of test images than {self.title} has: {_listed(changed)}")
         return tuple(found)
 
+    def recognised(self, counts: Mapping[str, int]) -> bool:
+        """Whether a folder with ``counts`` test images by category is this set or some categories of it, each whole."""
+        known = {category.name: category.test for category in self.categories}
+        return bool(counts) and all(known.get(name) == count for name, count in counts.items())
+
     def title_of(self, counts: Mapping[str, int]) -> str:
         """What to call a folder in this set's layout, with ``counts`` test images by category.
 
         The set's title if every category is one of its own with all its test images, with how many of the categories
         there are; else it is another set in its layout.
         """
-        known = {category.name: category.test for category in self.categories}
-        if not counts or any(known.get(name) != count for name, count in counts.items()):
+        if not self.recognised(counts):
             return f"images in the layout of {self.title}"
-        return self.title if len(counts) == len(known) else f"{self.title}, {len(counts)} of {len(known)} categories"
+        published = len(self.categories)
+        return self.title if len(counts) == published else f"{self.title}, {len(counts)} of {published} categories"
 
 
-def full_set_of(name: str) -> KnownSet | None:
-    """The published data set whose layout is called ``name``; None for a layout that belongs to none ("folder")."""
-    return KNOWN_SETS.get(name)
+def full_set_of(layout: str) -> KnownSet | None:
+    """The published data set that a layout reads; None for a layout that belongs to none ("folder")."""
+    return next((known for known in KNOWN_SETS.values() if layout in known.layouts), None)
 
 
 def _listed(names: list[str]) -> str:
@@ -104,13 +110,15 @@ def _listed(names: list[str]) -> str:
     return f"{', '.join(names[:shown])} and {len(names) - shown} more"
 
 
-def _known(*, name: str, title: str, source: str, images: Mapping[str, tuple[int, int, int]]) -> KnownSet:
-    """A set from its categories' train, normal test and anomalous test images."""
+def _known(
+    *, name: str, title: str, source: str, images: Mapping[str, tuple[int, int, int]], repacked: tuple[str, ...] = ()
+) -> KnownSet:
+    """A set from its categories' train, normal test and anomalous test images; ``repacked`` are more layouts of it."""
     categories = tuple(
         CategoryImages(name=category, train=train, normal=normal, anomalous=anomalous)
         for category, (train, normal, anomalous) in images.items()
     )
-    return KnownSet(name=name, title=title, source=source, categories=categories)
+    return KnownSet(name=name, layouts=(name, *repacked), title=title, source=source, categories=categories)
 
 
 def _by_name(sets: Iterable[KnownSet]) -> dict[str, KnownSet]:
@@ -146,6 +154,7 @@ KNOWN_SETS: Mapping[str, KnownSet] = _by_name(
         ),
         _known(
             name="visa",
+            repacked=("visa_pytorch",),
             title="VisA",
             source=(
                 "Zou, Jeong, Pemula, Zhang, Dabeer: SPot-the-difference self-supervised pre-training for anomaly "
@@ -199,4 +208,4 @@ KNOWN_SETS: Mapping[str, KnownSet] = _by_name(
         ),
     )
 )
-"""The published data sets by their layout's name."""
+"""The published data sets by their names."""

@@ -73,7 +73,7 @@ def folders_in(folder: Path) -> tuple[Path, ...]:
     """
     if not folder.is_dir():
         return ()
-    return tuple(sorted(path for path in folder.iterdir() if path.is_dir() and not _is_ignored(path)))
+    return tuple(sorted(path for path in folder.iterdir() if path.is_dir() and not is_ignored(path)))
 
 
 def nested_images(folders: Iterable[Path]) -> tuple[str, ...]:
@@ -121,7 +121,21 @@ def stray_images(folder: Path) -> tuple[str, ...]:
 
 def is_there(path: Path) -> bool:
     """Whether ``path`` is a file, or a link to one that is missing: what is not there is told when it is decoded."""
-    return path.is_file() or (path.is_symlink() and not path.exists())
+    try:
+        return path.is_file() or (path.is_symlink() and not path.exists())
+    except PermissionError:
+        raise
+    except OSError:
+        # A name that no file can have: one that is too long, say.
+        return False
+
+
+def has_folder(folder: Path, name: str) -> bool:
+    """Whether ``folder`` has a folder ``name``; False where this user may not look."""
+    try:
+        return (folder / name).is_dir()
+    except OSError:
+        return False
 
 
 def printable(text: str) -> str:
@@ -136,12 +150,13 @@ def _named(names: list[str]) -> str:
 def _entries(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if not _is_ignored(path) and is_there(path))
+    return sorted(path for path in folder.iterdir() if not is_ignored(path) and is_there(path))
 
 
-def _is_ignored(path: Path) -> bool:
+def is_ignored(path: Path) -> bool:
+    """Whether a name is hidden, or one that systems leave."""
     return path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not _is_ignored(path) and is_there(path)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_ignored(path) and is_there(path)

@@ -5,6 +5,7 @@ from pathlib import Path
 from promptad.datasets.layout import (
     Scan,
     folders_in,
+    has_folder,
     images_in,
     is_there,
     nested_images,
@@ -28,7 +29,7 @@ class MVTecLayout:
 
     def category_names(self, root: Path) -> tuple[str, ...]:
         """The folders of `root` with a `train` or a `test` folder."""
-        return tuple(f.name for f in folders_in(root) if (f / "train").is_dir() or (f / "test").is_dir())
+        return tuple(f.name for f in folders_in(root) if has_folder(f, "train") or has_folder(f, "test"))
 
     def masks_of(self, category: Path, kind: str, stem: str) -> tuple[tuple[Path, ...], Path]:
         """The masks of the test image `test/<kind>/<stem>.*`, and the path where they belong."""

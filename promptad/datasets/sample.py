@@ -28,7 +28,9 @@ class Sample:
 
     `name` is the posix path below the category's folder ("test/crack/003.png"), unique in its category and recorded in
     result rows. `kind` is the defect's folder name, "good" for normal images. A pixel is anomalous where any of `masks`
-    is above zero; normal images, and anomalous ones of a category without masks, have none.
+    is above zero; normal images, and anomalous ones of a category without masks, have none. `content` and
+    `mask_contents` are digests of the bytes of `path` and of each of `masks` when the category was opened: who decodes
+    the file compares them. None and (): nobody has read it yet, and any bytes will do.
     """
 
     name: str
@@ -36,6 +38,17 @@ class Sample:
     anomalous: bool
     kind: str
     masks: tuple[Path, ...] = ()
+    content: str | None = None
+    mask_contents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a category was found: the layout's name, the data set's root, and whether its test images were ignored."""
+
+    layout: str
+    root: Path
+    normal_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +57,8 @@ class Category:
 
     `has_masks` is False when no anomalous test image has a mask: image scores only. `left_out` lists (name, reason) of
     the images dropped by `skip_bad`. `cautions` are sentences about masks and files that are odd and were used all the
-    same, as far as files were looked into; they are no part of what the category is.
+    same, as far as files were looked into; they are no part of what the category is. `origin` is None for a category
+    that was put together by hand.
     """
 
     name: str
@@ -52,4 +66,5 @@ class Category:
     test: tuple[Sample, ...]
     has_masks: bool
     left_out: tuple[tuple[str, str], ...] = ()
+    origin: Origin | None = None
     cautions: tuple[str, ...] = field(default=(), compare=False)

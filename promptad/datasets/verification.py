@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,16 +16,19 @@ from promptad.datasets.sample import Sample, UnreadableImageError
 class Findings:
     """(sample name, reason) of what cannot be decoded, and complete sentences about masks that cannot be used.
 
-    ``cautions`` are sentences about what is odd and is used all the same.
+    ``cautions`` are sentences about what is odd and is used all the same. ``samples`` are those that were looked at, in
+    their order, with the digests of the bytes that were decoded.
     """
 
     unreadable: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
+    samples: tuple[Sample, ...]
     cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Verified:
+    sample: Sample
     unreadable: str | None = None
     problems: tuple[str, ...] = ()
     look: Look | None = None
@@ -45,6 +48,7 @@ def verify_images(samples: Sequence[Sample]) -> Findings:
             if result.unreadable is not None
         ),
         problems=tuple(problem for result in results for problem in result.problems),
+        samples=tuple(result.sample for result in results),
         cautions=cautions([result.look for result in results if result.look is not None]),
     )
 
@@ -58,15 +62,15 @@ def _verify(sample: Sample) -> _Verified:
     try:
         decoded = decode(sample.path)
     except UnreadableImageError as error:
-        return _Verified(unreadable=error.reason)
+        return _Verified(sample=sample, unreadable=error.reason)
     frame = decoded.frame
     problems: list[str] = []
-    masks, either_way = [], False
+    masks, contents, either_way = [], [], False
     for path in sample.masks:
         try:
             mask = read_mask(path, lambda: frame)
         except UnreadableImageError as error:
-            return _Verified(unreadable=f"mask {path.name}: {error.reason}", problems=tuple(problems))
+            return _Verified(sample=sample, unreadable=f"mask {path.name}: {error.reason}", problems=tuple(problems))
         height, width = mask.anomalous.shape
         if mask.in_alpha:
             problems.append(
@@ -78,9 +82,11 @@ def _verify(sample: Sample) -> _Verified:
                 f"{frame.width}x{frame.height}" + (" after its EXIF orientation" if frame.orientation > 1 else "")
             )
         masks.append(mask.anomalous)
+        contents.append(mask.content)
         either_way |= mask.orientation == 1 and frame.fits_both_ways(width, height)
     share = None
     if masks and not problems:
         share = float(np.logical_or.reduce(masks).mean())
     look = Look(name=sample.name, share=share, bits=decoded.bits, either_way=either_way)
-    return _Verified(problems=tuple(problems), look=look)
+    read = replace(sample, content=decoded.content, mask_contents=tuple(contents))
+    return _Verified(sample=read, problems=tuple(problems), look=look)

@@ -1,8 +1,8 @@
 """VisA (Zou et al., ECCV 2022) as published, without conversion to another layout."""
 
-import csv
 from pathlib import Path, PurePosixPath
 
+from promptad.csv_rows import CSVError, csv_rows
 from promptad.datasets.layout import Scan, is_there, unmatched_masks
 from promptad.datasets.sample import DatasetError, Sample
 
@@ -63,18 +63,23 @@ class VisALayout:
 
 
 def _split_rows(root: Path) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row) of the split; empty without the file. Raises DatasetError if a column is missing."""
+    """(line number, row) of the split; empty without the file. Raises DatasetError if it cannot be read."""
     path = root / "split_csv" / "1cls.csv"
-    if not path.is_file():
+    try:
+        rows = csv_rows(path.read_bytes(), str(path), COLUMNS)
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = [column.strip() for column in reader.fieldnames or ()]
-        reader.fieldnames = columns
-        absent = [column for column in COLUMNS if column not in columns]
-        if absent:
-            raise DatasetError(f"{path} must have the columns {','.join(COLUMNS)}, but lacks {','.join(absent)}")
-        return [(reader.line_num, {column: (row[column] or "").strip() for column in COLUMNS}) for row in reader]
+    except CSVError as error:
+        raise DatasetError(str(error)) from error
+    except OSError as error:
+        raise DatasetError(
+            f"{path} must be readable, but is not ({error.strerror}): allow this user to read it"
+        ) from error
+    if unnamed := [str(line) for line, row in rows if not row["object"]]:
+        raise DatasetError(
+            f"every row of {path} must name an object, but these lines do not: {', '.join(unnamed[:10])}"
+        )
+    return rows
 
 
 def _inside(path: str, category: str) -> PurePosixPath | None:
