@@ -36,6 +36,7 @@ class Shape:
     holds: Callable[[Any], bool] = _nothing
 
     def __call__(self, value: Any, place: str) -> Faults:
+        """What is wrong with a value at a place of the document, in sentences."""
         return self.find(value, place)
 
 
