@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ablations.catalogue import CATALOGUE
 from ablations.loading import listing
 from promptad.cache_folder import default_root
-from study.arguments import UsageError, check_numbers, study_request
+from study.arguments import UsageError, study_request
 from study.ledger import Ledger
 from study.row_text import row_text
 from study.search_files import search_names
@@ -31,9 +31,9 @@ def plan(options: argparse.Namespace) -> int:
     if options.list:
         print(listing())
         return 0
+    asked = planned(options)
     from study.outlook import described_plan
 
-    asked = planned(options)
     ledger = Ledger(options.study)
     print(described_plan(asked, ledger.rows(asked.cells), ledger.plans()))
     return 0
@@ -88,11 +88,11 @@ def cache(options: argparse.Namespace) -> int:
 
 def planned(options: argparse.Namespace) -> StudyPlan:
     """The plan of what is asked for."""
-    # Before anything that takes seconds to load.
-    check_numbers(options)
+    request = study_request(options)
+    # After what is quickly told of the options: it takes seconds to load.
     from study.plan import plan_study
 
-    made = plan_study(study_request(options))
+    made = plan_study(request)
     for category, data in made.categories.items():
         for caution in data.cautions:
             print(f"caution: {category}: {caution}", file=sys.stderr)
