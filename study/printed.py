@@ -18,6 +18,7 @@ from study.arm_backbones import PlannedBackbone
 from study.comparability import ArmFacts, DataFacts, obstacles
 from study.request import StudyRequest
 from study.shots import settings_of, shots_of, support_images
+from study.sources import SYNTHETIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +159,15 @@ def data_title(request: StudyRequest, opened: Opened) -> str:
     if known is None:
         return request.source.title
     return known.title_of({name: len(category.test) for name, (category, _) in opened.items()})
+
+
+def is_own_data(request: StudyRequest, opened: Opened) -> bool:
+    """Whether the data are the user's own: neither embedded nor whole categories of the set of their layout."""
+    if request.source.name == SYNTHETIC:
+        return False
+    known = full_set_of(request.source.name)
+    published = {} if known is None else {category.name: category.test for category in known.categories}
+    return any(published.get(name) != len(category.test) for name, (category, _) in opened.items())
 
 
 def _facts(

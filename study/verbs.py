@@ -105,6 +105,7 @@ def planned(options: argparse.Namespace) -> StudyPlan:
 
 def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None = None) -> None:
     """Write the report and print the tables of the plans in ``names`` (None: of all) and the results of searches."""
+    from reports.headings import told_apart
     from reports.report import write_report
     from reports.tables import build_table
     from reports.terminal import to_text
@@ -126,9 +127,15 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
         print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
     searches = _searches(ledger)
     page = write_report(
-        plans=documents, rows=rows, examples=ledger.kept, out=folder, damaged=damaged, searches=searches
+        plans=documents,
+        rows=rows,
+        examples=ledger.kept,
+        out=folder,
+        damaged=damaged,
+        searches=searches,
+        say=lambda message: print(message, file=sys.stderr),
     )
-    shown = [document for document in documents if names is None or document["name"] in names]
+    shown = [document for document in told_apart(documents) if names is None or document["name"] in names]
     for document in shown:
         table = build_table(document, rows)
         print(f"\n{to_text(table)}")
