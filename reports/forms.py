@@ -137,6 +137,8 @@ SEARCH = record(
     },
     {
         "title": text,
+        "dataset_title": text,
+        "given": _GIVEN,
         "fresh": _FRESH,
         "report": record({"held_out": each(text), "winner": _JUDGED, "base": _JUDGED}),
     },

@@ -19,18 +19,24 @@ def told_apart(plans: Sequence[Raw]) -> list[dict[str, Any]]:
     are files. Where one path held different content at different times, a digest of the content is added. Titles that
     are equal get what their plans differ in, at last the digest in the plan's name.
     """
-    data = _folders(plans)
-    files = {kind: _files(plans, kind) for kind in LISTS}
+    titles = data_titles(plans)
+    return _with_titles([{**plan, "dataset_title": title} for plan, title in zip(plans, titles, strict=True)])
+
+
+def data_titles(documents: Sequence[Raw]) -> list[str]:
+    """The data's title of each plan or search, with the user's own folders and files, told apart as above."""
+    data = _folders(documents)
+    files = {kind: _files(documents, kind) for kind in LISTS}
     found = []
-    for plan in plans:
+    for plan in documents:
         words = [
             f"{name} {files[kind][_identity(given)]}"
             for kind, name in LISTS.items()
             if (given := _given(plan, kind)) is not None
         ]
-        title = str(plan.get("dataset_title", "")) + data.get(id(plan), "")
-        found.append({**plan, "dataset_title": f"{title} ({', '.join(words)})" if words else title})
-    return _with_titles(found)
+        title = str(plan.get("dataset_title") or plan.get("dataset") or "") + data.get(id(plan), "")
+        found.append(f"{title} ({', '.join(words)})" if words else title)
+    return found
 
 
 def _with_titles(plans: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import functools
 import io
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from joblib.externals.loky import get_reusable_executor
 from reports.cells import cells_script
 from reports.drawing import Drawing, pdf, png, settle, svg
 from reports.files import Staging, staging
-from reports.headings import told_apart
+from reports.headings import data_titles, told_apart
 from reports.heatmaps import write_heatmaps
 from reports.kept import Loader, sound
 from reports.latex import to_latex
@@ -114,9 +114,10 @@ def _read_searches(searches: Sequence[SearchFiles]) -> tuple[list[Search], dict[
     """The searches that can be read, and the damaged files of all with the reasons."""
     found: list[Search] = []
     faults: dict[str, str] = {}
-    for files in searches:
+    titles = data_titles([files.document for files in searches])
+    for files, title in zip(searches, titles, strict=True):
         try:
-            search = read_search(files)
+            search = replace(read_search(files), dataset=title)
         except ValueError as error:
             faults |= {**files.damaged, f"searches/{files.name}.json": str(error)}
             continue
@@ -174,7 +175,7 @@ def _drawn(drawings: Mapping[str, Drawing]) -> list[_Drawn]:
 
 def _files(stem: str, drawing: Drawing) -> _Drawn:
     boxes = settle(drawing.figure)
-    files = {
+    files: dict[str, bytes | str] = {
         f"{stem}.svg": svg(drawing.figure),
         f"{stem}.pdf": pdf(drawing.figure),
         f"{stem}.png": png(drawing.figure),

@@ -15,7 +15,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 def search_title(search: Search) -> str:
     """The heading of a search."""
-    return f"Search of “{search.space}”: {search.objective}"
+    return f"Search of “{search.space}”: {search.objective}, on {search.dataset}"
 
 
 def search_question(search: Search) -> str:

@@ -105,7 +105,7 @@ def planned(options: argparse.Namespace) -> StudyPlan:
 
 def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None = None) -> None:
     """Write the report and print the tables of the plans in ``names`` (None: of all) and the results of searches."""
-    from reports.headings import told_apart
+    from reports.headings import data_titles, told_apart
     from reports.report import write_report
     from reports.tables import build_table
     from reports.terminal import to_text
@@ -145,8 +145,8 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
         print("(percent; ci: half width of the 95% interval over seeds)")
     if len(shown) < len(documents):
         print(f"({len(documents) - len(shown)} earlier tables of this study are in the report too)")
-    for files in searches:
-        print(f"\n{_search_text(files, rows)}")
+    for files, title in zip(searches, data_titles([files.document for files in searches]), strict=True):
+        print(f"\n{_search_text(files, rows, title)}")
     print(f"\nreport: {page.resolve()}")
 
 
@@ -160,13 +160,13 @@ def _searches(ledger: Ledger) -> list[SearchFiles]:
     return [with_sensitivity(ledger.folder, name) for name in names]
 
 
-def _search_text(files: SearchFiles, rows: Mapping[str, Any]) -> str:
+def _search_text(files: SearchFiles, rows: Mapping[str, Any], data_title: str) -> str:
     """A search as a person reads it on a terminal."""
     from reports.search_files import read_search
     from reports.search_words import search_lead, search_question, search_title
 
     try:
-        search = read_search(files)
+        search = dataclasses.replace(read_search(files), dataset=data_title)
     except ValueError as error:
         return f"left out: searches/{files.name}.json ({error})"
     return f"{search_title(search)}\n{search_question(search)}\n{search_lead(search, rows)}"

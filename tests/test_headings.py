@@ -3,11 +3,13 @@
 import json
 
 import pytest
+from searches_of_trials import document
 from test_plan import request
 from test_reports_fixture import make_plan, make_rows
 
-from reports.headings import told_apart
+from reports.headings import data_titles, told_apart
 from reports.report import write_report
+from reports.search_files import SearchFiles
 from study.arguments import data_request
 from study.cli import build_parser
 from study.plan import plan_study
@@ -78,6 +80,19 @@ def test_equal_titles_get_what_their_plans_differ_in_and_others_stay():
 def test_a_plan_that_says_nothing_of_its_data_or_nonsense_stays_as_it_is(given):
     (plan,) = told_apart([make_plan() | {"given": given}])
     assert plan["dataset_title"].startswith(make_plan()["dataset_title"])
+
+
+def test_searches_name_their_data_in_their_headings(tmp_path):
+    first, second = (
+        document(f"s{number}") | {"dataset_title": "image folder", "given": own("x", path=path)["given"]}
+        for number, path in ((1, "/a/photos"), (2, "/b/photos"))
+    )
+    files = [SearchFiles(name=f"s{n}", document=raw, trials={}) for n, raw in ((1, first), (2, second))]
+    page = write_report(plans=[], rows={}, examples=lambda _: None, out=tmp_path, searches=files).read_text()
+    for title in ("image folder: a/photos", "image folder: b/photos"):
+        assert f", on {title}</h2>" in page
+    # A search of an older version says less.
+    assert data_titles([document("s3")]) == [document("s3")["dataset"]]
 
 
 def test_page_and_tables_name_the_folder_and_the_file(tmp_path):
