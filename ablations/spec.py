@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 from ablations.arms import Arm, Depths
 from ablations.published import published_tables
-from ablations.shots import Setting, Shots
+from ablations.shots import Setting, Shots, is_shots
 from promptad.config import ConfigError, PromptADConfig, Task
 from promptad.method_table import canonical_config, under_protocol
 from promptad.shared_config import MethodConfig
@@ -90,6 +91,12 @@ class Design(Protocol):
         ...
 
 
+def _has_arms(design: object) -> bool:
+    """Whether it has arms, without computing them: those of a Sobol set load scipy, and most commands need none."""
+    arms = inspect.getattr_static(design, "arms", None)
+    return isinstance(arms, tuple) or (hasattr(type(arms), "__get__") and not inspect.isfunction(arms))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ablation:
     """A question that a table or figure answers.
@@ -128,7 +135,7 @@ class Ablation:
             for what in ("metrics", "shots", "shown_as", "data_sets", "artefacts", "preferred", "queries")
             if not isinstance(getattr(self, what), tuple)
         ]
-        if not isinstance(getattr(self.design, "arms", None), tuple):
+        if not _has_arms(self.design):
             problems.append(f"design must be a design with arms (docs/ablations.md), but is {self.design!r}")
         if self.published is not None and self.published not in published_tables():
             problems.append(f"published must be one of {', '.join(published_tables())}, but is {self.published!r}")
@@ -149,8 +156,8 @@ class Ablation:
         problems += [] if self.shots else ["shots must name at least one number of images"]
         problems += [
             f"shots must be whole numbers from 0 or full, but got {value!r}"
-            for value in (*self.shots, *(arm.shots for arm in self.design.arms if arm.shots is not None))
-            if value != "full" and (type(value) is not int or value < 0)
+            for value in self.shots
+            if not is_shots(value)
         ]
         if len(set(self.shots)) < len(self.shots):
             problems.append(f"shots must differ, but got {', '.join(map(str, self.shots))}")
@@ -210,6 +217,11 @@ class Ablation:
             problems.append("arms must have different names")
         if self.baseline is not None and self.baseline not in names:
             problems.append(f"baseline {self.baseline!r} is no arm")
+        problems += [
+            f"arm {arm.name}: shots must be a whole number from 0 or full, but got {arm.shots!r}"
+            for arm in self.arms
+            if arm.shots is not None and not is_shots(arm.shots)
+        ]
         problems += self.design.idle(base)
         for arm in self.arms:
             if arm.not_runnable:

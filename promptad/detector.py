@@ -19,7 +19,7 @@ from promptad.config import PromptADConfig, Task
 from promptad.datasets.decoding import decode
 from promptad.detector_file import DetectorError, DetectorFile
 from promptad.features import Features, extract_features, file_inputs
-from promptad.images import Channels, Preprocessing
+from promptad.images import Channels, Preprocessing, field_of_view
 from promptad.maps import finished_maps
 from promptad.methods.method import finite_scores
 from promptad.methods.promptad import FittedPromptAD, PromptAD
@@ -33,11 +33,17 @@ class Detection:
     """Scores of a list of images: ``scores`` (image) and ``maps`` (image x size x size) in [0, 1], higher is worse.
 
     Scores order images of one object; they are no probabilities, and no threshold comes with them. A map covers what
-    the network sees of an image: under ``resize`` ``shorter_edge`` its centre square, under ``squash`` the whole of it.
+    the network sees of an image: under ``resize`` ``shorter_edge``, the default, its centre square, and nothing is
+    known of what lies outside; under ``squash`` and ``squash_via_1024`` the whole of it, distorted to a square.
+
+    ``boxes`` (image x 4) are these places: left, top, right and bottom in pixels of the image file, upright as its EXIF
+    orientation says. The middle of a map's pixel (row, column) lies at
+    ``left + (column + 0.5) / size * (right - left)`` and ``top + (row + 0.5) / size * (bottom - top)`` of its image.
     """
 
     scores: NDArray[np.float32]
     maps: NDArray[np.float32]
+    boxes: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +97,7 @@ class Detector:
         return cls(backbone=backbone, config=config, category=category, image=fitted["image"], pixel=fitted["pixel"])
 
     def score(self, images: Sequence[str | Path], *, cache: FeatureCache | None = None) -> Detection:
-        """Scores and maps of image files, ``config.map_size`` pixels a side.
+        """Scores and maps of image files, ``config.map_size`` pixels a side, and where in the images the maps lie.
 
         Raises:
             DetectorError: no image, or something that is no path of a file.
@@ -100,6 +106,7 @@ class Detector:
         """
         paths = _existing(images, "score needs at least 1 image")
         preprocessing = _preprocessing(self.backbone, self.config, self.config.query_channels)
+        paths = _existing(images)
         query: Features = extract_features(
             self.backbone,
             file_inputs(paths, preprocessing),
@@ -111,7 +118,11 @@ class Detector:
         assert scores is not None
         assert maps is not None
         size, smoothing = self.config.map_size, self.config.map_smoothing
-        return Detection(scores=scores.numpy(), maps=finished_maps(maps, size=size, smoothing=smoothing))
+        return Detection(
+            scores=scores.numpy(),
+            maps=finished_maps(maps, size=size, smoothing=smoothing),
+            boxes=np.array([field_of_view(path, preprocessing) for path in paths]),
+        )
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file: prototypes and memories, and which backbone they belong to (not its weights).

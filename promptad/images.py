@@ -147,6 +147,15 @@ def anomaly_in_view(sample: Sample, preprocessing: Preprocessing) -> bool:
     return bool(union[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)].any())
 
 
+def field_of_view(path: Path, preprocessing: Preprocessing) -> Box:
+    """(left, top, right, bottom) of what the network sees of an image file, in pixels of the upright image.
+
+    Edges, not pixel centres: the whole of a picture of 640 x 480 is (0, 0, 640, 480). Raises UnreadableImageError.
+    """
+    frame = read_frame(path)
+    return _field_of_view(frame.width, frame.height, preprocessing)
+
+
 def thumbnail(sample: Sample, preprocessing: Preprocessing, size: int = 160) -> Pixels:
     """The sample as a person would see it: uint8 RGB, shape (size, size, 3), the network input's field of view."""
     image = decode_image(sample.path, preprocessing.bit_depth, content=sample.content)

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
+from reports.lettering import HOUSE_FONT, give_letters, lacking_texts, quiet_about_glyphs
 from reports.statistics import MARGIN, Claim
 
 # Okabe and Ito's colours, told apart with every common colour vision deficiency; the marker says the same in shape.
@@ -41,7 +42,7 @@ INK, FAINT, RULE = "#1b1f24", "#57606a", "#d0d7de"
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "promptad-study",
     "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
+    "font.family": HOUSE_FONT,
     "font.size": 11,
     "axes.edgecolor": RULE,
     "axes.labelcolor": INK,
@@ -58,7 +59,7 @@ STYLE: dict[str, Any] = {
 @contextmanager
 def house_style() -> Iterator[None]:
     """Draw with matplotlib's own defaults plus STYLE, whatever the caller's settings are."""
-    with mpl.rc_context():
+    with mpl.rc_context(), quiet_about_glyphs():
         mpl.rcdefaults()
         mpl.rcParams.update(cast("Any", STYLE))
         yield
@@ -79,12 +80,20 @@ class Drawing:
     photographs: bool = False
 
 
-def settle(figure: Figure) -> None:
-    """Lay the figure out once, so that every format has the same layout and is drawn faster."""
+def settle(figure: Figure) -> tuple[str, ...]:
+    """Lay the figure out once, so that every format has the same layout and is drawn faster.
+
+    Texts in other scripts get fonts that have them. Returned are those with letters that no font here has.
+    """
     with house_style():
         FigureCanvasAgg(figure)
         figure.draw_without_rendering()
+        boxes: tuple[str, ...] = ()
+        if lacking := lacking_texts(figure):
+            boxes = give_letters(lacking)
+            figure.draw_without_rendering()
         figure.set_layout_engine("none")
+    return boxes
 
 
 def pdf(figure: Figure) -> bytes:
@@ -99,7 +108,7 @@ def pdf(figure: Figure) -> bytes:
 def svg(figure: Figure) -> bytes:
     """The figure as SVG with neither a date nor random identifiers: equal figures give equal bytes."""
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": STYLE["svg.hashsalt"], "svg.fonttype": "path"}):
+    with mpl.rc_context({"svg.hashsalt": STYLE["svg.hashsalt"], "svg.fonttype": "path"}), quiet_about_glyphs():
         figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
     return _with_counted_names(buffer.getvalue())
 
@@ -118,7 +127,8 @@ def png(figure: Figure) -> bytes:
     A figure drawn before has a settled layout and may differ by a pixel from a fresh one: draw each figure once.
     """
     canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
+    with quiet_about_glyphs():
+        canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]
     buffer = io.BytesIO()
     # 256 colours take a third of the bytes. The usual palette (median cut, no dithering) has none for what is rare in a

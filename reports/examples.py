@@ -64,15 +64,11 @@ def choose_examples(table: Table, loader: Loader, limit: int = 3) -> Examples | 
     The shown arm has most components on (the last of equals), else it is the baseline. The seed and the shots are the
     first of the plan that kept images. None if no arrays were kept.
     """
-    plan = table.plan
-    arms = {arm.name: arm for arm in plan.arms}
-    if not plan.runnable:
+    plan, arm = table.plan, shown_arm(table)
+    if arm is None:
         return None
-    most = max((sum(mark is True for mark in arm.marks.values()) for arm in plan.runnable), default=0)
-    full = [arm.name for arm in plan.runnable if sum(mark is True for mark in arm.marks.values()) == most]
-    shown = full[-1] if most else (plan.baseline or full[0])
     cells = [
-        cell for cell in plan.cells if cell.arm == shown and cell.task == "pixel" and cell.digest in table.rows.found
+        cell for cell in plan.cells if cell.arm == arm.name and cell.task == "pixel" and cell.digest in table.rows.found
     ]
     for shots in plan.shots:
         for seed in plan.seeds:
@@ -90,8 +86,21 @@ def choose_examples(table: Table, loader: Loader, limit: int = 3) -> Examples | 
                 chosen |= {(example.category, example.name) for example in worst}
                 left = [e for e in found if (e.category, e.name) not in chosen and e.chosen_as == "smallest"]
                 smallest = _one_per_category(sorted(left, key=lambda e: (e.mask.mean(), e.category, e.name)), limit)
-                return Examples(arm=arms[shown], seed=seed, shots=shots, best=best, worst=worst, smallest=smallest)
+                return Examples(arm=arm, seed=seed, shots=shots, best=best, worst=worst, smallest=smallest)
     return None
+
+
+def shown_arm(table: Table) -> Arm | None:
+    """The arm whose images are shown: that with most components on (the last of equals), else the baseline.
+
+    None if no arm can be run.
+    """
+    runnable = {arm.name: arm for arm in table.plan.runnable}
+    on = {name: sum(mark is True for mark in arm.marks.values()) for name, arm in runnable.items()}
+    most = max(on.values(), default=0)
+    if most:
+        return runnable[[name for name, count in on.items() if count == most][-1]]
+    return runnable.get(table.plan.baseline or "") or next(iter(runnable.values()), None)
 
 
 def _one_per_category(ordered: list[Example], limit: int) -> tuple[Example, ...]:

@@ -59,10 +59,19 @@ def summary_text(summary: Summary, *, sd: bool = False) -> str:
 
 def effect_text(summary: Summary) -> str:
     """Mean, interval and n of a difference in points: "+3.2 [+1.1, +5.3], n = 3"."""
-    if summary.interval is None:
-        return f"{points(summary.mean)}, {no_interval_reason(summary)}, n = {summary.n}"
-    low, high = summary.interval
-    return f"{points(summary.mean)} [{points(low)}, {points(high)}], n = {summary.n}"
+    return f"{points(summary.mean)}{_reach(summary)}"
+
+
+def difference_text(summary: Summary) -> str:
+    """The same for a sentence, which says what it is: "a difference of +3.2 points [+1.1, +5.3], n = 3"."""
+    return f"a difference of {points(summary.mean)} points{_reach(summary)}"
+
+
+def _reach(difference: Summary) -> str:
+    if difference.interval is None:
+        return f", {no_interval_reason(difference)}, n = {difference.n}"
+    low, high = difference.interval
+    return f" [{points(low)}, {points(high)}], n = {difference.n}"
 
 
 def claim_text(difference: Difference) -> str:

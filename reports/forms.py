@@ -40,6 +40,8 @@ _PRINTED = record(
         "obstacles": each(record({"reason": text, "text": text})),
     }
 )
+_FILE = record({"path": text, "digest": text})
+_GIVEN = record({}, {"data": record({"path": text, "digests": by_name(text)}), "suffixes": _FILE, "support": _FILE})
 _FIRST_PUBLISHED = record(
     {"metric": _METRIC, "dataset": text, "value": number, "factors": text, "shots": _PRINTED_SHOTS}
 )
@@ -69,6 +71,7 @@ PLAN = record(
         "proxies": each(_CELL),
         "left_out": each(record({"image": text, "reason": text})),
         "data_cautions": each(text),
+        "given": _GIVEN,
         "metrics": each(text),
         "design": text,
         "factors": each(record({"name": text, "levels": each(anything)}, {"label": text})),
@@ -134,6 +137,8 @@ SEARCH = record(
     },
     {
         "title": text,
+        "dataset_title": text,
+        "given": _GIVEN,
         "fresh": _FRESH,
         "report": record({"held_out": each(text), "winner": _JUDGED, "base": _JUDGED}),
     },

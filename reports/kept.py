@@ -14,6 +14,9 @@ Loader = Callable[[str], Mapping[str, NDArray[Any]] | None]
 COMPARED = "compared/"
 """How the names of the arrays begin that hold the same images for every method."""
 
+SCORED = "scored/"
+"""How the names of the arrays begin that hold images of a set without masks: with a score, and no map."""
+
 BRANCHES = ("textual", "visual", "fused")
 
 
@@ -36,7 +39,13 @@ def sound(load: Loader, faults: dict[str, str]) -> Loader:
 def _check(arrays: Mapping[str, NDArray[Any]]) -> None:
     # Images that methods are compared on are kept beside the best and worst located ones, in the same form.
     compared = {name.removeprefix(COMPARED): values for name, values in arrays.items() if name.startswith(COMPARED)}
-    found = [*_example_faults(arrays), *_example_faults(compared), *_inside_faults(arrays)]
+    scored = {name.removeprefix(SCORED): values for name, values in arrays.items() if name.startswith(SCORED)}
+    found = [
+        *_example_faults(arrays),
+        *_example_faults(compared),
+        *(_scored_faults(scored) if scored else ()),
+        *_inside_faults(arrays),
+    ]
     if found:
         raise DocumentError(f"not arrays for figures: {'; '.join(found[:3])}")
 
@@ -67,6 +76,22 @@ def _example_faults(arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
         yield "maps must be (number, height, width)"
     if any(arrays[name].dtype.kind != "f" for name in BRANCHES):
         yield "maps must be numbers"
+
+
+def _scored_faults(arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+    absent = [name for name in ("names", "chosen_as", "score", "thumbnails") if name not in arrays]
+    if absent:
+        yield f"{', '.join(absent)} of scored images are not there"
+        return
+    count = len(arrays["names"]) if arrays["names"].ndim == 1 else -1
+    for name in ("names", "chosen_as"):
+        if arrays[name].shape != (count,) or arrays[name].dtype.kind != "U":
+            yield f"{name} of scored images must be a list of texts"
+    if arrays["score"].shape != (count,) or not _finite(arrays["score"]):
+        yield f"score of scored images must have a finite number for each of {count} images"
+    pictures = arrays["thumbnails"]
+    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[::3] != (count, 3) or not pictures.size:
+        yield "thumbnails of scored images must be pictures (number, height, width, 3) of bytes"
 
 
 def _inside_faults(arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:

@@ -17,6 +17,7 @@ OPTIONAL = (
     "method_note",
     "left_out",
     "data_cautions",
+    "given",
     "metrics",
     "design",
     "factors",

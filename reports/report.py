@@ -4,7 +4,8 @@ import csv
 import functools
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from joblib.externals.loky import get_reusable_executor
 from reports.cells import cells_script
 from reports.drawing import Drawing, pdf, png, settle, svg
 from reports.files import Staging, staging
+from reports.headings import data_titles, told_apart
 from reports.heatmaps import write_heatmaps
 from reports.kept import Loader, sound
 from reports.latex import to_latex
+from reports.lettering import boxes_text
 from reports.page import Picture, SearchSection, Section, Shown, render_page
 from reports.plan_reading import NAME
 from reports.provenance import trace
@@ -44,12 +47,14 @@ def write_report(
     out: Path,
     damaged: Mapping[str, str] | None = None,
     searches: Sequence[SearchFiles] = (),
+    say: Callable[[str], object] | None = None,
 ) -> Path:
     """Write out/index.html with tables/, figures/, data/ and images/ beside it; return the page.
 
     `damaged` are files of rows that could not be read, each with the reason: the page names them. Each of `searches`
-    gets a part of the page. Nothing depends on the clock, the machine or the order of `rows`: the same plans and rows
-    give the same bytes. Files appear whole, the page last.
+    gets a part of the page. `say` is told which names figures could not write, if any. Nothing depends on the
+    clock, the machine (but for fonts of other scripts) or the order of `rows`: the same plans and rows give the same
+    bytes. Files appear whole, the page last.
 
     Raises:
         ValueError: if there is neither plan nor search, two share a name, a name is no file name, or a plan is invalid.
@@ -67,7 +72,7 @@ def write_report(
                 f"a plan's name must be letters, digits, '_', '.', '+' or '-', but got {name!r}: rename it"
             )
 
-    tables = [build_table(raw, rows) for raw in plans]
+    tables = [build_table(raw, rows) for raw in told_apart(plans)]
     faults: dict[str, str] = {}
     # Tables share cells, and views look at the same arrays.
     loader = functools.lru_cache(maxsize=64)(sound(examples, faults))
@@ -76,9 +81,12 @@ def write_report(
         sections = [_section(table, loader, stage, drawings) for table in tables]
         found, unread = _read_searches(searches)
         search_sections = [_search_section(search, rows, stage, drawings) for search in found]
-        for files in _drawn(drawings):
-            for name, content in files.items():
+        drawn = _drawn(drawings)
+        for each in drawn:
+            for name, content in each.files.items():
                 stage.add(name, content)
+        if say is not None and (boxes := boxes_text(text for each in drawn for text in each.boxes)):
+            say(boxes)
         heatmaps = write_heatmaps(tables, loader, stage)
         ranks = rankings(tables)
         if ranks:
@@ -106,9 +114,10 @@ def _read_searches(searches: Sequence[SearchFiles]) -> tuple[list[Search], dict[
     """The searches that can be read, and the damaged files of all with the reasons."""
     found: list[Search] = []
     faults: dict[str, str] = {}
-    for files in searches:
+    titles = data_titles([files.document for files in searches])
+    for files, title in zip(searches, titles, strict=True):
         try:
-            search = read_search(files)
+            search = replace(read_search(files), dataset=title)
         except ValueError as error:
             faults |= {**files.damaged, f"searches/{files.name}.json": str(error)}
             continue
@@ -147,25 +156,32 @@ def _shown(kind: str, view: View, name: str, drawings: dict[str, Drawing]) -> Sh
     return Shown(kind=kind, view=view, pictures=tuple(_picture(stem, drawing) for stem, drawing in stems.items()))
 
 
-def _drawn(drawings: Mapping[str, Drawing]) -> list[dict[str, bytes | str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawn:
+    """The files of a figure, and its texts with letters that no font here has."""
+
+    files: Mapping[str, bytes | str]
+    boxes: tuple[str, ...]
+
+
+def _drawn(drawings: Mapping[str, Drawing]) -> list[_Drawn]:
     """The files of every figure; many figures are drawn by as many processes as there are CPUs."""
     workers = min(os.cpu_count() or 1, 8) if len(drawings) >= MANY else 1
-    drawn: list[dict[str, bytes | str]] = Parallel(n_jobs=workers)(
-        delayed(_files)(stem, drawing) for stem, drawing in drawings.items()
-    )
+    drawn: list[_Drawn] = Parallel(n_jobs=workers)(delayed(_files)(stem, drawing) for stem, drawing in drawings.items())
     if workers > 1:
         get_reusable_executor().shutdown()
     return drawn
 
 
-def _files(stem: str, drawing: Drawing) -> dict[str, bytes | str]:
-    settle(drawing.figure)
-    return {
+def _files(stem: str, drawing: Drawing) -> _Drawn:
+    boxes = settle(drawing.figure)
+    files: dict[str, bytes | str] = {
         f"{stem}.svg": svg(drawing.figure),
         f"{stem}.pdf": pdf(drawing.figure),
         f"{stem}.png": png(drawing.figure),
         f"{stem}.csv": _csv(drawing.data),
     }
+    return _Drawn(files=files, boxes=boxes)
 
 
 def _picture(stem: str, drawing: Drawing) -> Picture:

@@ -63,7 +63,7 @@ def read_search(files: SearchFiles) -> Search:
         asked=int(raw["trials"]),
         backbone=str(raw["backbone"]),
         weights=str(raw["weights"]),
-        dataset=str(raw["dataset"]),
+        dataset=str(raw.get("dataset_title") or raw["dataset"]),
         categories=tuple(map(str, raw["categories"])),
         shots=", ".join(map(str, raw["shots"])) if isinstance(raw["shots"], list) else str(raw["shots"]),
         seeds=tuple(map(int, raw["seeds"])),

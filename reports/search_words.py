@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reports.formats import effect_text, listing, points, seeds_text, summary_text
+from reports.formats import difference_text, listing, percent, points, seeds_text, summary_text
 from reports.search_tables import changed_text, number_text
 from reports.searches import Search
 from reports.sensitivity import best_trials, importances, pareto_front, ranked_parameters, work
@@ -15,7 +15,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 def search_title(search: Search) -> str:
     """The heading of a search."""
-    return f"Search of “{search.space}”: {search.objective}"
+    return f"Search of “{search.space}”: {search.objective}, on {search.dataset}"
 
 
 def search_question(search: Search) -> str:
@@ -49,8 +49,8 @@ def _winner(search: Search, winner: Candidate) -> str:
         compared = f" The paper's defaults reach {number_text(objective, default.values[0])}."
     else:
         compared = (
-            f" The paper's defaults reach {number_text(objective, default.values[0])}: a difference of "
-            f"{effect_text(winner.effect.summary)}, in the search itself."
+            f" The paper's defaults reach {number_text(objective, default.values[0])}: "
+            f"{difference_text(winner.effect.summary)}, in the search itself."
         )
     return text + compared + _fresh(winner, same=search.on_test_images)
 
@@ -62,9 +62,9 @@ def _fresh(winner: Candidate, *, same: bool) -> str:
     if fresh.summary is None:
         return f" On fresh seeds, {fresh.there} of {fresh.planned} cells are there."
     text = f" On fresh seeds it reaches {summary_text(fresh.summary)}"
-    if fresh.effect is not None:
-        text += f", against the defaults {effect_text(fresh.effect.summary)}"
-    return f"{text}{_optimism(winner.optimism, same=same)}."
+    if fresh.effect is not None and fresh.defaults is not None:
+        text += f", the defaults {percent(fresh.defaults.mean)}: {difference_text(fresh.effect.summary)}"
+    return f"{text}.{_optimism(winner.optimism, same=same)}"
 
 
 def _optimism(optimism: float | None, *, same: bool) -> str:
@@ -72,9 +72,13 @@ def _optimism(optimism: float | None, *, same: bool) -> str:
     if optimism is None:
         return ""
     size = points(abs(optimism)).lstrip("+")
+    equal = size == points(0.0)
     if not same:
-        return f" (the search's own number, another measure, is {size} points {'higher' if optimism > 0 else 'lower'})"
-    return f": the search promised {size} points too {'much' if optimism > 0 else 'little'}"
+        how = "equal" if equal else f"{size} points {'higher' if optimism > 0 else 'lower'}"
+        return f" The search's own number, another measure, is {how}."
+    if equal:
+        return " The search promised as much."
+    return f" The search promised {size} points too {'much' if optimism > 0 else 'little'}."
 
 
 def _held_out(search: Search, rows: Rows) -> str:
@@ -90,7 +94,7 @@ def _held_out(search: Search, rows: Rows) -> str:
         f"On the categories held out ({listing(found.categories)}) the winner reaches "
         f"{number_text(objective, found.winner_value)}, the base config {number_text(objective, found.base_value)}"
     )
-    return text + (f": {effect_text(effect.summary)}." if effect is not None else ".")
+    return text + (f": {difference_text(effect.summary)}." if effect is not None else ".")
 
 
 def _important(search: Search) -> str:

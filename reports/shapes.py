@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,8 +15,43 @@ MOST_FAULTS = 4
 """Faults that a message spells out."""
 
 Faults = Iterator[str]
-Shape = Callable[[Any, str], Faults]
-"""A rule: a value and its place in the document to what is wrong with it."""
+Find = Callable[[Any, str], Faults]
+"""Finds what is wrong with a value; the text is its place in the document."""
+
+
+def _nothing(_: Any) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """A rule: a value and its place in the document to what is wrong with it.
+
+    ``rule`` is what the value must be, in words that follow "must be". ``holds`` is true for a list or an object whose
+    parts the rule looks at: its faults then name the part.
+    """
+
+    rule: str
+    find: Find
+    holds: Callable[[Any], bool] = _nothing
+
+    def __call__(self, value: Any, place: str) -> Faults:
+        """What is wrong with a value at a place of the document, in sentences."""
+        return self.find(value, place)
+
+
+def simple(rule: str, fits: Callable[[Any], bool]) -> Shape:
+    """A rule about a value without parts."""
+
+    def find(value: Any, place: str) -> Faults:
+        if not fits(value):
+            yield _must_be(rule, value, place)
+
+    return Shape(rule=rule, find=find)
+
+
+def _must_be(rule: str, value: Any, place: str) -> str:
+    return f"{place or 'it'} must be {rule}, but is {shown(value)}"
 
 
 class DocumentError(ValueError):
@@ -65,22 +101,8 @@ def _unprintable(text: str) -> bool:
     return any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
-def text(value: Any, place: str) -> Faults:
-    """Text."""
-    if not isinstance(value, str) or _unprintable(value):
-        yield f"{place} must be text, but is {shown(value)}"
-
-
-def whole(value: Any, place: str) -> Faults:
-    """A whole number from 0."""
-    if type(value) is not int or not 0 <= value < LARGEST:
-        yield f"{place} must be a whole number from 0, but is {shown(value)}"
-
-
-def number(value: Any, place: str) -> Faults:
-    """A finite number."""
-    if not is_number(value):
-        yield f"{place} must be a finite number, but is {shown(value)}"
+text = simple("text", lambda value: isinstance(value, str) and not _unprintable(value))
+whole = simple("a whole number from 0", lambda value: type(value) is int and 0 <= value < LARGEST)
 
 
 def is_number(value: Any) -> bool:
@@ -90,24 +112,19 @@ def is_number(value: Any) -> bool:
     return abs(value) < LARGEST if isinstance(value, int) else math.isfinite(value)
 
 
-def flag(value: Any, place: str) -> Faults:
-    """True or false."""
-    if not isinstance(value, bool):
-        yield f"{place} must be true or false, but is {shown(value)}"
-
-
-def moment(value: Any, place: str) -> Faults:
-    """An ISO time with its zone."""
+def _is_moment(value: Any) -> bool:
     try:
-        good = isinstance(value, str) and datetime.fromisoformat(value).utcoffset() is not None
+        return isinstance(value, str) and datetime.fromisoformat(value).utcoffset() is not None
     except ValueError:
-        good = False
-    if not good:
-        yield f"{place} must be an ISO time with a zone, but is {shown(value)}"
+        return False
 
 
-def anything(value: Any, place: str) -> Faults:
-    """Any JSON that can be printed: not nested too deeply, with no number that is too large."""
+number = simple("a finite number", is_number)
+flag = simple("true or false", lambda value: isinstance(value, bool))
+moment = simple("an ISO time with a zone", _is_moment)
+
+
+def _find_in_anything(value: Any, place: str) -> Faults:
     yield from _anything(value, place, DEEPEST)
 
 
@@ -127,63 +144,79 @@ def _anything(value: Any, place: str, levels: int) -> Faults:
         yield f"{place} must be a number that can be computed with, but is {shown(value)}"
 
 
+anything = Shape(rule="JSON that can be printed, without too many levels or too large numbers", find=_find_in_anything)
+
+
 def one_of(*values: Any) -> Shape:
     """One of some values."""
-
-    def shape(value: Any, place: str) -> Faults:
-        if not any(value == known and type(value) is type(known) for known in values):
-            yield f"{place} must be one of {', '.join(map(str, values))}, but is {shown(value)}"
-
-    return shape
+    rule = f"one of {', '.join(map(str, values))}" if len(values) > 1 else str(values[0])
+    return simple(rule, lambda value: any(value == known and type(value) is type(known) for known in values))
 
 
 def either(*shapes: Shape) -> Shape:
-    """What fits at least one of some rules; the faults are those of the last."""
+    """What fits at least one of some rules.
 
-    def shape(value: Any, place: str) -> Faults:
-        found = [list(each(value, place)) for each in shapes]
-        if all(found):
-            yield from found[-1]
+    The fault names all of them, unless the value is a list or an object that one of them alone looks into: then the
+    faults are those of its parts.
+    """
+    rule = " or ".join(shape.rule for shape in shapes)
 
-    return shape
+    def find(value: Any, place: str) -> Faults:
+        if not all(any(shape(value, place)) for shape in shapes):
+            return
+        looked_into = [shape for shape in shapes if shape.holds(value)]
+        if len(looked_into) == 1:
+            yield from looked_into[0](value, place)
+        else:
+            yield _must_be(rule, value, place)
+
+    return Shape(rule=rule, find=find, holds=lambda value: any(shape.holds(value) for shape in shapes))
 
 
 def maybe(inner: Shape) -> Shape:
     """None, or what fits a rule."""
 
-    def shape(value: Any, place: str) -> Faults:
+    def find(value: Any, place: str) -> Faults:
         if value is not None:
             yield from inner(value, place)
 
-    return shape
+    return Shape(rule=f"{inner.rule}, or null", find=find, holds=inner.holds)
+
+
+# Documents that did not come from a file hold tuples.
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def each(inner: Shape) -> Shape:
     """A list whose items fit a rule."""
 
-    def shape(value: Any, place: str) -> Faults:
-        # Documents that did not come from a file hold tuples.
-        if not isinstance(value, list | tuple):
-            yield f"{place} must be a list, but is {shown(value)}"
+    def find(value: Any, place: str) -> Faults:
+        if not _is_list(value):
+            yield _must_be("a list", value, place)
             return
         for index, item in enumerate(value):
             yield from inner(item, f"{place}[{index}]")
 
-    return shape
+    return Shape(rule="a list", find=find, holds=_is_list)
 
 
 def by_name(inner: Shape) -> Shape:
     """An object whose values fit a rule, whatever their names."""
 
-    def shape(value: Any, place: str) -> Faults:
-        if not isinstance(value, Mapping):
-            yield f"{place} must be an object, but is {shown(value)}"
+    def find(value: Any, place: str) -> Faults:
+        if not _is_object(value):
+            yield _must_be("an object", value, place)
             return
         for name, item in value.items():
             yield from text(name, f"a key of {place}")
             yield from inner(item, f"{place}.{shown(name)}")
 
-    return shape
+    return Shape(rule="an object", find=find, holds=_is_object)
 
 
 def record(required: Mapping[str, Shape], optional: Mapping[str, Shape] | None = None) -> Shape:
@@ -193,9 +226,9 @@ def record(required: Mapping[str, Shape], optional: Mapping[str, Shape] | None =
     """
     known = {**required, **{name: maybe(inner) for name, inner in (optional or {}).items()}}
 
-    def shape(value: Any, place: str) -> Faults:
-        if not isinstance(value, Mapping):
-            yield f"{place or 'it'} must be an object, but is {shown(value)}"
+    def find(value: Any, place: str) -> Faults:
+        if not _is_object(value):
+            yield _must_be("an object", value, place)
             return
         absent = [name for name in required if name not in value]
         if absent:
@@ -204,4 +237,4 @@ def record(required: Mapping[str, Shape], optional: Mapping[str, Shape] | None =
             yield from text(name, f"a key of {place or 'it'}")
             yield from known.get(name, anything)(item, f"{place}.{name}" if place else str(name))
 
-    return shape
+    return Shape(rule="an object", find=find, holds=_is_object)

@@ -14,7 +14,6 @@ from functools import cache
 from typing import Literal, TypeVar
 
 import numpy as np
-from scipy import special
 
 CONFIDENCE = 0.95
 # Two scores closer than this are the same number up to the rounding of float64 sums.
@@ -107,7 +106,7 @@ def t_test(summary: Summary) -> float | None:
     if not summary.sd or summary.interval is None:
         return None
     statistic = summary.mean / (summary.sd / math.sqrt(summary.n))
-    return float(2 * special.stdtr(summary.n - 1, -abs(statistic)))
+    return 2 * _below(-abs(statistic), summary.n - 1)
 
 
 def equivalence(summary: Summary, margin: float = MARGIN) -> float | None:
@@ -115,9 +114,9 @@ def equivalence(summary: Summary, margin: float = MARGIN) -> float | None:
     if not summary.sd or summary.interval is None:
         return None
     error = summary.sd / math.sqrt(summary.n)
-    below = special.stdtr(summary.n - 1, -(summary.mean + margin) / error)
-    above = special.stdtr(summary.n - 1, -(margin - summary.mean) / error)
-    return float(max(below, above))
+    below = _below(-(summary.mean + margin) / error, summary.n - 1)
+    above = _below(-(margin - summary.mean) / error, summary.n - 1)
+    return max(below, above)
 
 
 def summarize(values: Sequence[float], confidence: float = CONFIDENCE) -> Summary:
@@ -144,7 +143,17 @@ def summarize(values: Sequence[float], confidence: float = CONFIDENCE) -> Summar
 @cache
 def quantile(probability: float, freedom: int) -> float:
     """Of Student's t with whole degrees of freedom."""
+    # Takes most of a second to load, and whoever only reads documents needs none of it.
+    from scipy import special
+
     return float(special.stdtrit(freedom, probability))
+
+
+def _below(statistic: float, freedom: int) -> float:
+    """The probability that Student's t is at most `statistic`."""
+    from scipy import special
+
+    return float(special.stdtr(freedom, statistic))
 
 
 def complete_seeds(scores: SeedScores, seeds: Sequence[int], categories: Sequence[str]) -> tuple[int, ...]:

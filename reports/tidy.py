@@ -66,6 +66,7 @@ def _context(table: Table, arm: Arm, column: Column) -> dict[str, str]:
     return {
         "ablation": plan.ablation,
         "dataset": plan.dataset,
+        "dataset_title": plan.dataset_title,
         "backbone": plan.backbone,
         "weights": plan.weights_label,
         "protocol": plan.protocol,

@@ -20,6 +20,7 @@ from reports.interactions import contrast_drawings, contrasts
 from reports.kept import Loader
 from reports.notes import intervals_note, scores_note
 from reports.overlap_grids import OVERLAP_CAPTION, overlap_grids
+from reports.scored import choose_scored, scored_caption, scored_drawing
 from reports.slices import grid_drawings, slice_drawings, sliced_factor
 from reports.statistics import Effect
 from reports.tables import Table
@@ -171,12 +172,20 @@ def _curves(table: Table, _: Loader) -> View:
 def _examples(table: Table, loader: Loader) -> View:
     chosen = choose_examples(table, loader)
     if chosen is None:
-        return View(title="Examples", caption="", absent="No example maps were kept for the arm that would be shown.")
+        return _scored(table, loader)
     caption = (
         f"Defects that “{chosen.arm.label}” located best and worst ({shots_text(chosen.shots)}, seed {chosen.seed}), "
         f"and the smallest of the others, by the pixel AUROC of the single image, in percent. {MAP_RANGE}"
     )
     return View(title="Examples", caption=caption, drawings=(example_drawing(table, chosen),))
+
+
+def _scored(table: Table, loader: Loader) -> View:
+    scored = choose_scored(table, loader)
+    if scored is None:
+        absent = "No example maps were kept, and no pictures, for the arm that would be shown."
+        return View(title="Examples", caption="", absent=absent)
+    return View(title="Examples", caption=scored_caption(scored), drawings=(scored_drawing(table, scored),))
 
 
 def _compared(table: Table, loader: Loader) -> View:

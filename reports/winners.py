@@ -31,10 +31,12 @@ Rows = Mapping[str, Mapping[str, Any]]
 class FreshScore:
     """A configuration on seeds that the search did not see: over them, and against the defaults at the same seeds.
 
-    `summary` is None while a cell is missing; `there` of `planned` cells have the score.
+    `summary` is None while a cell is missing; `there` of `planned` cells have the score. `defaults` are the paper's
+    defaults at the seeds of `effect`, None with it.
     """
 
     summary: Summary | None
+    defaults: Summary | None
     effect: Effect | None
     there: int
     planned: int
@@ -139,12 +141,22 @@ def _fresh(search: Search, place: int, trial: Trial, rows: Rows, *, is_default: 
     base = _row_scores(search, place, search.fresh.default, rows)
     seeds = complete_seeds(mine, search.fresh.seeds, _places(mine))
     complete = len(mine) == planned and bool(mine)
+    effect = None if is_default or not complete or not base else _paired(mine, base, search.fresh.seeds)
     return FreshScore(
         summary=summarize(seed_means(mine, seeds, _places(mine))) if complete and seeds else None,
-        effect=None if is_default or not complete or not base else _paired(mine, base, search.fresh.seeds),
+        defaults=None if effect is None else _defaults(mine, base, search.fresh.seeds),
+        effect=effect,
         there=len(mine),
         planned=planned,
     )
+
+
+def _defaults(mine: SeedScores, base: SeedScores, seeds: Sequence[int]) -> Summary:
+    """The defaults over the seeds at which they and the trial have everything: those of their difference."""
+    places = _places(mine, base)
+    theirs = set(complete_seeds(base, seeds, places))
+    both = [seed for seed in complete_seeds(mine, seeds, places) if seed in theirs]
+    return summarize(seed_means(base, both, places))
 
 
 def _planned(search: Search, place: int, digests: Sequence[str], rows: Rows) -> int:

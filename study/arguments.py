@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablations.catalogue import GROUPS
@@ -66,25 +67,34 @@ def data_request(
         UsageError, ConfigError, SourceError, MethodError: an option that does not have the form it must have.
     """
     check_numbers(options)
+    # What is quickly told comes first: a slip of the pen is no reason to load torch or to look into the data.
+    categories = None if options.categories is None else categories_list(options.categories)
+    shots = None if options.shots is None else shots_list(options.shots)
+    support = texts_by_category("--support", options.support)
+    suffixes = texts_by_category("--suffixes", options.suffixes)
+    method = None if options.method is None else read_method(options.method, options.study)
+    base = base_config(options.protocol, options.overrides, None if method is None else method.config)
+    source = parse_source(options.data)
     # Loads torch, which looking at a study must not.
     from study.arm_backbones import absolute_backbone
 
     backbones = [absolute_backbone(text) for text in options.backbone or ["tiny"]]
-    method = None if options.method is None else read_method(options.method, options.study)
     return StudyRequest(
         ablations=ablations,
         whole_catalogue=whole_catalogue,
         method=None if method is None else method.provenance,
         backbone=backbones[0],
         arm_backbones=tuple(backbones[1:]),
-        source=parse_source(options.data),
-        base=base_config(options.protocol, options.overrides, None if method is None else method.config),
+        source=source,
+        base=base,
         seeds=options.seeds,
-        categories=None if options.categories is None else tuple(dict.fromkeys(options.categories.split(","))),
-        shots=None if options.shots is None else shots_list(options.shots),
-        support=texts_by_category("--support", options.support),
-        suffixes=texts_by_category("--suffixes", options.suffixes),
+        categories=categories,
+        shots=shots,
+        support=support,
+        suffixes=suffixes,
         skip_bad=options.skip_bad,
+        support_file=None if options.support is None else str(Path(options.support).absolute()),
+        suffixes_file=None if options.suffixes is None else str(Path(options.suffixes).absolute()),
     )
 
 
@@ -156,6 +166,14 @@ def whole_numbers(option: str, text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"{option} must be whole numbers with commas, like 1,2,4, but got {text!r}") from None
+
+
+def categories_list(text: str) -> tuple[str, ...]:
+    """Categories written as ``a,b``, each once."""
+    names = tuple(dict.fromkeys(text.split(",")))
+    if "" in names:
+        raise UsageError(f"--categories must be names with commas, like screw,cable, but got {text!r}")
+    return names
 
 
 def shots_list(text: str) -> tuple[Shots, ...]:

@@ -42,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] not in (*VERBS, "-h", "--help"):
         given = ["run", *given]
+    for argument in given:
+        name, _, value = argument.partition("=")
+        if name.startswith("--") and value == "--":
+            # Argparse takes such a value for the sign that no more options follow, and leaves a list of nothing.
+            parser.error(f"argument {name}: expected one argument, but got {value!r}")
     options = parser.parse_args(given)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

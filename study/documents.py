@@ -16,6 +16,7 @@ from study.printed import (
     Opened,
     PlannedAblation,
     data_title,
+    is_own_data,
     one_support_set,
     printed_firsts,
     printed_numbers,
@@ -83,6 +84,7 @@ def plan_document(
         "selection": request.base.selection,
         "dataset": source,
         "dataset_title": data_title(request, opened),
+        "given": given_by_user(request, opened),
         "data_sets": list(ablation.data_sets),
         "categories": list(opened),
         "shots": list(planned.shots),
@@ -105,6 +107,23 @@ def plan_document(
             for image, why in data.left_out
         ],
     }
+
+
+def given_by_user(request: StudyRequest, opened: Opened) -> dict[str, Any]:
+    """Folders and files of the user's own, each with digests of its content: reports tell plans apart by them."""
+    given: dict[str, Any] = {}
+    if is_own_data(request, opened):
+        digests = {category: digest for category, (_, digest) in opened.items()}
+        given["data"] = {"path": request.source.root, "digests": digests}
+    lists = {
+        "suffixes": (request.suffixes_file, request.suffixes),
+        "support": (request.support_file, request.support),
+    }
+    for kind, (path, texts) in lists.items():
+        if path is not None and texts is not None:
+            content = json.dumps(dict(texts), sort_keys=True).encode()
+            given[kind] = {"path": path, "digest": hashlib.blake2b(content, digest_size=16).hexdigest()}
+    return given
 
 
 def _suffixes(request: StudyRequest, opened: Opened) -> dict[str, Any]:

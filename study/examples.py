@@ -1,4 +1,4 @@
-"""Maps worth looking at: test images that a pixel cell located best and worst, and images chosen before any score."""
+"""Images worth looking at: those that a cell located or scored best and worst, and some chosen before any score."""
 
 from __future__ import annotations
 
@@ -72,6 +72,32 @@ def example_maps(
         chosen = _arrays(compared_images(samples, seen.area), samples, seen, result, scores, preprocessing)
         kept |= {f"compared/{name}": values for name, values in chosen.items()}
     return kept
+
+
+def scored_examples(
+    samples: Sequence[Sample], scores: Sequence[float], preprocessing: Preprocessing
+) -> dict[str, NDArray[Any]]:
+    """Pictures of a set without masks, with their scores: what an image-level cell shows, as it has no maps.
+
+    ``scored/chosen_as`` says why: anomalous images with the ``highest`` and the ``lowest`` scores, and ``normal`` ones
+    with the highest, the most telling first.
+    """
+    anomalous = [number for number, sample in enumerate(samples) if sample.anomalous]
+    normal = [number for number, sample in enumerate(samples) if not sample.anomalous]
+    ranked = sorted(anomalous, key=lambda number: (-scores[number], number))
+    highest, rest = ranked[:EXAMPLES_EACH], ranked[EXAMPLES_EACH:]
+    reasons = {
+        "highest": highest,
+        "lowest": rest[::-1][:EXAMPLES_EACH],
+        "normal": sorted(normal, key=lambda number: (-scores[number], number))[:EXAMPLES_EACH],
+    }
+    chosen = [number for numbers in reasons.values() for number in numbers]
+    return {
+        "scored/names": np.array([samples[number].name for number in chosen]),
+        "scored/chosen_as": np.array([reason for reason, numbers in reasons.items() for _ in numbers]),
+        "scored/score": np.array([scores[number] for number in chosen], dtype=np.float64),
+        "scored/thumbnails": np.stack([thumbnail(samples[number], preprocessing, THUMBNAIL) for number in chosen]),
+    }
 
 
 def compared_images(samples: Sequence[Sample], area: Mapping[int, float]) -> dict[str, list[int]]:

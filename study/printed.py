@@ -178,6 +178,15 @@ def _test_images(opened: Opened) -> dict[str, int]:
     return {name: len(category.test) for name, (category, _) in opened.items()}
 
 
+def is_own_data(request: StudyRequest, opened: Opened) -> bool:
+    """Whether the data are the user's own: neither embedded nor whole categories of the set of their layout."""
+    if request.source.name == SYNTHETIC:
+        return False
+    known = full_set_of(request.source.name)
+    published = {} if known is None else {category.name: category.test for category in known.categories}
+    return any(published.get(name) != len(category.test) for name, (category, _) in opened.items())
+
+
 def _facts(
     arm: Arm, column: Setting, planned: PlannedAblation, request: StudyRequest, opened: Opened
 ) -> ArmFacts | None:

@@ -18,7 +18,8 @@ class StudyRequest:
 
     ``arm_backbones``: weights for arms with a backbone of their own. ``shots`` None: each ablation's own. ``support``:
     fixed support images by category. ``suffixes``: the user's own manual anomaly suffixes by category, in place of
-    the category's. ``method``: where the base config comes from, if a search found it.
+    the category's; ``support_file`` and ``suffixes_file`` are the whole paths of the files that they are from.
+    ``method``: where the base config comes from, if a search found it.
     """
 
     ablations: tuple[Ablation, ...]
@@ -34,6 +35,8 @@ class StudyRequest:
     arm_backbones: tuple[str, ...] = ()
     whole_catalogue: bool = False
     method: Mapping[str, Any] | None = None
+    support_file: str | None = None
+    suffixes_file: str | None = None
 
     @property
     def search_shots(self) -> int:

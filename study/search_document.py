@@ -16,7 +16,9 @@ from promptad.config import Task
 from promptad.datasets import Category
 from study.arm_backbones import PlannedBackbone
 from study.cell import NUMERICS
+from study.documents import given_by_user
 from study.objectives import Objective
+from study.printed import data_title
 from study.request import StudyRequest
 
 
@@ -63,6 +65,10 @@ def _described(parameter: Parameter) -> dict[str, Any]:
     }
 
 
+NO_IDENTITY = frozenset({"trials", "title", "report", "fresh", "dataset_title", "given"})
+"""Keys of a search's document that are no part of its ``id``."""
+
+
 def search_document(
     request: SearchRequest,
     objective: Objective,
@@ -71,7 +77,7 @@ def search_document(
     opened: Mapping[str, tuple[Category, str]],
     backbones: Mapping[str, PlannedBackbone],
 ) -> dict[str, Any]:
-    """What is stored of a search before its first trial; all but the number of trials makes its ``id``."""
+    """What is stored of a search before its first trial; all but ``NO_IDENTITY`` makes its ``id``."""
     study, space = request.study, request.space
     words = {"tune": ", ".join(tune), "held_out": ", ".join(held_out)}
     document = {
@@ -100,6 +106,8 @@ def search_document(
         "backbone": study.backbone,
         "weights": backbones[study.backbone].weights,
         "dataset": study.source.name,
+        "dataset_title": data_title(study, opened),
+        "given": given_by_user(study, opened),
         "categories": list(opened),
         "shots": study.search_shots,
         "seeds": list(range(study.seeds)),
@@ -113,7 +121,7 @@ def search_document(
         if isinstance(parameter.domain, Choice)
     ]
     identity = {
-        **{name: value for name, value in document.items() if name not in ("trials", "title", "report", "fresh")},
+        **{name: value for name, value in document.items() if name not in NO_IDENTITY},
         "levels": levels,
         "weights": {text: backbone.weights for text, backbone in backbones.items()},
         "data": {name: digest for name, (_, digest) in opened.items()},

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ablations.catalogue import CATALOGUE
 from ablations.loading import listing
 from promptad.cache_folder import default_root
-from study.arguments import UsageError, check_numbers, study_request
+from study.arguments import UsageError, study_request
 from study.ledger import Ledger
 from study.row_text import row_text
 from study.search_files import search_names
@@ -31,9 +31,9 @@ def plan(options: argparse.Namespace) -> int:
     if options.list:
         print(listing())
         return 0
+    asked = planned(options)
     from study.outlook import described_plan
 
-    asked = planned(options)
     ledger = Ledger(options.study)
     print(described_plan(asked, ledger.rows(asked.cells), ledger.plans()))
     return 0
@@ -88,11 +88,11 @@ def cache(options: argparse.Namespace) -> int:
 
 def planned(options: argparse.Namespace) -> StudyPlan:
     """The plan of what is asked for."""
-    # Before anything that takes seconds to load.
-    check_numbers(options)
+    request = study_request(options)
+    # After what is quickly told of the options: it takes seconds to load.
     from study.plan import plan_study
 
-    made = plan_study(study_request(options))
+    made = plan_study(request)
     for category, data in made.categories.items():
         for caution in data.cautions:
             print(f"caution: {category}: {caution}", file=sys.stderr)
@@ -105,6 +105,7 @@ def planned(options: argparse.Namespace) -> StudyPlan:
 
 def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None = None) -> None:
     """Write the report and print the tables of the plans in ``names`` (None: of all) and the results of searches."""
+    from reports.headings import data_titles, told_apart
     from reports.report import write_report
     from reports.tables import build_table
     from reports.terminal import to_text
@@ -126,9 +127,15 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
         print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
     searches = _searches(ledger)
     page = write_report(
-        plans=documents, rows=rows, examples=ledger.kept, out=folder, damaged=damaged, searches=searches
+        plans=documents,
+        rows=rows,
+        examples=ledger.kept,
+        out=folder,
+        damaged=damaged,
+        searches=searches,
+        say=lambda message: print(message, file=sys.stderr),
     )
-    shown = [document for document in documents if names is None or document["name"] in names]
+    shown = [document for document in told_apart(documents) if names is None or document["name"] in names]
     for document in shown:
         table = build_table(document, rows)
         print(f"\n{to_text(table)}")
@@ -138,8 +145,8 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
         print("(percent; ci: half width of the 95% interval over seeds)")
     if len(shown) < len(documents):
         print(f"({len(documents) - len(shown)} earlier tables of this study are in the report too)")
-    for files in searches:
-        print(f"\n{_search_text(files, rows)}")
+    for files, title in zip(searches, data_titles([files.document for files in searches]), strict=True):
+        print(f"\n{_search_text(files, rows, title)}")
     print(f"\nreport: {page.resolve()}")
 
 
@@ -153,13 +160,13 @@ def _searches(ledger: Ledger) -> list[SearchFiles]:
     return [with_sensitivity(ledger.folder, name) for name in names]
 
 
-def _search_text(files: SearchFiles, rows: Mapping[str, Any]) -> str:
+def _search_text(files: SearchFiles, rows: Mapping[str, Any], data_title: str) -> str:
     """A search as a person reads it on a terminal."""
     from reports.search_files import read_search
     from reports.search_words import search_lead, search_question, search_title
 
     try:
-        search = read_search(files)
+        search = dataclasses.replace(read_search(files), dataset=data_title)
     except ValueError as error:
         return f"left out: searches/{files.name}.json ({error})"
     return f"{search_title(search)}\n{search_question(search)}\n{search_lead(search, rows)}"

@@ -23,7 +23,7 @@ from promptad.support import sample_view_inputs
 from study.artefacts import arrays_of, artefacts
 from study.cell import Cell
 from study.costs import measured_cost
-from study.examples import example_maps
+from study.examples import example_maps, scored_examples
 from study.outcome import Outcome
 from study.provenance import provenance
 from study.queries import Queries, queries_of
@@ -110,6 +110,8 @@ class Workbench:
                 preprocessing = self._query_preprocessing(cell.config)
                 compared = "compared" in cell.artefacts
                 examples = example_maps(self._category.test, maps, result, preprocessing, compared=compared)
+            elif cell.task == "image" and cell.query == "test" and not self._category.has_masks:
+                examples = scored_examples(self._category.test, image_scores, self._query_preprocessing(cell.config))
             if arrays_of(cell):
                 kept = artefacts(
                     cell,

@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from PIL import Image
 from safetensors import safe_open
-from small_models import image_files, small_backbone
+from small_models import image_files, pixels, small_backbone
 
 from promptad.backbones import load_backbone
 from promptad.cache import FeatureCache
@@ -86,6 +86,37 @@ def test_detection_has_one_score_and_one_map_an_image(detector, query):
     assert detection.scores.std() > 0
     reversed_ = detector.score(query[::-1])
     np.testing.assert_array_equal(reversed_.scores, detection.scores[::-1])
+
+
+@pytest.mark.parametrize(
+    ("resize", "boxes"),
+    [
+        ("shorter_edge", [(12, 0, 36, 24), (0, 12, 24, 36), (12, 0, 36, 24)]),
+        ("squash", [(0, 0, 48, 24), (0, 0, 24, 48), (0, 0, 48, 24)]),
+        ("squash_via_1024", [(0, 0, 48, 24), (0, 0, 24, 48), (0, 0, 48, 24)]),
+    ],
+)
+def test_boxes_say_where_in_the_upright_picture_a_map_lies(backbone, support, tmp_path, resize, boxes):
+    wide, tall, turned = (tmp_path / name for name in ("wide.png", "tall.png", "turned.png"))
+    Image.new("RGB", (48, 24)).save(wide)
+    Image.new("RGB", (24, 48)).save(tall)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (24, 48)).save(turned, exif=exif)
+    config = CONFIG.with_changes({"resize": resize})
+    found = Detector.fit(backbone, support, category="bottle", config=config).score([wide, tall, turned])
+    np.testing.assert_allclose(found.boxes, boxes)
+
+
+def test_what_lies_outside_its_box_does_not_change_a_map(detector, tmp_path):
+    # Of the network's size, so that nothing is scaled.
+    square = pixels(10, 32)
+    Image.fromarray(square).save(tmp_path / "square.png")
+    beside = [np.zeros_like(square), square, np.full_like(square, 255)]
+    Image.fromarray(np.concatenate(beside, axis=1)).save(tmp_path / "long.png")
+    found = detector.score([tmp_path / "square.png", tmp_path / "long.png"])
+    np.testing.assert_array_equal(found.boxes, [(0, 0, 32, 32), (32, 0, 64, 32)])
+    np.testing.assert_array_equal(found.maps[1], found.maps[0])
 
 
 def test_fitting_depends_on_seed_and_category_alone(backbone, support, query, detector):

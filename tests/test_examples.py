@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from inspection_set import write_inspection_set
 from PIL import Image
 from test_plan import request
 
@@ -11,7 +12,7 @@ from promptad.datasets import Sample
 from promptad.images import Preprocessing
 from promptad.maps import FinishedMaps
 from promptad.methods import Scores
-from study.examples import COMPARED, compared_images, example_maps
+from study.examples import COMPARED, compared_images, example_maps, scored_examples
 from study.plan import plan_study
 from study.truth import MaskedMaps, MaskSet
 from study.workbench import Workbench
@@ -125,3 +126,37 @@ def test_cells_of_figure_8_keep_the_same_images_each_with_its_own_maps(inspectio
                 assert arrays["compared/pixel_auroc"][place] == arrays["pixel_auroc"][index]
                 np.testing.assert_array_equal(arrays["compared/fused"][place], arrays["fused"][index])
     assert shared
+
+
+def test_without_masks_the_highest_and_lowest_scores_are_kept_and_normal_images_that_look_anomalous(tmp_path):
+    samples = anomalous_samples(tmp_path, ["scratch"] * 5, [4] * 5)
+    normal = [
+        Sample(name=f"n{number}", path=samples[0].path, anomalous=False, kind="good", masks=()) for number in range(3)
+    ]
+    scores = [0.5, 0.1, 0.9, 0.9, 0.2, 0.3, 0.8, 0.4]
+    found = scored_examples([*samples, *normal], scores, Preprocessing(size=SIZE))
+    assert list(found["scored/names"]) == ["2", "3", "1", "4", "n1", "n2"]
+    assert list(found["scored/chosen_as"]) == ["highest"] * 2 + ["lowest"] * 2 + ["normal"] * 2
+    assert list(found["scored/score"]) == [0.9, 0.9, 0.1, 0.2, 0.8, 0.4]
+    assert found["scored/thumbnails"].shape == (6, 160, 160, 3)
+    few = scored_examples([samples[0], normal[0]], [0.5, 0.3], Preprocessing(size=SIZE))
+    assert list(few["scored/chosen_as"]) == ["highest", "normal"]
+
+
+def test_image_level_cells_keep_pictures_only_where_a_set_has_no_masks(inspection_root, tmp_path):
+    for root, has_pictures in (
+        (write_inspection_set(tmp_path / "bare", ("plate",), masks=False), True),
+        (inspection_root, False),
+    ):
+        asked = request(root, base=PromptADConfig(epochs=1), categories=("plate",), seeds=1)
+        plan = plan_study(asked)
+        cell = next(cell for cell in plan.cells.values() if cell.task == "image")
+        bench = Workbench(cache=None, device="cpu", threads=1)
+        bench.start_group((cell,), plan.categories["plate"])
+        outcome = bench.run(cell)
+        assert (outcome.examples is not None) == has_pictures
+        if outcome.examples is not None:
+            tests = outcome.row.test_images
+            scores = dict(zip(tests["name"], tests["score"], strict=True))
+            names, kept = outcome.examples["scored/names"], outcome.examples["scored/score"]
+            assert [scores[name] for name in names] == list(kept)

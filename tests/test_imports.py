@@ -1,6 +1,7 @@
 """Imports point one way: promptad <- ablations <- study, reports beside them; and what needs no torch loads none."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,35 @@ def test_looking_at_a_study_loads_neither_torch_nor_ray(module):
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.stdout.strip() == "[]", ran.stderr
+
+
+HEAVY = ("torch", "open_clip", "timm", "ray", "optuna", "scipy", "pandas", "seaborn", "matplotlib", "sklearn", "jinja2")
+"""Packages that take long to load."""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "pass",
+        "main(['plan', '--list'])",
+        "main(['plan', 'tabel3'])",
+        "main(['plan', '--shots', 'x'])",
+        "main(['status', '--study', 'no such folder'])",
+        "main(['--help'])",
+    ],
+)
+def test_a_command_that_computes_nothing_loads_nothing_that_computes(call, tmp_path):
+    code = (
+        "import contextlib, sys\n"
+        "from study.cli import main\n"
+        f"with contextlib.suppress(SystemExit): {call}\n"
+        f"sys.exit(','.join(name for name in {HEAVY} if name in sys.modules) or 0)"
+    )
+    path = {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_public_names_come_on_first_use():

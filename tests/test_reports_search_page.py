@@ -122,7 +122,7 @@ def test_the_lead_tells_the_winner_the_defaults_and_what_matters():
     assert lead.startswith(
         "Best of 2 complete trials: 72.0 by trial 1 (learnable tokens 8). The paper's defaults reach 70.0"
     )
-    assert "a difference of +2.0 [\N{MINUS SIGN}0.5, +4.5], n = 3, in the search itself." in lead
+    assert "a difference of +2.0 points [\N{MINUS SIGN}0.5, +4.5], n = 3, in the search itself." in lead
     assert "not re-evaluated on fresh seeds" in lead
     assert "What matters most: learnable tokens (PED-ANOVA 20% [10, 40], fANOVA 8% [2, 20])." in lead
     assert search_lead(read([]), {}) == "No trial is complete yet."

@@ -173,11 +173,24 @@ def test_what_the_search_promised_too_much_is_said_and_that_another_measure_is_n
     trials, rows, fresh = fresh_study()
     # 80.0 in the search, 72.0 on fresh seeds.
     search = read(trials, fresh=fresh)
-    assert ": the search promised 8.0 points too much." in search_lead(search, rows)
+    assert ". The search promised 8.0 points too much." in search_lead(search, rows)
     other = replace(search, on_test_images=False)
-    assert "(the search's own number, another measure, is 8.0 points higher)." in search_lead(other, rows)
+    assert ". The search's own number, another measure, is 8.0 points higher." in search_lead(other, rows)
     trials[1] = trial(1, {"tokens": 8, "loss": "on"}, value=0.71)
-    assert ": the search promised 1.0 points too little." in search_lead(read(trials, fresh=fresh), rows)
+    assert ". The search promised 1.0 points too little." in search_lead(read(trials, fresh=fresh), rows)
+    trials[1] = trial(1, {"tokens": 8, "loss": "on"}, value=0.72)
+    as_much = read(trials, fresh=fresh)
+    assert ". The search promised as much." in search_lead(as_much, rows)
+    assert ", another measure, is equal." in search_lead(replace(as_much, on_test_images=False), rows)
+
+
+def test_on_fresh_seeds_the_defaults_have_their_score_and_the_difference_its_name():
+    trials, rows, fresh = fresh_study()
+    lead = search_lead(read(trials, fresh=fresh), rows)
+    assert "On fresh seeds it reaches 72.0 [" in lead
+    assert ", n = 2, the defaults 69.0: a difference of +3.0 points [" in lead
+    one_seed = read(trials, fresh=fresh | {"seeds": [10]})
+    assert "the defaults 70.0: a difference of +4.0 points, no interval, n = 1." in search_lead(one_seed, rows)
 
 
 def test_only_fresh_seeds_claim_and_only_after_correction_over_all_that_ran_there():
@@ -235,9 +248,9 @@ def test_the_winner_on_held_out_categories_is_paired_with_the_base():
     }
     search = read([trial(0, DEFAULT, value=0.7)], report=held_out)
     assert held_out_effect(search, rows).differences == pytest.approx((0.1, 0.1, 0.1))
-    assert "On the categories held out (ring) the winner reaches 80.0, the base config 70.0: +10.0" in search_lead(
-        search, rows
-    )
+    lead = search_lead(search, rows)
+    assert "On the categories held out (ring) the winner reaches 80.0, the base config 70.0: a difference of" in lead
+    assert "a difference of +10.0 points, no interval (all seeds equal), n = 3." in lead
     assert held_out_effect(search, {}) is None
     assert held_out_effect(read([trial(0, DEFAULT, value=0.7)]), rows) is None
     failed = read([trial(0, DEFAULT, value=0.7)], report=held_out | {"base": {"value": None, "cells": ["b0"]}})
