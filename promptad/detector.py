@@ -106,7 +106,6 @@ class Detector:
         """
         paths = _existing(images, "score needs at least 1 image")
         preprocessing = _preprocessing(self.backbone, self.config, self.config.query_channels)
-        paths = _existing(images)
         query: Features = extract_features(
             self.backbone,
             file_inputs(paths, preprocessing),

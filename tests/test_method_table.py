@@ -194,7 +194,7 @@ def test_an_unknown_method_names_the_known_ones():
         (PaDiMConfig, {"dimensions": 0}, "dimensions must be at least 1, but got 0"),
         (PaDiMConfig, {"memory_layers": (0,)}, "memory_layers must be different blocks"),
         (PaDiMConfig, {"map_size": 1}, "map_size must be between 16 and 2048"),
-        (PaDiMConfig, {"map_smoothing": -1.0}, "map_smoothing must be finite and not negative"),
+        (PaDiMConfig, {"map_smoothing": -1.0}, "map_smoothing must be between 0 and 2048 pixels, but got -1.0"),
     ],
 )
 def test_values_out_of_their_domain(kind, changes, message):
