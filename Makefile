@@ -1,30 +1,42 @@
-# demo: from nothing to a report. test: everything the tests need, and the tests. test-faults: the tests in which
+# demo: from nothing to a report. test-fast: under a minute, while working. test: everything but faults. test-faults:
 # processes, nodes and disks fail, and a cluster over ssh. test-oracles: methods against another library's, in an
-# environment of its own. check: lint and types.
+# environment of its own. check: lint and types. lock: the exact environment, written to requirements.lock.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
 
-.PHONY: demo install test test-faults test-oracles bench check clean
+.PHONY: demo install test test-fast test-faults test-oracles bench check lock clean
 
-demo: install
+demo: .venv/.study
 	@$(BIN)/python study/run.py run core
 
-install: .venv/.installed
+install: .venv/.dev
 
-.venv/.installed: pyproject.toml
+.venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: Python 3.11 or newer is needed, but $(PYTHON) is older: make demo PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "installing into .venv: some minutes, and up to 6 GB where PyTorch brings its CUDA libraries"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -qq --upgrade pip
-	@$(BIN)/python -m pip install -qq --editable '.[dev]'
 	@touch $@
 
+.venv/.study: pyproject.toml | .venv/.made
+	@echo "installing into .venv: some minutes, and up to 6 GB where PyTorch brings its CUDA libraries"
+	@$(BIN)/python -m pip install -qq --editable '.[study]'
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/.made
+	@echo "installing into .venv: some minutes, and up to 6 GB where PyTorch brings its CUDA libraries"
+	@$(BIN)/python -m pip install -qq --editable '.[dev]'
+	@touch .venv/.study $@
+
 test: install
-	$(BIN)/python -m pytest -m "not faults"
+	$(BIN)/python -m pytest -m "not faults" --numprocesses $(WORKERS) --cov --cov-report=term:skip-covered
+
+test-fast: install
+	$(BIN)/python -m pytest -m "not faults and not slow" --numprocesses $(WORKERS)
 
 test-faults: install
-	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m pytest -m faults --numprocesses $(WORKERS)
 
 test-oracles: .venv-oracles/.installed
 	.venv-oracles/bin/python -m pytest tests/oracles
@@ -43,6 +55,11 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lock: install
+	@$(BIN)/python -m pip install -qq uv
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra dev --no-emit-index-url --no-header \
+	  --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf .venv .venv-oracles results

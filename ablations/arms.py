@@ -46,7 +46,7 @@ class Measured:
 class Arm:
     """One row of an ablation's table.
 
-    ``runs`` is the method of ``promptad.method_table.METHODS`` that the arm runs, under the base's protocol.
+    ``runs`` is the method of ``promptad.configs.method_table.METHODS`` that the arm runs, under the base's protocol.
     ``changes`` are config fields and their values (or ``Depths``), relative to the ablation's base. ``factors`` is
     the arm's level in each factor of the table, as JSON-compatible values. ``method`` is what the paper calls the
     row's method; ``backbone`` a backbone of the arm's own (None: the study's). ``published`` is the row in the

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ablations.figures import FIGURES
-from ablations.own import OWN
+from ablations.ours.own import OWN
+from ablations.paper.figures import FIGURES
+from ablations.paper.supplement import SUPPLEMENT
+from ablations.paper.tables import TABLES
 from ablations.spec import Ablation
-from ablations.supplement import SUPPLEMENT
-from ablations.tables import TABLES
 
 CATALOGUE: dict[str, Ablation] = {ablation.name: ablation for ablation in (*TABLES, *SUPPLEMENT, *FIGURES, *OWN)}
 """Every ablation by the name that ``run`` takes."""

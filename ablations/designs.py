@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ablations.arms import Arm
-from promptad.config import ConfigError, PromptADConfig
-from promptad.method_table import METHODS, under_protocol
-from promptad.shared_config import MethodConfig
+from promptad.configs.method_config import ConfigError, MethodConfig
+from promptad.configs.method_table import METHODS, under_protocol
+from promptad.configs.promptad_config import PromptADConfig
 
 
 class DesignError(ValueError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ablations.catalogue import CATALOGUE, DEFAULT, GROUPS
-from ablations.ready_spaces import SPACES
+from ablations.ours.ready_spaces import SPACES
 from ablations.spaces import Space, SpaceError
 from ablations.spec import Ablation, AblationError
 

@@ -15,7 +15,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Literal
 
-from promptad.csv_rows import CSVError, csv_rows
+from promptad.datasets.csv_rows import CSVError, csv_rows
 
 COLUMNS = ("table", "method", "dataset", "shots", "metric", "value", "std", "factors", "note")
 DATASETS = ("mvtec", "visa", "mpdd", "loco")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from ablations.arms import Arm
 from ablations.designs import DesignError
 from ablations.spaces import Space
-from promptad.config import PromptADConfig
+from promptad.configs.promptad_config import PromptADConfig
 
 PAPER_ARM = "paper"
 

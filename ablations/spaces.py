@@ -12,7 +12,8 @@ from typing import Any
 
 from ablations.domains import Choice, FloatRange, IntRange
 from ablations.spec import in_tower
-from promptad.config import ConfigError, PromptADConfig, canonical, field_names
+from promptad.configs.method_config import ConfigError
+from promptad.configs.promptad_config import PromptADConfig
 
 BESIDE_CONFIG = ("backbone", "shots")
 """What a parameter may set besides config fields."""
@@ -61,7 +62,7 @@ class Parameter:
         paper = PromptADConfig()
         if isinstance(self.domain, Choice):
             for level in self.domain.levels:
-                fields = set(level.changes) & set(field_names())
+                fields = set(level.changes) & set(PromptADConfig.field_names())
                 if fields and all(getattr(paper, field) == level.changes[field] for field in fields):
                     return level.value
             return None
@@ -153,13 +154,13 @@ class Space:
 
     def _parameter_problems(self, parameter: Parameter) -> Iterator[str]:
         yield from parameter.domain.problems()
-        known = (*field_names(), *BESIDE_CONFIG)
+        known = (*PromptADConfig.field_names(), *BESIDE_CONFIG)
         if isinstance(parameter.domain, Choice):
             fields = {field for level in parameter.domain.levels for field in level.changes}
         else:
             fields = set(parameter.fields)
             if not fields:
-                yield f"it must set a config field; they are {', '.join(field_names())}"
+                yield f"it must set a config field; they are {', '.join(PromptADConfig.field_names())}"
         if unknown := sorted(fields - set(known)):
             yield f"there is no config field {', '.join(unknown)}; there are {', '.join(known)}"
         if parameter.when is not None:
@@ -218,7 +219,7 @@ class Space:
                 config = base.with_changes(_config_fields(changes))
             except ConfigError:
                 return True
-            found.add((canonical(config, "image"), canonical(config, "pixel")))
+            found.add((config.canonical("image"), config.canonical("pixel")))
         return len(found) > 1
 
 

@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol, get_args
 from ablations.arms import Arm, Depths
 from ablations.published import published_tables
 from ablations.shots import Setting, Shots, is_shots
-from promptad.config import ConfigError, PromptADConfig, Task
-from promptad.method_table import canonical_config, under_protocol
-from promptad.shared_config import MethodConfig
+from promptad.configs.method_config import ConfigError, MethodConfig, Task
+from promptad.configs.method_table import under_protocol
+from promptad.configs.promptad_config import PromptADConfig
+from promptad.scoring.metric_table import METRICS
 
-Metric = Literal["image_auroc", "pixel_auroc", "image_aupr", "pro"]
 View = Literal[
     "arms",
     "per_category",
@@ -36,23 +36,11 @@ View = Literal[
 """How reports show an ablation; ``docs/ablations.md`` says what each one is."""
 Artefact = Literal["embedding", "attention", "compared", "cost"]
 """What a cell keeps when a figure or table needs it: arrays beside its examples, of the model's inside
-(``promptad/inside.py``) or its maps of the images that every method keeps (``study/examples.py``), or what it costs, in
-its row (``study/costs.py``)."""
+(``promptad/inside.py``) or its maps of the images that every method keeps (``study/bench/example_maps.py``), or what it
+costs, in its row (``study/bench/costs.py``)."""
 
 Query = Literal["test", "synthetic"]
 """What cells are asked about: test images, or pseudo-anomalies on normal ones."""
-
-_TASKS: Mapping[str, Task] = {
-    "image_auroc": "image",
-    "image_aupr": "image",
-    "pixel_auroc": "pixel",
-    "pro": "pixel",
-}
-
-
-def task_of(metric: str) -> Task:
-    """The task whose cells give a metric."""
-    return _TASKS[metric]
 
 
 class AblationError(ValueError):
@@ -113,7 +101,7 @@ class Ablation:
     question: str
     design: Design
     note: str = ""
-    metrics: tuple[Metric, ...] = ("image_auroc", "pixel_auroc")
+    metrics: tuple[str, ...] = ("image_auroc", "pixel_auroc")
     shots: tuple[Shots, ...] = (1,)
     shown_as: tuple[View, ...] = ("arms", "effects", "delta_map")
     data_sets: tuple[str, ...] = ("mvtec", "visa")
@@ -142,15 +130,15 @@ class Ablation:
         if problems:
             raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
         problems = [
-            f"{what} must be some of {', '.join(get_args(known))}, but got {value!r}"
+            f"{what} must be some of {', '.join(known)}, but got {value!r}"
             for what, values, known in (
-                ("metrics", self.metrics, Metric),
-                ("shown_as", self.shown_as, View),
-                ("artefacts", self.artefacts, Artefact),
-                ("queries", self.queries, Query),
+                ("metrics", self.metrics, tuple(METRICS)),
+                ("shown_as", self.shown_as, get_args(View)),
+                ("artefacts", self.artefacts, get_args(Artefact)),
+                ("queries", self.queries, get_args(Query)),
             )
             for value in values
-            if value not in get_args(known)
+            if value not in known
         ]
         problems += [] if "test" in self.queries else ["queries must have test among them"]
         problems += [] if self.shots else ["shots must name at least one number of images"]
@@ -177,7 +165,7 @@ class Ablation:
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The trainings that the metrics need."""
-        return tuple(dict.fromkeys(_TASKS[metric] for metric in self.metrics))
+        return tuple(dict.fromkeys(METRICS[metric].task for metric in self.metrics))
 
     def settings(self, asked: Sequence[Shots] | None = None) -> tuple[Setting, ...]:
         """The columns of the table: the shots ``asked`` for (None: the ablation's), and ``own`` if arms have theirs."""
@@ -240,7 +228,7 @@ class Ablation:
         places = {arm.name: (arm.backbone, arm.shots) for arm in self.arms}
         problems = []
         for name, config in configs.items():
-            identity = (*places[name], tuple(canonical_config(config, task) for task in self.tasks))
+            identity = (*places[name], tuple(config.canonical(task) for task in self.tasks))
             if identity in seen:
                 problems.append(f"arms {seen[identity]} and {name} are the same experiment")
             seen[identity] = name

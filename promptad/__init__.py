@@ -10,13 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from promptad.backbones import load_backbone
-    from promptad.config import PromptADConfig
+    from promptad.backbones.backbone import load_backbone
+    from promptad.configs.promptad_config import PromptADConfig
     from promptad.detector import Detector
 
 __all__ = ["Detector", "PromptADConfig", "load_backbone"]
 
-_HOMES = {"Detector": "promptad.detector", "PromptADConfig": "promptad.config", "load_backbone": "promptad.backbones"}
+_HOMES = {
+    "Detector": "promptad.detector",
+    "PromptADConfig": "promptad.configs.promptad_config",
+    "load_backbone": "promptad.backbones.backbone",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,19 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from promptad.backbone_names import BackboneName, activation_of
-from promptad.backbones import Backbone, load_backbone
-from promptad.bit_depth import fixed_depth
-from promptad.cache import FeatureCache
-from promptad.config import PromptADConfig, Task
+from promptad.backbones.backbone import Backbone, load_backbone
+from promptad.backbones.backbone_names import BackboneName, activation_of
+from promptad.configs.method_config import Task
+from promptad.configs.promptad_config import PromptADConfig
+from promptad.datasets.bit_depth import fixed_depth
 from promptad.datasets.decoding import decode
 from promptad.detector_file import DetectorError, DetectorFile
-from promptad.features import Features, extract_features, file_inputs
-from promptad.images import Channels, Preprocessing, field_of_view
-from promptad.maps import finished_maps
+from promptad.features.cache import FeatureCache
+from promptad.features.extraction import Features, extract_features, file_inputs
+from promptad.features.support_poses import view_inputs
+from promptad.images.preparation import Channels, Preprocessing, field_of_view
 from promptad.methods.method import finite_scores
 from promptad.methods.promptad import FittedPromptAD, PromptAD
-from promptad.support import view_inputs
+from promptad.scoring.maps import finished_maps
 
 __all__ = ["Detection", "Detector", "DetectorError"]
 

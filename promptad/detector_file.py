@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from promptad.config import ConfigError, PromptADConfig
+from promptad.configs.method_config import ConfigError
+from promptad.configs.promptad_config import PromptADConfig
 
 FORMAT = "promptad-detector-1"
 _TEXTS = ("backbone", "weights", "category", "config")

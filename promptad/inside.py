@@ -12,13 +12,15 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
-from promptad.attention import split_heads
-from promptad.backbones import Backbone
-from promptad.config import PromptADConfig, Task
-from promptad.features import Features
-from promptad.prompt_learning import learned_prompts
-from promptad.prompts import Learned, Prompt, PromptSet
-from promptad.towers import UnsupportedTowerError, linear_local_features
+from promptad.backbones import open_clip_parts
+from promptad.backbones.attention import split_heads
+from promptad.backbones.backbone import Backbone
+from promptad.backbones.towers import UnsupportedTowerError, linear_local_features
+from promptad.configs.method_config import Task
+from promptad.configs.promptad_config import PromptADConfig
+from promptad.features.extraction import Features
+from promptad.prompts.prompt_learning import learned_prompts
+from promptad.prompts.sequences import Learned, Prompt, PromptSet
 
 VISUAL_FEATURES = 100
 """Most visual features that an embedding holds, as in Figure 6."""
@@ -92,7 +94,7 @@ def attention_by_block(
             "attention by block needs a transformer backbone, but this one is a "
             f"{type(visual).__name__}: choose e.g. ViT-B-16-plus-240"
         )
-    tokens = visual._embeds(image[None])
+    tokens = open_clip_parts.embedded(visual, image[None])
     found: dict[str, list[Tensor]] = {"qk": [], "vv": []}
     for block in visual.transformer.resblocks:
         attention = block.attn

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reports.report import write_report
-    from reports.tables import Table, build_table
+    from reports.tables.table import Table, build_table
 
 __all__ = ["Table", "build_table", "write_report"]
 
-_HOMES = {"Table": "reports.tables", "build_table": "reports.tables", "write_report": "reports.report"}
+_HOMES = {"Table": "reports.tables.table", "build_table": "reports.tables.table", "write_report": "reports.report"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,14 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from reports.cautions import cautions
-from reports.entries import Missing
-from reports.findings import details, lead
-from reports.formats import cells_text, heading, seeds_text, warnings
-from reports.provenance import Provenance
-from reports.ranks import Ranking
-from reports.ranks_text import NOTE, rank_facts, rank_grid, rank_sentences
-from reports.search_words import (
+from reports.outputs.provenance import Provenance
+from reports.outputs.ranks_text import NOTE, rank_facts, rank_grid, rank_sentences
+from reports.searches.search import Search
+from reports.searches.search_words import (
     search_cautions,
     search_details,
     search_facts,
@@ -26,11 +22,15 @@ from reports.search_words import (
     search_trust,
     search_warnings,
 )
-from reports.searches import Search
 from reports.statistics import SETTLED, Effect, Summary, claim
-from reports.tables import Table
-from reports.verdicts import comparable_numbers
-from reports.views import View
+from reports.tables.cautions import cautions
+from reports.tables.entries import Missing
+from reports.tables.findings import details, lead
+from reports.tables.formats import cells_text, heading, seeds_text, warnings
+from reports.tables.ranks import Ranking
+from reports.tables.table import Table
+from reports.tables.verdicts import comparable_numbers
+from reports.views.views import View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

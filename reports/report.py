@@ -12,28 +12,28 @@ from typing import Any
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
-from reports.cells import cells_script
-from reports.drawing import Drawing, pdf, png, settle, svg
-from reports.files import Staging, staging
-from reports.headings import data_titles, told_apart
-from reports.heatmaps import write_heatmaps
-from reports.kept import Loader, sound
-from reports.latex import to_latex
 from reports.lettering import boxes_text
+from reports.outputs.cells import cells_script
+from reports.outputs.latex import to_latex
+from reports.outputs.markdown import to_markdown
+from reports.outputs.provenance import trace
+from reports.outputs.ranks_text import to_csv as ranks_csv
+from reports.outputs.ranks_text import to_markdown as ranks_markdown
+from reports.outputs.tidy_csv import to_category_csv, to_csv
 from reports.page import Picture, SearchSection, Section, Shown, render_page
-from reports.plan_reading import NAME
-from reports.provenance import trace
-from reports.ranks import rankings
-from reports.ranks_text import to_csv as ranks_csv
-from reports.ranks_text import to_markdown as ranks_markdown
-from reports.render import to_markdown
-from reports.search_files import SearchFiles, read_search
-from reports.search_section import search_views
-from reports.search_tables import best_csv, trials_csv
-from reports.searches import Search
-from reports.tables import Table, build_table
-from reports.tidy import to_category_csv, to_csv
-from reports.views import View, views_of
+from reports.reading.kept import Loader, sound
+from reports.reading.plan_reading import NAME
+from reports.searches.search import Search
+from reports.searches.search_reading import SearchFiles, read_search
+from reports.searches.search_section import search_views
+from reports.searches.search_tables import best_csv, trials_csv
+from reports.staging import Staging, staging
+from reports.style import Drawing, pdf, png, settle, svg
+from reports.tables.headings import data_titles, told_apart
+from reports.tables.ranks import rankings
+from reports.tables.table import Table, build_table
+from reports.views.heatmaps import write_heatmaps
+from reports.views.views import View, views_of
 
 MANY = 16
 """Figures from which on it pays to start processes that draw."""

@@ -65,7 +65,7 @@ def check_script(script: Path) -> None:
         if checkout != used and code_digest(checkout) != code_digest():
             raise SkewError(
                 f"the packages in use, {used}, must be those of this checkout, {checkout}, but differ: "
-                f"pip install {checkout}, or set PYTHONPATH={checkout}"
+                f'pip install "{checkout}[study]", or set PYTHONPATH={checkout}'
             )
     elif script != used / "study" / "run.py" and script.read_bytes() != (used / "study" / "run.py").read_bytes():
         raise SkewError(f"{script} must be the run.py of the packages in use, {used}, but differs: {HOW_TO_SYNC}")

@@ -19,17 +19,18 @@ def main() -> int:
         if sys.argv[1:] == ["digest"]:
             print(code_digest())
             return 0
-        from study.cli import main as run
+        from study.command.cli import main as run
     except ModuleNotFoundError as error:
         print(
-            f"error: {error}. The project must be installed for {sys.executable}: run 'make demo' in a checkout, or "
-            "'pip install PATH_OF_CHECKOUT'; on a cluster 'ray up --no-restart cluster.yaml' does it",
+            f'error: {error}. The project and its extra "study" must be installed for {sys.executable}: run '
+            "'make demo' in a checkout, or 'pip install \"PATH_OF_CHECKOUT[study]\"'; on a cluster "
+            "'ray up --no-restart cluster.yaml' does it",
             file=sys.stderr,
         )
         return 2
     except ValueError as error:
         # The code is another one than this script's, or a file that belongs to the code is damaged.
-        from study.exits import tells_what_to_do
+        from study.command.exits import tells_what_to_do
 
         if not tells_what_to_do(error):
             raise

@@ -3,11 +3,11 @@
 import os
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from inspection_set import write_inspection_set
+from helpers.inspection_set import write_inspection_set
+from helpers.places import ROOT, TESTS
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,7 +34,7 @@ def own_cache(tmp_path_factory, monkeypatch):
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
     """No test asks a server how large weights are; those that are about it bring their own answer."""
-    monkeypatch.setattr("promptad.weights_files._size", lambda _url: None)
+    monkeypatch.setattr("promptad.backbones.weights_files._size", lambda _url: None)
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +46,8 @@ def inspection_root(tmp_path_factory):
 @pytest.fixture(scope="session")
 def fault_environment(tmp_path_factory):
     """What studies under faults need in their environment: the code, counted cells, and a cache of their own."""
-    root = Path(__file__).resolve().parent.parent
     return {
-        "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests" / "faults")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS), str(TESTS / "faults")]),
         "PROMPTAD_CACHE": str(tmp_path_factory.mktemp("cache")),
         # Ray lets its workers wait for everything else on the machine, and these tests wait for them.
         "RAY_worker_niceness": "0",
@@ -58,7 +57,7 @@ def fault_environment(tmp_path_factory):
 @pytest.fixture(scope="session")
 def new_study(fault_environment, inspection_root, tmp_path_factory):
     """Makes studies of 20 counted cells, each with its own folder; it takes more options of the command line."""
-    from fault_rounds import StudyUnderFaults
+    from helpers.fault_rounds import StudyUnderFaults
 
     def make(*options, root=None, faults=None, command=("run", "table3"), **environment):
         folder = tmp_path_factory.mktemp("faults")
@@ -87,7 +86,7 @@ def undisturbed(new_study):
 
 def pytest_terminal_summary(terminalreporter):
     """Print what the rounds of faults cost, if there were any."""
-    rounds = sys.modules.get("fault_rounds")
+    rounds = sys.modules.get("helpers.fault_rounds")
     if rounds is not None and rounds.TABLE:
         terminalreporter.section("faults")
         for line in rounds.table_lines():

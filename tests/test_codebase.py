@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.places import ROOT
 
-from study.cli import main
 from study.codebase import PACKAGES, SkewError, check_code, check_script, code_digest, folders_in_use
-from study.exits import USAGE
-
-ROOT = Path(__file__).resolve().parent.parent
+from study.command.cli import main
+from study.command.exits import USAGE
 
 
 @pytest.fixture
@@ -52,11 +51,11 @@ def test_compiled_and_hidden_files_do_not_count(checkout):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda root: (root / "promptad" / "losses.py").write_text("# other\n"),
+        lambda root: (root / "promptad" / "prompts" / "losses.py").write_text("# other\n"),
         lambda root: (root / "ablations" / "published.csv").write_text("other\n"),
         lambda root: (root / "reports" / "added.py").touch(),
-        lambda root: (root / "study" / "cell.py").rename(root / "study" / "cells.py"),
-        lambda root: (root / "promptad" / "maps.py").unlink(),
+        lambda root: (root / "study" / "records" / "cell.py").rename(root / "study" / "records" / "cells.py"),
+        lambda root: (root / "promptad" / "scoring" / "maps.py").unlink(),
     ],
     ids=["content", "data", "added", "renamed", "removed"],
 )
@@ -71,7 +70,10 @@ def test_all_files_that_count_are_installed():
     import tomllib
 
     packaging = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    listed = {package.replace(".", "/") for package in packaging["packages"]}
+    assert packaging["packages"]["find"] == {
+        "include": [f"{package}*" for package in sorted(PACKAGES)],
+        "namespaces": False,
+    }
     data = {
         path
         for package, patterns in packaging["package-data"].items()
@@ -81,8 +83,9 @@ def test_all_files_that_count_are_installed():
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
-                folder = path.parent.relative_to(ROOT).as_posix()
-                assert path in data or (path.suffix == ".py" and folder in listed), f"{path} is not installed"
+                folders = [folder for folder in path.parents if folder.is_relative_to(ROOT / package)]
+                packaged = path.suffix == ".py" and all((folder / "__init__.py").is_file() for folder in folders)
+                assert path in data or packaged, f"{path} is not installed"
 
 
 def test_the_packages_in_use_are_those_that_would_be_imported():
@@ -109,7 +112,7 @@ def test_a_checkout_whose_code_is_not_the_installed_one_is_an_error(checkout):
     done = run(checkout / "study" / "run.py", "digest")
     assert done.returncode == 2
     assert f"error: the packages in use, {ROOT}, must be those of this checkout, {checkout}" in done.stderr
-    assert f"pip install {checkout}" in done.stderr
+    assert f'pip install "{checkout}[study]"' in done.stderr
 
 
 def test_a_script_copied_alone_must_be_the_installed_one(tmp_path):

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inspection_set import write_inspection_set
-from test_cell import make_cell
-from test_reports_fixture import digest_of, make_plan, make_rows
-from test_row import make_row
+from helpers.cells import make_cell, make_row
+from helpers.inspection_set import write_inspection_set
+from helpers.places import ROOT
+from helpers.report_study import digest_of, make_plan, make_rows
 
 from promptad.datasets import DatasetError, category_names, open_category
 from reports.report import write_report
-from study.ledger import Ledger
-from study.row import Row, RowError
+from study.records.ledger import Ledger
+from study.records.row import Row, RowError
 
-ROOT = Path(__file__).resolve().parent.parent
 OUTSIDE = ("../../x", "../x", "/x", "a/../../x", "..", "x/y")
 
 FORBIDDEN = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml"}

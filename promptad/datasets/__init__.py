@@ -4,7 +4,7 @@ from promptad.datasets.catalogue import LAYOUTS, category_names, open_category
 from promptad.datasets.content import ChangedDataError
 from promptad.datasets.digest import data_digest, with_contents
 from promptad.datasets.known_sets import KNOWN_SETS, KnownSet, full_set_of
-from promptad.datasets.layout import IMAGE_SUFFIXES, Layout, Scan
+from promptad.datasets.layouts.layout import IMAGE_SUFFIXES, Layout, Scan
 from promptad.datasets.sample import Category, DatasetError, Origin, Sample, UnreadableImageError
 from promptad.datasets.support import draw_support, named_support
 from promptad.datasets.watch import DataWatch

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from promptad.datasets.layout import is_ignored
+from promptad.datasets.layouts.layout import is_ignored
 
 REMEDY = "allow this user to read them (chmod -R u+rX), or run as a user who may"
 MOST_NAMED = 10

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from promptad.datasets.access import REMEDY, listed, unreadable_folders
 from promptad.datasets.diagnosis import DEPTH, contents, other_layout, without_categories
-from promptad.datasets.folder import FolderLayout
-from promptad.datasets.layout import IMAGE_SUFFIXES, Layout, Scan, folders_in, printable
-from promptad.datasets.loco import LOCOLayout
-from promptad.datasets.mpdd import MPDDLayout
-from promptad.datasets.mvtec import MVTecLayout
+from promptad.datasets.layouts.folder import FolderLayout
+from promptad.datasets.layouts.layout import IMAGE_SUFFIXES, Layout, Scan, folders_in, printable
+from promptad.datasets.layouts.loco import LOCOLayout
+from promptad.datasets.layouts.mpdd import MPDDLayout
+from promptad.datasets.layouts.mvtec import MVTecLayout
+from promptad.datasets.layouts.visa import VisALayout
+from promptad.datasets.layouts.visa_pytorch import RepackedVisALayout
 from promptad.datasets.sample import Category, DatasetError, Origin, Sample
 from promptad.datasets.verification import Findings, verify_images
-from promptad.datasets.visa import VisALayout
-from promptad.datasets.visa_pytorch import RepackedVisALayout
 
 LAYOUTS: dict[str, Layout] = {
     "mvtec": MVTecLayout(),

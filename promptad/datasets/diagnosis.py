@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from promptad.datasets.layout import Layout, folders_in, images_in
+from promptad.datasets.layouts.layout import Layout, folders_in, images_in
 from promptad.datasets.sample import DatasetError
 
 Layouts = Mapping[str, Layout]

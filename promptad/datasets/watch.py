@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from promptad.datasets.catalogue import LAYOUTS
 from promptad.datasets.content import REMEDY, ChangedDataError, digest_of_file
-from promptad.datasets.layout import printable
+from promptad.datasets.layouts.layout import printable
 from promptad.datasets.sample import Category, Sample
 
 MOST_NAMED = 5

@@ -1,6 +1,6 @@
-"""Anomaly detection methods: a file here for each, and an entry in ``promptad.method_table.METHODS``."""
+"""Anomaly detection methods: a file here for each, and an entry in ``promptad.configs.method_table.METHODS``."""
 
-from promptad.method_table import METHODS
+from promptad.configs.method_table import METHODS
 from promptad.methods.method import Fitted, Method, MethodSize, Scores, finite_scores
 
 

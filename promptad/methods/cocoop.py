@@ -7,23 +7,24 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
+from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from promptad.backbones import Backbone
-from promptad.class_prompts import ClassPrompts, draw_context
-from promptad.config import Task
-from promptad.descent import Descent
-from promptad.features import Features
-from promptad.linear_layers import Linear, feed_forward, layer_tensors, restored_layers
-from promptad.losses import contrastive_loss
-from promptad.method_configs import CoCoOpConfig
+from promptad.backbones.backbone import Backbone
+from promptad.backbones.towers import grid_side
+from promptad.configs.method_config import Task
+from promptad.configs.method_configs import CoCoOpConfig
+from promptad.features.extraction import Features
 from promptad.methods.method import Fitted, MethodSize, Scores
-from promptad.prompt_learning import inverse_temperature
-from promptad.prompt_tree import PromptTree, encode_tree
+from promptad.prompts.class_prompts import ClassPrompts, draw_context
+from promptad.prompts.descent import Descent
+from promptad.prompts.linear_layers import Linear, feed_forward, layer_tensors, restored_layers
+from promptad.prompts.losses import contrastive_loss
+from promptad.prompts.prompt_learning import inverse_temperature
+from promptad.prompts.prompt_tree import PromptTree, encode_tree
 from promptad.randomness import torch_generator
-from promptad.scoring import prompt_score
-from promptad.towers import grid_side
+from promptad.scoring.anomaly_scores import prompt_score
 
 CHUNK = 16
 """Images whose prompts are encoded together; bounds memory, changes no score."""
@@ -131,6 +132,10 @@ class CoCoOp:
             if on_epoch is not None:
                 on_epoch(epoch, fitted())
         return fitted()
+
+    def check_prompts(self, tokenizer: SimpleTokenizer, config: CoCoOpConfig, task: Task, category: str) -> None:
+        """Both classes behind the context."""
+        ClassPrompts.of(tokenizer, category, n_tokens=config.context_length, prompt_text=config.prompt_text)
 
     def size(self, backbone: Backbone, config: CoCoOpConfig, *, task: Task, category: str) -> MethodSize:
         """Two prompts of each image's own; context and meta-network."""

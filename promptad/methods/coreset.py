@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from promptad.method_configs import CoresetConfig
-from promptad.neighbours import greedy_coreset
+from promptad.configs.method_configs import CoresetConfig
 from promptad.randomness import torch_generator
+from promptad.scoring.neighbours import greedy_coreset
 
 
 def coreset(

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from promptad.backbones import Backbone
-from promptad.config import Task
-from promptad.features import Features
-from promptad.method_configs import FastReconConfig
+from promptad.backbones.backbone import Backbone
+from promptad.configs.method_config import Task
+from promptad.configs.method_configs import FastReconConfig
+from promptad.features.extraction import Features
 from promptad.methods.coreset import coreset
-from promptad.methods.method import Fitted, MethodSize, Scores
+from promptad.methods.method import Fitted, MethodSize, Scores, WithoutPrompts
 from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
 
 
@@ -52,7 +52,7 @@ class FittedFastRecon:
         return {"memory": self.memory, "means": self.means, "regression": self.regression}
 
 
-class FastRecon:
+class FastRecon(WithoutPrompts):
     """FastRecon's entry point; see ``Method``.
 
     W minimises ``|Q - W S|^2 + lambda |mu - W S|^2``, a regression with distribution regularisation, so that

@@ -7,24 +7,25 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
+from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from promptad.backbone_names import default_prompt_depth, prompt_blocks
-from promptad.backbones import Backbone
-from promptad.class_prompts import ClassPrompts, draw_context
-from promptad.config import ConfigError, Task
-from promptad.descent import Descent
-from promptad.features import PIXELS, Features, images_at_once
-from promptad.linear_layers import Linear, layer_tensors, restored_layers
-from promptad.losses import contrastive_loss
-from promptad.method_configs import MaPLeConfig
+from promptad.backbones.backbone import Backbone
+from promptad.backbones.backbone_names import default_prompt_depth, prompt_blocks
+from promptad.backbones.towers import encode_prompted_images, grid_side
+from promptad.configs.method_config import ConfigError, Task
+from promptad.configs.method_configs import MaPLeConfig
+from promptad.features.extraction import PIXELS, Features, images_at_once
 from promptad.methods.method import Fitted, MethodSize, Scores
-from promptad.prompt_learning import inverse_temperature
-from promptad.prompt_tree import PromptTree, encode_tree
+from promptad.prompts.class_prompts import ClassPrompts, draw_context
+from promptad.prompts.descent import Descent
+from promptad.prompts.linear_layers import Linear, layer_tensors, restored_layers
+from promptad.prompts.losses import contrastive_loss
+from promptad.prompts.prompt_learning import inverse_temperature
+from promptad.prompts.prompt_tree import PromptTree, encode_tree
 from promptad.randomness import torch_generator
-from promptad.scoring import prompt_score
-from promptad.towers import encode_prompted_images, grid_side
+from promptad.scoring.anomaly_scores import prompt_score
 
 TRAINED_AT_ONCE = 4
 """Support images whose graph is held together; bounds memory, changes no step but by rounding."""
@@ -134,6 +135,10 @@ class MaPLe:
             if on_epoch is not None:
                 on_epoch(epoch, fitted())
         return fitted()
+
+    def check_prompts(self, tokenizer: SimpleTokenizer, config: MaPLeConfig, task: Task, category: str) -> None:
+        """Both classes behind the context."""
+        ClassPrompts.of(tokenizer, category, n_tokens=config.context_length, prompt_text=config.prompt_text)
 
     def size(self, backbone: Backbone, config: MaPLeConfig, *, task: Task, category: str) -> MethodSize:
         """Two prompts, one a class; the tokens of every block, and the layers beside them."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jaxtyping import Float
+from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
-from promptad.backbones import Backbone
-from promptad.config import Task
-from promptad.features import Features
-from promptad.finite import require_finite
+from promptad.backbones.backbone import Backbone
+from promptad.configs.method_config import Task
+from promptad.features.extraction import Features
+from promptad.scoring.finite import require_finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,13 @@ def finite_scores(fitted: Fitted, query: Features) -> Scores:
     return result
 
 
+class WithoutPrompts:
+    """What methods inherit that encode no texts, or draw theirs when they are fitted (RWDA)."""
+
+    def check_prompts(self, tokenizer: SimpleTokenizer, config: Any, task: Task, category: str) -> None:
+        """Nothing to check."""
+
+
 class Method(Protocol):
     """One entry of the table of methods. Methods never load data, cache, schedule or compute metrics."""
 
@@ -93,6 +101,14 @@ class Method(Protocol):
         """Fit to the support images of one category.
 
         ``on_epoch`` is called after every epoch with the epoch's number (from 1) and the method as fitted so far.
+        """
+        ...
+
+    def check_prompts(self, tokenizer: SimpleTokenizer, config: Any, task: Task, category: str) -> None:
+        """Make sure that the prompts of a category fit into the text tower's context, before anything runs.
+
+        Raises:
+            PromptError: one is too long.
         """
         ...
 

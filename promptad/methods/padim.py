@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from promptad.backbones import Backbone
-from promptad.config import Task
-from promptad.features import Features
-from promptad.method_configs import PaDiMConfig
-from promptad.methods.method import Fitted, MethodSize, Scores
+from promptad.backbones.backbone import Backbone
+from promptad.configs.method_config import Task
+from promptad.configs.method_configs import PaDiMConfig
+from promptad.features.extraction import Features
+from promptad.methods.method import Fitted, MethodSize, Scores, WithoutPrompts
 from promptad.methods.patches import CHUNK, joined_patches, joined_width, patch_views, support_patches
 from promptad.randomness import torch_generator
 
@@ -49,7 +49,7 @@ class FittedPaDiM:
         return {"channels": self.channels, "means": self.means, "factors": self.factors}
 
 
-class PaDiM:
+class PaDiM(WithoutPrompts):
     """PaDiM's entry point; see ``Method``.
 
     Eq. 1: each position has the support's mean mu and covariance ``sum (x - mu)(x - mu)^T / (n - 1) + epsilon I``.

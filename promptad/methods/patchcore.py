@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from promptad.backbones import Backbone
-from promptad.config import Task
-from promptad.features import Features
-from promptad.method_configs import PatchCoreConfig
+from promptad.backbones.backbone import Backbone
+from promptad.configs.method_config import Task
+from promptad.configs.method_configs import PatchCoreConfig
+from promptad.features.extraction import Features
 from promptad.methods.coreset import coreset
-from promptad.methods.method import Fitted, MethodSize, Scores
+from promptad.methods.method import Fitted, MethodSize, Scores, WithoutPrompts
 from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
-from promptad.neighbours import nearest
+from promptad.scoring.neighbours import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class FittedPatchCore:
         return scores
 
 
-class PatchCore:
+class PatchCore(WithoutPrompts):
     """PatchCore's entry point; see ``Method``.
 
     Section 3.1: a patch is the mean of the p x p patches around it. Section 3.2: the memory M is a greedy k-centre

@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from promptad.backbone_names import default_memory_layers
-from promptad.backbones import Backbone
-from promptad.features import Features
-from promptad.shared_config import MemoryConfig
-from promptad.towers import grid_side
+from promptad.backbones.backbone import Backbone
+from promptad.backbones.backbone_names import default_memory_layers
+from promptad.backbones.towers import grid_side
+from promptad.configs.shared_config import MemoryConfig
+from promptad.features.extraction import Features
 
 CHUNK = 2
 """Images whose patches are brought together at once: bounds memory and changes no score; a CPU is faster with few."""

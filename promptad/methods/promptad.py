@@ -7,24 +7,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from promptad.backbone_names import default_memory_layers, is_transformer
-from promptad.backbones import Backbone
-from promptad.config import PromptADConfig, Task
-from promptad.features import Features
+from promptad.backbones.backbone import Backbone
+from promptad.backbones.backbone_names import default_memory_layers, is_transformer
+from promptad.backbones.towers import grid_side, linear_local_features
+from promptad.configs.method_config import Task
+from promptad.configs.promptad_config import PromptADConfig
+from promptad.features.extraction import Features
 from promptad.methods.method import Fitted, MethodSize, Scores
-from promptad.prompt_ensemble import ensemble_prototypes
-from promptad.prompt_learning import (
+from promptad.prompts.prompt_ensemble import ensemble_prototypes
+from promptad.prompts.prompt_learning import (
     begin_training,
     inverse_temperature,
     learnable_parameters,
     learns_layers,
     prompts_for,
 )
-from promptad.scoring import harmonic_fusion, prompt_score, resize_maps, visual_map
-from promptad.towers import grid_side, linear_local_features
+from promptad.scoring.anomaly_scores import harmonic_fusion, prompt_score, resize_maps, visual_map
 
 CHUNK = 16
 """Query images scored at once; bounds memory, changes no score."""
@@ -114,7 +116,7 @@ class PromptAD:
         if task == "image" or config.training == "joint":
             wanted.add("global")
         if task == "pixel" or config.training == "joint":
-            wanted.add("stream" if config.transformation == "linear" else f"local/{config.transformation}")
+            wanted.add("stream" if config.learns_local_layers else f"local/{config.transformation}")
         return frozenset(wanted)
 
     def fit(
@@ -160,6 +162,10 @@ class PromptAD:
             if on_epoch is not None:
                 on_epoch(epoch, fitted())
         return fitted()
+
+    def check_prompts(self, tokenizer: SimpleTokenizer, config: PromptADConfig, task: Task, category: str) -> None:
+        """All prompts of the task."""
+        prompts_for(tokenizer, config, task, category)
 
     def size(self, backbone: Backbone, config: PromptADConfig, *, task: Task, category: str) -> MethodSize:
         """Normal prompts, MAPs and LAPs (or the ensemble's texts), and the tokens and layers that are learned."""

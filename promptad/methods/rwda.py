@@ -10,17 +10,17 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from promptad.backbones import Backbone
-from promptad.config import Task
-from promptad.features import Features
-from promptad.linear_layers import Linear, feed_forward, layer_tensors, restored_layers
-from promptad.method_configs import RWDAConfig
-from promptad.methods.method import Fitted, MethodSize, Scores
-from promptad.prompt_ensemble import text_features
-from promptad.prompts import fixed_prompts
-from promptad.random_words import random_word_texts, vocabulary_words
+from promptad.backbones.backbone import Backbone
+from promptad.configs.method_config import Task
+from promptad.configs.method_configs import RWDAConfig
+from promptad.features.extraction import Features
+from promptad.methods.method import Fitted, MethodSize, Scores, WithoutPrompts
+from promptad.prompts.linear_layers import Linear, feed_forward, layer_tensors, restored_layers
+from promptad.prompts.prompt_ensemble import text_features
+from promptad.prompts.random_words import random_word_texts, vocabulary_words
+from promptad.prompts.sequences import fixed_prompts
 from promptad.randomness import numpy_generator, torch_generator
-from promptad.suffixes import object_name
+from promptad.texts.suffixes import object_name
 
 CHUNK = 256
 """Query images scored at once; bounds memory, changes no score."""
@@ -50,7 +50,7 @@ class FittedRWDA:
         return {"shift": self.shift, **layer_tensors("network", self.network)}
 
 
-class RWDA:
+class RWDA(WithoutPrompts):
     """The method's entry point; see ``Method``.
 
     The text tower encodes prompts with words of normal and anomaly and with several random words, which make a diverse

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from promptad.backbones import Backbone
-from promptad.config import Task
-from promptad.features import Features
-from promptad.method_configs import SPADEConfig
-from promptad.methods.method import Fitted, MethodSize, Scores
+from promptad.backbones.backbone import Backbone
+from promptad.configs.method_config import Task
+from promptad.configs.method_configs import SPADEConfig
+from promptad.features.extraction import Features
+from promptad.methods.method import Fitted, MethodSize, Scores, WithoutPrompts
 from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
-from promptad.neighbours import nearest
+from promptad.scoring.neighbours import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class FittedSPADE:
         return distance.mean(dim=1).view(patches.shape[:3]).cpu()
 
 
-class SPADE:
+class SPADE(WithoutPrompts):
     """SPADE's entry point; see ``Method``.
 
     Eq. 1-2: the image score is the mean distance between global features of the query and its K nearest support

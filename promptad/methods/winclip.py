@@ -7,19 +7,20 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
+from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
-from promptad.backbones import Backbone
-from promptad.config import Task
-from promptad.features import Features
-from promptad.method_configs import WinCLIPConfig
+from promptad.backbones.backbone import Backbone
+from promptad.backbones.towers import block_count
+from promptad.backbones.windows import harmonic_mean, window_map
+from promptad.configs.method_config import Task
+from promptad.configs.method_configs import WinCLIPConfig
+from promptad.features.extraction import Features
 from promptad.methods.method import Fitted, MethodSize, Scores
-from promptad.prompt_ensemble import ensemble_prompts, ensemble_prototypes
-from promptad.prompt_learning import inverse_temperature
-from promptad.prompts import PromptSet
-from promptad.scoring import prompt_score, visual_map
-from promptad.towers import block_count
-from promptad.windows import harmonic_mean, window_map
+from promptad.prompts.prompt_ensemble import ensemble_prompts, ensemble_prototypes
+from promptad.prompts.prompt_learning import inverse_temperature
+from promptad.prompts.sequences import PromptSet
+from promptad.scoring.anomaly_scores import prompt_score, visual_map
 
 CHUNK = 16
 """Query images scored at once; bounds memory, changes no score."""
@@ -123,6 +124,10 @@ class WinCLIP:
             prototypes=ensemble_prototypes(backbone, prompts),
             references={view: support.stack(view).flatten(0, 1) for view in scales},
         )
+
+    def check_prompts(self, tokenizer: SimpleTokenizer, config: WinCLIPConfig, task: Task, category: str) -> None:
+        """CPE's texts."""
+        ensemble_prompts(tokenizer, category, templates=config.ensemble_templates, prompt_text=config.prompt_text)
 
     def size(self, backbone: Backbone, config: WinCLIPConfig, *, task: Task, category: str) -> MethodSize:
         """CPE's texts; nothing is learned."""

@@ -90,7 +90,9 @@ def load_tiny(path: Path = WEIGHTS) -> tuple[open_clip.CLIP, SimpleTokenizer]:
         RuntimeError: a tensor is missing, left over or of another shape.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"the tiny model's weights must be at {path}: run python -m promptad.tiny.train")
+        raise FileNotFoundError(
+            f"the tiny model's weights must be at {path}: run python -m promptad.tiny.training.train"
+        )
     tensors: dict[str, Any] = {name: value.float() for name, value in safetensors.torch.load_file(path).items()}
     rows, ids = tensors.pop(_ROWS), tensors.pop(_IDS).long()
     model = build_model()

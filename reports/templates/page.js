@@ -71,13 +71,13 @@ document.addEventListener("click", (event) => {
 // ---- cells behind a number
 function where(hash) {
   if (!hash.startsWith("#cells=")) return null;
-  const [plan, arm, metric, shots, category] = decodeURIComponent(hash.slice(7)).match(/^([^/]+)\/(.*)\/(image_auroc|image_aupr|pixel_auroc|pro)\/(\d+|full|own)(?:\/(.*))?$/)?.slice(1) ?? [];
+  const [plan, arm, metric, shots, category] = decodeURIComponent(hash.slice(7)).match(/^([^/]+)\/(.*)\/([a-z0-9_]+)\/(\d+|full|own)(?:\/(.*))?$/)?.slice(1) ?? [];
   return plan ? { plan, arm, metric, shots: /^\d+$/.test(shots) ? Number(shots) : shots, category } : null;
 }
 const pretty = (value) => JSON.stringify(value, null, 1);
 function listed(found, content) {
   const arm = content.names.indexOf(found.arm), category = found.category === undefined ? -1 : content.categories.indexOf(found.category);
-  const task = found.metric.startsWith("image") ? "image" : "pixel";
+  const task = content.tasks[found.metric];
   const cells = content.cells.filter((c) => c[0] === arm && c[2] === found.shots && c[4] === task && (category < 0 || c[1] === category));
   const table = make("table", { class: "dense" }, make("thead", {}, make("tr", {}, ...["Category", "Seed", "Score", "Seconds", "Support images", "Cell"].map((h) => make("th", { scope: "col" }, h)))));
   const body = make("tbody");

@@ -14,22 +14,23 @@ import floor
 import machine
 import numpy as np
 import torch
-from inspection_set import write_inspection_set
+from helpers.inspection_set import write_inspection_set
 from plain import PlainProblem, PlainTraining
 
-from promptad.backbones import Backbone, load_backbone
-from promptad.cache import FeatureCache
-from promptad.config import PromptADConfig, Task
+from promptad.backbones.backbone import Backbone, load_backbone
+from promptad.backbones.towers import encode_images
+from promptad.configs.method_config import Task
+from promptad.configs.promptad_config import PromptADConfig
+from promptad.configs.protocol import protocol_config
 from promptad.datasets import Category
-from promptad.features import ImageInput, extract_features, file_inputs
-from promptad.images import Preprocessing, load_image, load_mask
-from promptad.prompt_learning import LearnableTokens, PromptTraining, prompts_for
-from promptad.protocol import protocol_config
-from promptad.towers import encode_images
-from study.cell import Cell
-from study.cell_config import resolved
-from study.sources import DataSource
-from study.workbench import Workbench
+from promptad.features.cache import FeatureCache
+from promptad.features.extraction import ImageInput, extract_features, file_inputs
+from promptad.images.preparation import Preprocessing, load_image, load_mask
+from promptad.prompts.prompt_learning import LearnableTokens, PromptTraining, prompts_for
+from study.bench.workbench import Workbench
+from study.planning.cell_config import tower_facts
+from study.planning.data_source import DataSource
+from study.records.cell import Cell
 
 EPOCHS = 100
 EQUALITY_EPOCHS = 2
@@ -147,7 +148,7 @@ def _difference(backbone: Backbone, category: Category, base: PromptADConfig, ta
 
 
 def _problem(backbone: Backbone, category: Category, config: PromptADConfig, task: Task) -> PlainProblem:
-    config = resolved(config, task, str(backbone.name))
+    config = config.spelled_out(task, tower_facts(str(backbone.name), backbone.name))
     preprocessing = _preprocessing(backbone, config)
     masks = [load_mask(sample, preprocessing=preprocessing, size=config.map_size) for sample in category.test]
     return PlainProblem(
@@ -166,13 +167,13 @@ def _problem(backbone: Backbone, category: Category, config: PromptADConfig, tas
 
 
 def _cell(case: Case, category: Category, config: PromptADConfig, task: Task) -> Cell:
-    from promptad.backbone_names import activation_of, parse_backbone
-    from promptad.backbones import weights_digest
+    from promptad.backbones.backbone import weights_digest
+    from promptad.backbones.backbone_names import activation_of, parse_backbone
 
     name = parse_backbone(case.backbone)
     return Cell(
         method="promptad",
-        config=resolved(config, task, case.backbone),
+        config=config.spelled_out(task, tower_facts(str(case.backbone), case.backbone)),
         backbone=case.backbone,
         architecture=name.architecture,
         weights=weights_digest(name),
@@ -189,7 +190,7 @@ def _cell(case: Case, category: Category, config: PromptADConfig, task: Task) ->
 
 def _floor(backbone: Backbone, category: Category, base: PromptADConfig) -> dict[str, float]:
     """Ours against the floor for the two parts that are matrix products: encoding, and prompt steps."""
-    config = resolved(base, "image", str(backbone.name))
+    config = base.spelled_out("image", tower_facts(str(backbone.name), backbone.name))
     preprocessing = _preprocessing(backbone, config)
     views = {"global", "local/vv", *(f"attended/{layer}" for layer in config.memory_layers or ())}
     inputs: list[ImageInput] = file_inputs([category.train[0].path], preprocessing)

@@ -11,7 +11,7 @@ from typing import Any
 import machine
 from torch import nn
 
-from promptad.prompt_tree import PromptTree
+from promptad.prompts.prompt_tree import PromptTree
 
 
 def encode_floor(visual: nn.Module, tokens: int) -> float:

@@ -30,12 +30,12 @@ def measure() -> list[dict[str, Any]]:
 
 def _measure(name: str, images: int) -> dict[str, Any]:
     from cells import Case, _cell
-    from inspection_set import write_inspection_set
+    from helpers.inspection_set import write_inspection_set
 
-    from promptad.cache import FeatureCache
-    from promptad.config import PromptADConfig
-    from study.sources import DataSource
-    from study.workbench import Workbench
+    from promptad.configs.promptad_config import PromptADConfig
+    from promptad.features.cache import FeatureCache
+    from study.bench.workbench import Workbench
+    from study.planning.data_source import DataSource
 
     libraries, peak = _status("RssAnon"), _PrivatePeak()
     with tempfile.TemporaryDirectory() as folder, peak:

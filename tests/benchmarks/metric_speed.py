@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, label
 from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
 
-from promptad import metrics
+from promptad.scoring import metrics
 
 SIZES = ((160, 240), (160, 400))
 PRO_IMAGES = 16

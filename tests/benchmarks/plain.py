@@ -17,17 +17,18 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from promptad.backbones import Backbone
-from promptad.config import PromptADConfig, Task
-from promptad.descent import COSINE_FLOOR
-from promptad.images import Preprocessing, load_image
-from promptad.losses import alignment_loss, contrastive_loss, margin_loss, prototype
-from promptad.maps import finished_maps
+from promptad.backbones.backbone import Backbone
+from promptad.backbones.towers import encode_images, grid_side
+from promptad.configs.method_config import Task
+from promptad.configs.promptad_config import PromptADConfig
+from promptad.images.preparation import Preprocessing, load_image
 from promptad.methods.promptad import memory_views
-from promptad.prompt_learning import LearnableTokens, inverse_temperature, prompts_for
-from promptad.prompts import Prompt, Word
-from promptad.scoring import harmonic_fusion, prompt_score, resize_maps, visual_map
-from promptad.towers import encode_images, grid_side
+from promptad.prompts.descent import COSINE_FLOOR
+from promptad.prompts.losses import alignment_loss, contrastive_loss, margin_loss, prototype
+from promptad.prompts.prompt_learning import LearnableTokens, inverse_temperature, prompts_for
+from promptad.prompts.sequences import Prompt, Word
+from promptad.scoring.anomaly_scores import harmonic_fusion, prompt_score, resize_maps, visual_map
+from promptad.scoring.maps import finished_maps
 
 BATCH = 8
 

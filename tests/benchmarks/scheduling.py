@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import ray
 
-from promptad.config import PromptADConfig
+from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import Category
-from study import ray_executor
-from study.cell import Cell
-from study.group import Group
-from study.ledger import Ledger
-from study.outcome import Outcome
-from study.row import Row
+from study.cluster import executor
+from study.records.cell import Cell
+from study.records.group import Group
+from study.records.ledger import Ledger
+from study.records.outcome import Outcome
+from study.records.row import Row
 
 CELLS = {0.1: 40, 1.0: 9, 10.0: 4}
 """Seconds of a cell, and how many of them each worker gets."""
@@ -56,7 +56,7 @@ class WaitingBench:
         return Outcome(row=row, examples=None)
 
 
-class WaitingTrial(ray_executor.GroupTrial):
+class WaitingTrial(executor.GroupTrial):
     """The executor's own trial over cells that wait."""
 
     bench = WaitingBench
@@ -112,7 +112,7 @@ def _run(workers: int, count: int, duration: float) -> tuple[float, float]:
     rows: dict[int, list[float]] = defaultdict(list)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        ray_executor.run_on_ray(
+        executor.run_on_ray(
             Ledger(folder),
             groups,
             cpus=1,

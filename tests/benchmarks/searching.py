@@ -17,18 +17,18 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
 # ruff: noqa: E402
-from inspection_set import write_inspection_set
-from scored_cells import ScoredBench, search_plan
+from helpers.inspection_set import write_inspection_set
+from helpers.scored_cells import ScoredBench, search_plan
 
-from study.cell import Cell
-from study.dispatch import Finished
-from study.ledger import Ledger
-from study.outcome import Outcome
-from study.ray_search import search_on_ray
-from study.search import Search
-from study.search_trial import SearchTrial
-from study.serial_search import search_serially
-from study.trials import SearchLog
+from study.records.cell import Cell
+from study.records.ledger import Ledger
+from study.records.outcome import Outcome
+from study.running.dispatcher import Finished
+from study.search.engine import Search
+from study.search.ray_search import search_on_ray
+from study.search.ray_trial import SearchTrial
+from study.search.serial_search import search_serially
+from study.search.trial_records import SearchLog
 
 SECONDS = 1.0
 WORKERS = 2

@@ -9,15 +9,15 @@ from typing import Any
 import machine
 import torch
 from cells import IMAGE_SIDE, Case, _cell
-from inspection_set import write_inspection_set
+from helpers.inspection_set import write_inspection_set
 
-from promptad.backbones import load_backbone
-from promptad.config import PromptADConfig
-from promptad.images import Preprocessing, load_image
-from promptad.towers import encode_images
-from study.ledger import Ledger
-from study.sources import DataSource
-from study.workbench import Workbench
+from promptad.backbones.backbone import load_backbone
+from promptad.backbones.towers import encode_images
+from promptad.configs.promptad_config import PromptADConfig
+from promptad.images.preparation import Preprocessing, load_image
+from study.bench.workbench import Workbench
+from study.planning.data_source import DataSource
+from study.records.ledger import Ledger
 
 BACKBONES = ("tiny", "ViT-B-16-plus-240:random")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from study.cli import main
+from study.command.cli import main
 
 MISSING = (40, 30, 20, 10, 0)
 

@@ -21,10 +21,10 @@ from torch.nn.functional import normalize
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from promptad.backbones import Backbone, load_backbone
-from promptad.features import Features
-from promptad.method_configs import CoresetConfig, FastReconConfig, PatchCoreConfig
-from promptad.method_table import METHODS
+from promptad.backbones.backbone import Backbone, load_backbone
+from promptad.configs.method_configs import CoresetConfig, FastReconConfig, PatchCoreConfig
+from promptad.configs.method_table import METHODS
+from promptad.features.extraction import Features
 from promptad.methods import method_named
 
 SHOTS = (1, 4, 16, 32, 64, 128, 256)

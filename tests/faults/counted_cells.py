@@ -12,10 +12,10 @@ from pathlib import Path
 
 import ray
 
-from study.search_trial import SearchTrial
-from study.trial import GroupTrial
-from study.trial_bench import TrialBench
-from study.workbench import Workbench
+from study.bench.workbench import Workbench
+from study.cluster.group_trial import GroupTrial
+from study.search.ray_trial import SearchTrial
+from study.search.trial_bench import TrialBench
 
 FOLDER = Path(os.environ["PROMPTAD_FAULTS"])
 

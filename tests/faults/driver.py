@@ -4,10 +4,12 @@ import sys
 
 from counted_cells import CountedBench, CountedSearchTrial, CountedTrial, CountedTrialBench
 
-from study import ray_executor, ray_search, trial_bench, workbench
-from study.cli import main
+from study.bench import workbench
+from study.cluster import executor
+from study.command.cli import main
+from study.search import ray_search, trial_bench
 
-ray_executor.GroupTrial = CountedTrial
+executor.GroupTrial = CountedTrial
 workbench.Workbench = CountedBench
 ray_search.SearchTrial = CountedSearchTrial
 trial_bench.TrialBench = CountedTrialBench

@@ -9,17 +9,17 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from memory_methods import fitted, joined, scores, some_features
-from small_models import pixels, small_backbone, small_features, small_model
+from helpers.memory_methods import fitted, joined, scores, some_features
+from helpers.small_models import pixels, small_backbone, small_features, small_model
 from torch.nn.functional import normalize
 
-from promptad.features import Features
-from promptad.method_configs import PaDiMConfig, PatchCoreConfig, WinCLIPConfig, WinCLIPPlusConfig
+from promptad.backbones.windows import encode_windows
+from promptad.configs.method_configs import PaDiMConfig, PatchCoreConfig, WinCLIPConfig, WinCLIPPlusConfig
+from promptad.features.extraction import Features
 from promptad.methods.patches import joined_patches
-from promptad.neighbours import greedy_coreset
-from promptad.prompt_ensemble import ensemble_prompts, ensemble_prototypes
-from promptad.templates import ANOMALY_STATES, NORMAL_STATES, WINCLIP_TEMPLATES
-from promptad.windows import encode_windows
+from promptad.prompts.prompt_ensemble import ensemble_prompts, ensemble_prototypes
+from promptad.scoring.neighbours import greedy_coreset
+from promptad.texts.templates import ANOMALY_STATES, NORMAL_STATES, WINCLIP_TEMPLATES
 
 pytest.importorskip("anomalib", reason="anomalib has an environment of its own: make test-oracles")
 

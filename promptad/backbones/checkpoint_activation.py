@@ -1,0 +1,67 @@
+"""Which activation a checkpoint file was trained with, as far as its weights or its user say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from promptad.backbones.known_weights import (
+    QUICK,
+    Activation,
+    activation_of_architecture,
+    activation_of_tag,
+    activations,
+    known_tag,
+    plain,
+)
+
+
+def said_activation(source: str) -> tuple[Activation | None, str]:
+    """The activation at the beginning of ``quick_gelu:/path``, if there is one, and the rest."""
+    first, colon, rest = source.partition(":")
+    for activation in get_args(Activation):
+        if colon and first == activation:
+            return activation, rest
+    return None, source
+
+
+def activation_of_file(architecture: str, path: Path, said: Activation | None) -> Activation:
+    """That of the tag whose weights a checkpoint holds, else what is said, else the architecture's own."""
+    tag = known_tag(architecture, path)
+    if tag is not None:
+        return activation_of_tag(architecture, tag)
+    return said or activation_of_architecture(architecture)
+
+
+def activation_problem(architecture: str, path: Path, said: Activation | None) -> str | None:
+    """Why the activation of a checkpoint is not known, or not as said, and what to write instead; None: all is well."""
+    base = plain(architecture)
+    if architecture.endswith(QUICK):
+        own = activation_of_architecture(architecture)
+        if said not in (None, own):
+            return f"{architecture} has {own}, but {said} is said too: write {base}:{said}:{path}"
+        said = own
+    kinds = activations(architecture)
+    if said is None and len(kinds) == 1:
+        return None
+    tag = known_tag(architecture, path)
+    if tag is None and said is None:
+        choices = " or ".join(f"{base}:{kind}:{path}" for kind in sorted(kinds))
+        return (
+            f"checkpoint {path} does not tell whether it was trained with GELU or QuickGELU, and weights of {base} may "
+            f"have either: write {choices} (OpenAI's, MetaCLIP's and most of DFN's weights are quick_gelu)"
+        )
+    if tag is not None and said not in (None, trained := activation_of_tag(architecture, tag)):
+        return (
+            f"checkpoint {path} holds the weights {tag} of {base}, trained with {trained}, but {said} is said: write "
+            f"{base}:{path}"
+        )
+    return None
+
+
+def checkpoint_spelling(architecture: str, activation: Activation | None = None) -> str:
+    """How to write a checkpoint file of an architecture, with its activation where that may have to be said."""
+    kinds = sorted(activations(architecture))
+    if len(kinds) == 1:
+        return f"{architecture}:/path/to/checkpoint"
+    return " or ".join(f"{architecture}:{kind}:/path/to/checkpoint" for kind in kinds if activation in (None, kind))

@@ -1,0 +1,56 @@
+"""The CLIP transformations by name (PromptAD, section 3.3 and Table 5): what the local branch does in each block.
+
+Reading the table loads no torch. A new one is a rule in ``promptad/backbones/local_attention.py`` and an entry here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transformation:
+    """One transformation. ``title`` is what tables call it.
+
+    ``rule`` (``module:function``) is loaded on first use: from a block's query, key and value to what the local branch
+    adds, each image x head x token x part. None: the branch is the tower's own last output. ``learned`` says that there
+    is a learnable layer for each block instead.
+    """
+
+    title: str
+    rule: str | None
+    learned: bool = False
+
+    def attention(self) -> Any:
+        """The rule itself, a ``LocalAttention``.
+
+        Raises:
+            ValueError: this transformation has none.
+        """
+        if self.rule is None:
+            raise ValueError(f"transformation {self.title} must have an attention rule to be run as one, but has none")
+        module, _, name = self.rule.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+TRANSFORMATIONS: Mapping[str, Transformation] = {
+    "clip": Transformation(title="CLIP", rule=None),
+    "maskclip": Transformation(title="MaskCLIP", rule="promptad.backbones.local_attention:value_alone"),
+    "vv": Transformation(title="VV-CLIP", rule="promptad.backbones.local_attention:value_to_value"),
+    "linear": Transformation(title="CLIP+Linear", rule=None, learned=True),
+}
+"""Every transformation that a config can name."""
+
+
+def transformation_problems(name: str, known: Iterable[str] | None = None) -> list[str]:
+    """What is wrong with the name of a transformation, if anything; ``known``: those that a method can run."""
+    names = tuple(TRANSFORMATIONS if known is None else known)
+    return [] if name in names else [f"transformation must be one of {', '.join(names)}, but got {name!r}"]
+
+
+def unlearned() -> tuple[str, ...]:
+    """Names of the transformations that have no layer to learn."""
+    return tuple(name for name, entry in TRANSFORMATIONS.items() if not entry.learned)

@@ -1,0 +1,270 @@
+"""Features of images: each image goes once through the frozen tower, for all views that are asked for.
+
+A view is named ``global``, ``local/<transformation>``, ``block/<l>``, ``attended/<l>``, ``stream`` or
+``windows/<size>`` (the class token of every window of size x size patches, each a short pass of its own). All views but
+``stream`` are l2-normalised over their last axis.
+
+``pixels`` is no feature: it is the tower's input, for methods that change the tower itself. It is never cached, but
+decoded whenever it is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from promptad.backbones.backbone import Backbone
+from promptad.backbones.towers import TowerOutput, encode_images
+from promptad.backbones.windows import encode_windows
+from promptad.datasets.content import digest_of_file
+from promptad.datasets.sample import Sample
+from promptad.features.cache import FeatureCache, feature_key
+from promptad.images.preparation import Pixels, Preprocessing, normalised, resized_pixels
+from promptad.scoring.finite import require_finite
+
+ACCELERATOR_BATCH = 16
+"""Images per forward pass on an accelerator. On a CPU it is one: faster there, and the same bits in any company."""
+
+PIXELS = "pixels"
+"""The view that is the tower's input: image x 3 x height x width, preprocessed."""
+
+DECODED_AHEAD = 4
+"""Least number of decoded images that may wait for the tower."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """Views of a list of images; ``views[name][i]`` is image i's, on the CPU and possibly memory-mapped."""
+
+    views: Mapping[str, Sequence[Tensor]]
+    device: torch.device
+    names: tuple[str, ...] = ()
+    """What messages call the images; () where nobody said."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(next(iter(self.views.values())))
+
+    def stack(self, view: str, start: int = 0, stop: int | None = None) -> Float[Tensor, "image *shape"]:
+        """Images ``start`` to ``stop`` of one view as one tensor on the computing device."""
+        return torch.stack(list(self.views[view][start:stop])).to(self.device)
+
+    def joined(
+        self, views: Sequence[str], start: int, stop: int, *, channels: Sequence[Int[Tensor, " channel"]] | None = None
+    ) -> Float[Tensor, "image patch width"]:
+        """Views with equally many patches side by side, all of their channels or those given for each view.
+
+        What is not asked for is not moved, and what is is copied once.
+        """
+        taken = [self.views[view][start:stop] for view in views]
+        if channels is not None:
+            taken = [
+                [image.index_select(-1, own) for image in images] for images, own in zip(taken, channels, strict=True)
+            ]
+        width = sum(images[0].shape[-1] for images in taken)
+        joined = taken[0][0].new_empty((len(taken[0]), len(taken[0][0]), width))
+        for target, *layers in zip(joined, *taken, strict=True):
+            torch.cat(layers, dim=-1, out=target)
+        return joined.to(self.device)
+
+    def chunks(self, size: int) -> Iterator[slice]:
+        """Slices that cover the images in order, ``size`` at a time."""
+        return (slice(start, min(start + size, len(self))) for start in range(0, len(self), size))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInput:
+    """An image to encode: what identifies its pixels, and how to get them (uint8 RGB, height x width x 3).
+
+    ``name`` is what messages call it, else its identity.
+    """
+
+    identity: str
+    pixels: Callable[[], Pixels]
+    name: str = ""
+
+
+class NetworkInputs(Sequence[Tensor]):
+    """The tower's input of every image, decoded when it is asked for and not kept: what ``pixels`` is made of."""
+
+    def __init__(self, inputs: Sequence[ImageInput], preprocessing: Preprocessing, dtype: torch.dtype) -> None:
+        self._inputs, self._preprocessing, self._dtype = inputs, preprocessing, dtype
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._inputs)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> NetworkInputs: ...
+
+    def __getitem__(self, index: int | slice) -> Tensor | NetworkInputs:
+        """One image decoded, or some of them still to decode."""
+        if isinstance(index, slice):
+            return NetworkInputs(self._inputs[index], self._preprocessing, self._dtype)
+        return normalised(self._inputs[index].pixels(), self._preprocessing).to(self._dtype)
+
+
+def images_at_once(device: torch.device) -> int:
+    """Images per forward pass of the tower (see ``ACCELERATOR_BATCH``)."""
+    return 1 if device.type == "cpu" else ACCELERATOR_BATCH
+
+
+def file_inputs(paths: Sequence[Path], preprocessing: Preprocessing) -> list[ImageInput]:
+    """Image files as inputs, identified by their content; they must keep it until they are decoded."""
+    return [_file_input(path, digest_of_file(path), preprocessing) for path in paths]
+
+
+def sample_inputs(samples: Sequence[Sample], preprocessing: Preprocessing) -> list[ImageInput]:
+    """Images of a category as inputs, identified by the content that they had when it was opened."""
+    return [_file_input(sample.path, content_of(sample), preprocessing) for sample in samples]
+
+
+def content_of(sample: Sample) -> str:
+    """Digest of the bytes of a sample's image: of those that it was opened with, if that is known."""
+    return sample.content or digest_of_file(sample.path)
+
+
+def _file_input(path: Path, content: str, preprocessing: Preprocessing) -> ImageInput:
+    pixels = functools.partial(resized_pixels, path, preprocessing, content=content)
+    return ImageInput(identity=content, pixels=pixels, name=str(path))
+
+
+def extract_features(
+    backbone: Backbone,
+    inputs: Sequence[ImageInput],
+    *,
+    preprocessing: Preprocessing,
+    views: Collection[str],
+    cache: FeatureCache | None = None,
+    on_image: Callable[[], None] | None = None,
+) -> Features:
+    """The named views of every image, from the cache where it has them, else from one forward pass an image.
+
+    ``on_image`` is called after each image. Without a cache features stay in memory.
+
+    Raises:
+        NotFiniteError: a feature that is no number, be it from the cache; the message names image and view.
+    """
+    wanted = sorted(set(views) - {PIXELS})
+    found: dict[str, list[Tensor | None]] = {view: [None] * len(inputs) for view in wanted}
+    batch_size = images_at_once(backbone.device)
+    pending: deque[tuple[int, Future[Pixels]]] = deque()
+    names = tuple(image.name or image.identity for image in inputs)
+
+    def check(values: Tensor, view: str, images: Sequence[str]) -> None:
+        require_finite(values, f"feature {view}", images, precision=backbone.precision)
+
+    def encode(count: int) -> None:
+        batch = [pending.popleft() for _ in range(min(count, len(pending)))]
+        missing = [view for view in wanted if any(found[view][index] is None for index, _ in batch)]
+        encoded = _encode(backbone, [pixels.result() for _, pixels in batch], preprocessing, missing, batch_size)
+        for view in missing:
+            check(encoded[view], view, [names[index] for index, _ in batch])
+        for position, (index, _) in enumerate(batch):
+            for view in missing:
+                feature = encoded[view][position].clone()
+                key = _key(backbone, inputs[index], preprocessing, view)
+                # What the cache holds is mapped, so that a worker's memory does not grow with the images.
+                found[view][index] = feature if cache is None else cache.keep(key, feature)
+
+    # Images are decoded ahead, beside the tower: decoding a large picture takes as long as a small tower does.
+    with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as decoders:
+        for index, image in enumerate(inputs):
+            for view in wanted:
+                known = None if cache is None else cache.get(_key(backbone, image, preprocessing, view))
+                if known is not None:
+                    check(known[None], view, names[index : index + 1])
+                found[view][index] = known
+            if any(found[view][index] is None for view in wanted):
+                pending.append((index, decoders.submit(image.pixels)))
+            if len(pending) == batch_size + max(batch_size, DECODED_AHEAD):
+                encode(batch_size)
+            if on_image is not None:
+                on_image()
+        while pending:
+            encode(batch_size)
+    complete: dict[str, Sequence[Tensor]] = {
+        view: [feature for feature in found[view] if feature is not None] for view in wanted
+    }
+    if PIXELS in views:
+        complete[PIXELS] = NetworkInputs(inputs, preprocessing, backbone.dtype)
+    return Features(views=complete, device=backbone.device, names=names)
+
+
+def _key(backbone: Backbone, image: ImageInput, preprocessing: Preprocessing, view: str) -> str:
+    return feature_key(
+        image=image.identity,
+        weights=f"{backbone.name.architecture}:{backbone.weights}",
+        activation=backbone.activation,
+        precision=backbone.precision,
+        preprocessing=preprocessing.key(),
+        view=view,
+    )
+
+
+@torch.inference_mode()
+def _encode(
+    backbone: Backbone, pixels: Sequence[Pixels], preprocessing: Preprocessing, views: Sequence[str], batch: int
+) -> dict[str, Tensor]:
+    images = torch.stack([normalised(image, preprocessing) for image in pixels])
+    # A constant shape keeps an accelerator's kernels, and so its rounding, the same for the last batch.
+    padding = images.new_zeros((batch - len(images), *images.shape[1:]))
+    images = torch.cat([images, padding]).to(device=backbone.device, dtype=backbone.dtype)
+    encoded = {}
+    if windows := _numbers(views, "windows/"):
+        found = encode_windows(backbone.model.visual, images, windows)
+        encoded = {f"windows/{size}": _unit(value) for size, value in found.items()}
+    if whole := [view for view in views if view not in encoded]:
+        encoded |= _whole_images(backbone, images, whole)
+    return {view: encoded[view][: len(pixels)].cpu() for view in views}
+
+
+def _whole_images(backbone: Backbone, images: Tensor, views: Sequence[str]) -> dict[str, Tensor]:
+    local: list[Any] = [view.removeprefix("local/") for view in views if view.startswith("local/")]
+    output = encode_images(
+        backbone.model.visual,
+        images,
+        local=[*local, "linear"] if "stream" in views else local,
+        blocks=_numbers(views, "block/"),
+        attended=_numbers(views, "attended/"),
+    )
+    return {view: _view(output, view) for view in views}
+
+
+def _numbers(views: Sequence[str], prefix: str) -> list[int]:
+    return [int(view.removeprefix(prefix)) for view in views if view.startswith(prefix)]
+
+
+def _view(output: TowerOutput, view: str) -> Tensor:
+    if view == "stream":
+        assert output.stream is not None
+        return output.stream
+    kind, _, name = view.partition("/")
+    if kind == "global":
+        raw = output.global_feature
+    elif kind == "local":
+        raw = output.local[name]
+    else:
+        raw = (output.blocks if kind == "block" else output.attended)[int(name)]
+    return _unit(raw)
+
+
+def _unit(raw: Tensor) -> Tensor:
+    """``raw`` l2-normalised over its last axis: 0 stays 0, and where the norm overflows is NaN, not 0."""
+    overflown = raw.norm(dim=-1, keepdim=True).isinf()
+    # 1e-12 is 0 in half precision, and 0 / 0 is no number.
+    eps = max(1e-12, torch.finfo(raw.dtype).tiny)
+    return normalize(raw, dim=-1, eps=eps).masked_fill(overflown, torch.nan)

@@ -1,0 +1,52 @@
+"""Support images seen from slightly different poses: more entries for the memory, from the same few images."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from promptad.datasets.content import digest_of_file
+from promptad.datasets.sample import Sample
+from promptad.features.extraction import ImageInput, content_of
+from promptad.images.preparation import Pixels, Preprocessing, resized_pixels, support_views
+
+VIEWS = 20
+"""Views of one image: five small rotations times four shifts of half a patch; the first is the image itself."""
+
+
+def view_inputs(paths: Sequence[Path], preprocessing: Preprocessing, *, shift: int) -> list[ImageInput]:
+    """Augmented views of image files, each identified by the file's content and its number.
+
+    ``shift`` is in pixels of the network's input, half a patch being usual.
+    """
+    return _view_inputs([(path, digest_of_file(path)) for path in paths], preprocessing, shift)
+
+
+def sample_view_inputs(samples: Sequence[Sample], preprocessing: Preprocessing, *, shift: int) -> list[ImageInput]:
+    """``view_inputs`` of images of a category, identified by the content that they had when it was opened."""
+    return _view_inputs([(sample.path, content_of(sample)) for sample in samples], preprocessing, shift)
+
+
+def _view_inputs(files: Sequence[tuple[Path, str]], preprocessing: Preprocessing, shift: int) -> list[ImageInput]:
+    inputs = []
+    for path, identity in files:
+        views = _LazyViews(path, identity, preprocessing, shift)
+        for number in range(VIEWS):
+            name = identity if number == 0 else f"{identity}+view{number}-shift{shift}"
+            inputs.append(
+                ImageInput(
+                    identity=name, pixels=functools.partial(views.pixels, number), name=f"{path} (view {number})"
+                )
+            )
+    return inputs
+
+
+class _LazyViews:
+    """The views of one file, made when the first is asked for."""
+
+    def __init__(self, path: Path, content: str, preprocessing: Preprocessing, shift: int) -> None:
+        self._make = functools.cache(lambda: support_views(resized_pixels(path, preprocessing, content=content), shift))
+
+    def pixels(self, number: int) -> Pixels:
+        return self._make()[number]

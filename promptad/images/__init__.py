@@ -1,0 +1,4 @@
+"""From files to the network's input: geometry, normalisation, masks to match; defects pasted on normal images.
+
+Imports ``datasets``; no model.
+"""

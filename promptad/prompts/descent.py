@@ -1,0 +1,51 @@
+"""How prompts are learned, whatever they are: SGD on all support images, with one of two schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from promptad.configs.method_configs import PromptLearningConfig
+from promptad.configs.promptad_config import PromptADConfig
+
+COSINE_FLOOR = 1e-5
+"""Learning rate at the end of cosine annealing (the released code's)."""
+
+
+class Descent:
+    """SGD with momentum and weight decay on some leaf tensors, a step an epoch (deviation D16: the schedule)."""
+
+    def __init__(self, config: PromptADConfig | PromptLearningConfig, parameters: Sequence[Tensor]) -> None:
+        self._optimiser = torch.optim.SGD(
+            parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+        )
+        self._schedule = (
+            torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, max(config.epochs, 1), eta_min=COSINE_FLOOR)
+            if config.learning_rate_schedule == "cosine"
+            else None
+        )
+
+    def step(self, losses: Iterable[Tensor]) -> float:
+        """One step down the sum of ``losses``, which are made one by one, so that one graph is held at a time.
+
+        Returns the sum before the step.
+
+        Raises:
+            FloatingPointError: it is not finite; nothing has moved then.
+        """
+        self._optimiser.zero_grad(set_to_none=True)
+        total = 0.0
+        for loss in losses:
+            total += loss.item()
+            loss.backward()
+        if not math.isfinite(total):
+            raise FloatingPointError(
+                f"the training loss must stay finite, but is {total}: lower learning_rate or use precision fp32"
+            )
+        self._optimiser.step()
+        if self._schedule is not None:
+            self._schedule.step()
+        return total

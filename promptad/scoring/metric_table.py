@@ -1,0 +1,66 @@
+"""Every metric by name: its title, its task, and what computes it. Reading the table loads neither torch nor scipy.
+
+A new metric is a function and an entry here: cells then measure it, tables may ask for it, reports show it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from promptad.configs.method_config import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric, a fraction in [0, 1] that is higher where a method is better.
+
+    ``title`` is what tables call it, ``task`` whose cells have it. ``measure`` (``module:function``) is loaded on first
+    use: it takes labels and scores of the images, or masks and maps in parts, and returns metrics by name, several at
+    once where they share work. Each measure runs once a cell.
+    """
+
+    title: str
+    task: Task
+    measure: str
+
+    def compute(self, *arguments: Any) -> Mapping[str, float]:
+        """The values of all metrics that the measure gives, by name."""
+        module, _, name = self.measure.partition(":")
+        found: Mapping[str, float] = getattr(importlib.import_module(module), name)(*arguments)
+        return found
+
+
+METRICS: Mapping[str, Metric] = {
+    "image_auroc": Metric(title="Image AUROC", task="image", measure="promptad.scoring.metrics:image_measures"),
+    "image_aupr": Metric(title="Image AUPR", task="image", measure="promptad.scoring.metrics:image_measures"),
+    "pixel_auroc": Metric(title="Pixel AUROC", task="pixel", measure="promptad.scoring.metrics:pixel_measures"),
+    "pro": Metric(title="Pixel PRO", task="pixel", measure="promptad.scoring.metrics:pixel_measures"),
+}
+"""Every metric; the order is that of the columns of every table."""
+
+
+class MeasureError(ValueError):
+    """A measure that does not give a metric that names it."""
+
+
+def measured(task: Task, *arguments: Any) -> dict[str, float]:
+    """All metrics of a task, in the order of the table; each measure is computed once.
+
+    Raises:
+        MeasureError: a measure gives no value of a name that the table says it gives.
+    """
+    found: dict[str, float] = {}
+    computed: dict[str, Mapping[str, float]] = {}
+    for name, metric in METRICS.items():
+        if metric.task != task:
+            continue
+        if metric.measure not in computed:
+            computed[metric.measure] = metric.compute(*arguments)
+        if name not in computed[metric.measure]:
+            given = ", ".join(computed[metric.measure]) or "nothing"
+            raise MeasureError(f"metric {name} must be among what {metric.measure} returns, but that is {given}")
+        found[name] = computed[metric.measure][name]
+    return found

@@ -1,0 +1,209 @@
+"""Searches as the study keeps them, read into typed values; what cannot be used is named."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from promptad.scoring.metric_table import METRICS
+from reports.reading.forms import SEARCH, SENSITIVITY, TRIAL
+from reports.reading.shapes import DocumentError, check, is_number, shown
+from reports.searches.search import Fresh, HeldOut, Objective, Parameter, Search, Step, Trial
+
+KINDS = ("float", "int", "choice")
+SCHEMA = 1
+TITLES = {
+    "mean_auroc": "Mean AUROC",
+    **{name: METRICS[name].title for name in ("image_auroc", "pixel_auroc")},
+    "seconds": "Seconds of a cell",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchFiles:
+    """The JSON of one search: its document, trials and `damaged` files by file name, and its importances if made."""
+
+    name: str
+    document: Mapping[str, Any]
+    trials: Mapping[str, Mapping[str, Any]]
+    sensitivity: Mapping[str, Any] | None = None
+    damaged: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_search(files: SearchFiles) -> Search:
+    """The JSON of a search as typed values; a trial that cannot be used is named in `damaged`.
+
+    Raises:
+        DocumentError: if the document lacks a key, is of another schema, or contradicts itself.
+    """
+    raw = files.document
+    if raw.get("schema") != SCHEMA:
+        raise DocumentError(
+            f"search schema must be {SCHEMA}, but {files.name} has {shown(raw.get('schema'))}: it is another version's"
+        )
+    check(raw, SEARCH, f"search {files.name} must have every key of schema {SCHEMA}, but")
+    objective = raw["objective"]
+    parameters = tuple(_parameter(item) for item in raw["space"])
+    objectives = _objectives(objective)
+    names = [parameter.name for parameter in parameters]
+    if len(set(names)) < len(names):
+        raise DocumentError(f"parameters must have different names, but are {', '.join(names)}")
+    if strange := [each.when[0] for each in parameters if each.when is not None and each.when[0] not in names]:
+        raise DocumentError(f"a parameter depends on {', '.join(strange)}, which the space does not have")
+    search = Search(
+        name=files.name,
+        space=str(raw["name"]),
+        title=str(raw.get("title") or ""),
+        parameters=parameters,
+        objective=str(objective["label"]),
+        tuned_on=str(objective["tuned_on"]),
+        on_test=bool(objective["on_test"]),
+        on_test_images=objective["query"] == "test",
+        objectives=objectives,
+        sampler=str(raw["sampler"]),
+        asked=int(raw["trials"]),
+        backbone=str(raw["backbone"]),
+        weights=str(raw["weights"]),
+        dataset=str(raw.get("dataset_title") or raw["dataset"]),
+        categories=tuple(map(str, raw["categories"])),
+        shots=", ".join(map(str, raw["shots"])) if isinstance(raw["shots"], list) else str(raw["shots"]),
+        seeds=tuple(map(int, raw["seeds"])),
+        trials=(),
+        fresh=_fresh(raw.get("fresh")),
+        held_out=_held_out(raw.get("report")),
+        damaged={},
+        sensitivity=usable_importances(files) or {},
+    )
+    trials: dict[int, Trial] = {}
+    damaged = dict(files.damaged)
+    for file, item in sorted(files.trials.items()):
+        try:
+            trial = _trial(item, parameters, len(objectives))
+            if trial.number in trials:
+                raise DocumentError(f"trial {trial.number} is there twice")
+            trials[trial.number] = trial
+        except DocumentError as error:
+            damaged[file] = str(error)
+    return replace(search, trials=tuple(trial for _, trial in sorted(trials.items())), damaged=damaged)
+
+
+def _parameter(raw: Mapping[str, Any]) -> Parameter:
+    kind = str(raw["kind"])
+    if kind not in KINDS:
+        raise DocumentError(f"a parameter's kind must be one of {', '.join(KINDS)}, but {raw['name']} has {kind!r}")
+    numeric = kind != "choice"
+    if numeric and not (is_number(raw.get("low")) and is_number(raw.get("high"))):
+        raise DocumentError(f"the range of {raw['name']} must have a low and a high end")
+    if not numeric and not raw.get("values"):
+        raise DocumentError(f"choice {raw['name']} must have values")
+    low, high = (float(raw["low"]), float(raw["high"])) if numeric else (0.0, 1.0)
+    if not low <= high or (raw.get("log") and low <= 0):
+        raise DocumentError(f"the range of {raw['name']} must be finite and ordered, but is {low} to {high}")
+    when = raw.get("when")
+    return Parameter(
+        name=str(raw["name"]),
+        label=str(raw.get("label") or raw["name"]),
+        kind=kind,
+        low=low,
+        high=high,
+        log=numeric and bool(raw.get("log")),
+        step=float(raw["step"]) if numeric and raw.get("step") else None,
+        values=tuple(_frozen(value) for value in raw.get("values") or ()),
+        when=None if not when else (str(when["parent"]), tuple(_frozen(value) for value in when["values"])),
+        default=_frozen(raw.get("paper")),
+    )
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _objectives(raw: Mapping[str, Any]) -> tuple[Objective, ...]:
+    """One objective per direction; a single one has the name of the whole."""
+    metrics, directions = [str(name) for name in raw["metrics"]], list(raw["directions"])
+    if not directions or any(direction not in ("maximize", "minimize") for direction in directions):
+        raise DocumentError(f"directions must be maximize or minimize, but are {directions}")
+    if len(metrics) != len(directions):
+        raise DocumentError(f"{len(directions)} directions need as many metrics, but there are {len(metrics)}")
+    single = str(raw["label"]) if len(metrics) == 1 else None
+    return tuple(
+        Objective(label=single or TITLES.get(name, name), metric=name, maximize=direction == "maximize")
+        for name, direction in zip(metrics, directions, strict=True)
+    )
+
+
+def _trial(raw: Mapping[str, Any], parameters: tuple[Parameter, ...], objectives: int) -> Trial:
+    check(raw, TRIAL, "not a trial")
+    state = raw["state"]
+    unknown = sorted(set(raw["params"]) - {parameter.name for parameter in parameters})
+    if unknown:
+        raise DocumentError(f"parameters of a trial must be in its search's space, but {', '.join(unknown)} are not")
+    if wrong := [each.name for each in parameters if not _holds(each, raw["params"])]:
+        raise DocumentError(f"parameters of a trial must have values of their kind, but {', '.join(wrong)} have not")
+    values = (raw["values"] or ()) if state == "complete" else ()
+    if state == "complete" and len(values) != objectives:
+        raise DocumentError(
+            f"a complete trial must have a value for each of {objectives} objectives, but has {len(values)}"
+        )
+    return Trial(
+        number=int(raw["number"]),
+        params={str(name): _frozen(value) for name, value in raw["params"].items()},
+        state=state,
+        values=tuple(map(float, values)),
+        steps=_steps(raw.get("steps")),
+        cells=tuple(map(str, raw.get("cells") or ())),
+        reason=str(raw.get("reason") or ""),
+        seconds=float(raw.get("seconds") or 0.0),
+    )
+
+
+def _holds(parameter: Parameter, params: Mapping[str, Any]) -> bool:
+    """True if a trial's value is one that the parameter can have, or it has none."""
+    if parameter.name not in params:
+        return True
+    value = params[parameter.name]
+    if parameter.numeric:
+        return is_number(value) and (value > 0 or not parameter.log)
+    return _frozen(value) in parameter.values
+
+
+def _steps(raw: Sequence[Mapping[str, Any]] | None) -> tuple[Step, ...]:
+    return tuple(
+        Step(category=step["category"], seed=step["seed"], task=step["task"], value=float(step["value"]))
+        for step in raw or ()
+    )
+
+
+def usable_importances(files: SearchFiles) -> Mapping[str, Any] | None:
+    """The importances that lie beside a search; None if they are damaged, so that they are made again."""
+    if files.sensitivity is None:
+        return None
+    try:
+        check(files.sensitivity, SENSITIVITY, "importances")
+    except DocumentError:
+        return None
+    return files.sensitivity
+
+
+def _held_out(raw: Mapping[str, Any] | None) -> HeldOut | None:
+    if not raw:
+        return None
+    values = [float(raw[who]["value"]) if is_number(raw[who]["value"]) else None for who in ("winner", "base")]
+    return HeldOut(
+        categories=tuple(map(str, raw["held_out"])),
+        winner=tuple(map(str, raw["winner"]["cells"])),
+        base=tuple(map(str, raw["base"]["cells"])),
+        winner_value=values[0],
+        base_value=values[1],
+    )
+
+
+def _fresh(raw: Mapping[str, Any] | None) -> Fresh | None:
+    if not raw:
+        return None
+    if wrong := [number for number in raw["trials"] if not (number.isascii() and number.isdigit())]:
+        raise DocumentError(f"trials on fresh seeds must be named by their numbers, but are {', '.join(wrong)}")
+    return Fresh(
+        seeds=tuple(map(int, raw["seeds"])),
+        trials={int(number): tuple(map(str, digests)) for number, digests in raw["trials"].items()},
+        default=tuple(map(str, raw.get("default") or ())),
+    )

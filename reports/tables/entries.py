@@ -1,0 +1,114 @@
+"""What stands in one place of a table: a number with all that it needs to be read, or the reason why there is none."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from promptad.scoring.metric_table import METRICS
+from reports.reading.shots import Shots, shots_text
+from reports.statistics import Effect, Summary
+
+Kind = Literal["failed", "pruned", "unavailable", "missing", "not planned", "published only", "incomplete"]
+Verdict = Literal["differs", "equal", "open", "plain difference", "incomplete", "no interval", "none"]
+"""What may be said of a printed number and ours; "none": nothing, and the value's `reasons` say why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Why there is no number: `count` of `planned` units are `kind` (of "incomplete": are there)."""
+
+    kind: Kind
+    reason: str
+    count: int
+    planned: int
+    unit: str = "cells"
+
+    @property
+    def text(self) -> str:
+        """What is printed where a number would stand; begins with a word, never empty, never a number alone."""
+        if self.kind == "unavailable":
+            return f"unavailable ({self.reason})"
+        if self.kind in ("not planned", "published only"):
+            return self.kind
+        if self.kind == "incomplete":
+            return f"incomplete ({self.count} of {self.planned} {self.unit})"
+        return f"{self.kind} ({self.count} of {self.planned})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One metric at one number of shots; `scope` says so where the data leaves categories without it."""
+
+    metric: str
+    shots: Shots
+    scope: str = ""
+
+    @property
+    def shots_text(self) -> str:
+        """The shots in words: "1-shot", "full-shot", "own shots"."""
+        return shots_text(self.shots)
+
+    @property
+    def task(self) -> str:
+        """The task whose cells hold the metric."""
+        return METRICS[self.metric].task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedValue:
+    """A published number as fraction, its difference from the published baseline, and our verdict on it.
+
+    `shots` are the paper's (0: without support images). `difference` is ours minus the printed number, `low` and
+    `high` the interval of the test of equality (`reports/tables/equality.py`), None where nothing was tested;
+    `more_seeds` of ours would settle an open one, None where no number would. `own_spread`: the paper prints no SD, so
+    its seeds are taken to spread as ours. `reasons` say why there is no verdict, `note` what the paper says
+    otherwise elsewhere, `detail` of how many seeds or categories an incomplete number is.
+    """
+
+    dataset: str
+    shots: Shots | None
+    value: float
+    std: float | None
+    effect: float | None
+    verdict: Verdict
+    difference: float | None
+    low: float | None
+    high: float | None
+    more_seeds: int | None
+    own_spread: bool
+    reasons: tuple[str, ...]
+    note: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One arm in one column.
+
+    `value` is over the complete seeds in `seeds` (their means in `seed_means`); `shortfall` says if fewer seeds than
+    planned are complete. `effect` is None for the baseline itself and in tables without one; `effect_shortfall` says
+    if it is over fewer seeds than planned. `digests` are the cells behind `value`. `one_support_set` are categories in
+    which all seeds share their support images, `effect_on_one_set` those in which the arm's or the baseline's do.
+    """
+
+    value: Summary | Missing
+    shortfall: Missing | None
+    seeds: tuple[int, ...]
+    seed_means: tuple[float, ...]
+    n_categories: int
+    effect: Effect | Missing | None
+    effect_shortfall: Missing | None
+    published: tuple[PublishedValue, ...]
+    digests: tuple[str, ...]
+    selected_on_test: bool
+    one_support_set: tuple[str, ...]
+    effect_on_one_set: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CategoryEntry:
+    """One arm, column and category: over the seeds that are there, however few; `shortfall` says how few."""
+
+    value: Summary | Missing
+    shortfall: Missing | None
+    delta: Summary | Missing | None
+    digests: tuple[str, ...]

@@ -1,0 +1,321 @@
+"""A plan and its rows as one frozen table: every number with its n, interval, effect, and the cells behind it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from promptad.scoring.metric_table import METRICS
+from reports.reading.plan_reading import read_plan
+from reports.reading.records import Arm, Plan
+from reports.reading.rows import PlannedRows, Row, planned_rows
+from reports.statistics import Effect, Summary, adjusted, complete_seeds, paired_effect, seed_means, summarize
+from reports.tables.entries import CategoryEntry, Column, Entry, Kind, Missing
+from reports.tables.published import published_values
+
+# With several causes in one place, the one that most needs a person names it.
+URGENCY: tuple[Kind, ...] = ("failed", "pruned", "unavailable", "missing", "not planned", "published only")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Everything that a rendering of one ablation prints.
+
+    `rows` are those behind it; `entries` by (arm name, column), `by_category` by (arm name, column, category);
+    `counts` of the plan's cells by status ("missing": no row yet, "damaged": one that cannot be used); `unmeasurable`
+    by task: categories that the data gives no such metric for, with the reason, left out of that task's averages;
+    `optimism`: what choosing the epoch on the test set added to the last epoch's score.
+    """
+
+    plan: Plan
+    rows: PlannedRows
+    columns: tuple[Column, ...]
+    entries: Mapping[tuple[str, Column], Entry]
+    by_category: Mapping[tuple[str, Column, str], CategoryEntry]
+    counts: Mapping[str, int]
+    optimism: Mapping[tuple[str, Column], Summary]
+    departures: Mapping[str, tuple[str, ...]]
+    unmeasurable: Mapping[str, Mapping[str, str]]
+    selected_on_test: bool
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Names of the components that some arm marks as on or off, in order of first appearance."""
+        return tuple(dict.fromkeys(mark for arm in self.plan.arms for mark in arm.marks))
+
+    @property
+    def complete(self) -> bool:
+        """True if every planned cell is ok."""
+        return self.counts.get("ok", 0) == sum(self.counts.values())
+
+    def is_baseline(self, arm: Arm) -> bool:
+        """True for the arm that the others are compared with."""
+        return arm.name == self.plan.baseline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gap:
+    kind: Kind
+    reason: str
+
+
+_Slots = dict[tuple[int, str], float | _Gap]
+
+
+def build_table(plan: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The table of one plan (plan JSON) from `rows` (row JSON by digest; rows of other plans are ignored).
+
+    Raises:
+        ValueError: if the plan contradicts itself or a row does not hold the cell that was planned.
+    """
+    read = read_plan(plan)
+    usable = planned_rows(read, rows)
+    found = usable.found
+    planned = {(c.arm, c.task, c.shots, c.seed, c.category): c.digest for c in read.cells}
+    asked = {(c.task, c.shots) for c in read.cells}
+    unmeasurable = {task: _unmeasurable(read, found, task) for task in read.tasks}
+    measured = {task: tuple(c for c in read.categories if c not in unmeasurable[task]) for task in read.tasks}
+    columns = tuple(
+        Column(metric=metric, shots=shots, scope=_scope(measured[task], read.categories))
+        for metric, task in ((name, METRICS[name].task) for name in METRICS if name in read.metrics)
+        for shots in read.shots
+        if (task, shots) in asked or not read.runnable
+    )
+
+    slots: dict[tuple[str, Column], _Slots] = {}
+    digests: dict[tuple[str, Column], dict[tuple[int, str], str]] = {}
+    for arm in read.arms:
+        for column in columns:
+            places = {
+                (seed, category): planned.get((arm.name, column.task, column.shots, seed, category))
+                for seed in read.seeds
+                for category in read.categories
+            }
+            key = (arm.name, column)
+            absent = None if arm.not_runnable is None else _Gap(kind="published only", reason=arm.not_runnable)
+            slots[key] = {place: absent or _slot(digest, usable, column.metric) for place, digest in places.items()}
+            digests[key] = {place: digest for place, digest in places.items() if digest is not None}
+
+    entries: dict[tuple[str, Column], Entry] = {}
+    by_category: dict[tuple[str, Column, str], CategoryEntry] = {}
+    optimism: dict[tuple[str, Column], Summary] = {}
+    for column in columns:
+        base = slots.get((read.baseline, column)) if read.baseline is not None else None
+        for arm in read.arms:
+            key = (arm.name, column)
+            against = None if arm.name == read.baseline else base
+            averaged = measured[column.task]
+            entries[key] = _entry(read, arm, column, averaged, slots[key], against, digests[key], found)
+            for category in read.categories:
+                by_category[arm.name, column, category] = _category_entry(
+                    read.seeds, category, slots[key], against, digests[key]
+                )
+            gap = _optimism(read.seeds, averaged, column, slots[key], digests[key], found)
+            if gap is not None:
+                optimism[key] = gap
+    _adjust(entries)
+    counts = Counter(
+        "damaged" if c.digest in usable.faults else found[c.digest].status if c.digest in found else "missing"
+        for c in read.cells
+    )
+    return Table(
+        plan=read,
+        rows=usable,
+        columns=columns,
+        entries=MappingProxyType(entries),
+        by_category=MappingProxyType(by_category),
+        counts=MappingProxyType(dict(sorted(counts.items()))),
+        optimism=MappingProxyType(optimism),
+        departures=MappingProxyType(_departures(read, found)),
+        unmeasurable=MappingProxyType(unmeasurable),
+        selected_on_test=read.selection == "best_on_test" or any(row.selected_on_test for row in found.values()),
+    )
+
+
+def _unmeasurable(plan: Plan, found: Mapping[str, Row], task: str) -> dict[str, str]:
+    """Categories of which every cell of `task` is unavailable, with the reason; none if that were all of them."""
+    reasons = {}
+    by_category: dict[str, list[Row | None]] = {}
+    for cell in plan.cells:
+        if cell.task == task:
+            by_category.setdefault(cell.category, []).append(found.get(cell.digest))
+    for category in plan.categories:
+        rows = by_category.get(category, [])
+        if rows and all(row is not None and row.status == "unavailable" for row in rows):
+            reasons[category] = _first_line(rows[0].reason if rows[0] else None) or "no reason recorded"
+    return reasons if len(reasons) < len(plan.categories) else {}
+
+
+def _scope(measured: Sequence[str], planned: Sequence[str]) -> str:
+    return "" if len(measured) == len(planned) else f"{len(measured)} of {len(planned)} categories"
+
+
+def _slot(digest: str | None, usable: PlannedRows, metric: str) -> float | _Gap:
+    if digest is None:
+        return _Gap(kind="not planned", reason="not in the plan")
+    if digest in usable.faults:
+        return _Gap(kind="failed", reason="damaged row")
+    row = usable.found.get(digest)
+    if row is None:
+        return _Gap(kind="missing", reason="not run yet")
+    if row.status != "ok":
+        # planned_rows has checked the status against the four that exist.
+        kind: Kind = "failed" if row.status == "failed" else "pruned" if row.status == "pruned" else "unavailable"
+        return _Gap(kind=kind, reason=_first_line(row.reason) or "no reason recorded")
+    if metric not in row.scores:
+        return _Gap(kind="unavailable", reason=f"{metric} was not recorded")
+    return row.scores[metric]
+
+
+def _first_line(text: str | None, longest: int = 120) -> str:
+    line = (text or "").strip().splitlines()[0] if (text or "").strip() else ""
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def _absence(gaps: Sequence[_Gap], planned: int) -> Missing:
+    """What to print where `gaps` of `planned` cells leave no number."""
+    kinds = Counter(gap.kind for gap in gaps)
+    parts = []
+    for kind in URGENCY:
+        reasons = list(dict.fromkeys(gap.reason for gap in gaps if gap.kind == kind))
+        if reasons:
+            more = f" and {len(reasons) - 2} other reasons" if len(reasons) > 2 else ""
+            parts.append(f"{kinds[kind]} {kind}: {'; '.join(reasons[:2])}{more}")
+    if len(gaps) < planned:
+        return Missing(kind="incomplete", reason=", ".join(parts), count=planned - len(gaps), planned=planned)
+    worst = next(kind for kind in URGENCY if kinds[kind])
+    if len(kinds) == 1:
+        return Missing(kind=worst, reason=parts[0].split(": ", 1)[1], count=len(gaps), planned=planned)
+    if worst == "unavailable":
+        # "unavailable" prints its reason instead of a count, which would hide the cells that may still come.
+        return Missing(kind="incomplete", reason=", ".join(parts), count=0, planned=planned)
+    return Missing(kind=worst, reason=", ".join(parts), count=kinds[worst], planned=planned)
+
+
+def _split(slots: _Slots) -> tuple[dict[tuple[int, str], float], list[_Gap]]:
+    scores = {place: slot for place, slot in slots.items() if not isinstance(slot, _Gap)}
+    return scores, [slot for slot in slots.values() if isinstance(slot, _Gap)]
+
+
+def _entry(
+    plan: Plan,
+    arm: Arm,
+    column: Column,
+    categories: Sequence[str],
+    slots: _Slots,
+    base: _Slots | None,
+    digests: Mapping[tuple[int, str], str],
+    found: Mapping[str, Row],
+) -> Entry:
+    slots = {place: slot for place, slot in slots.items() if place[1] in categories}
+    scores, gaps = _split(slots)
+    seeds = complete_seeds(scores, plan.seeds, categories)
+    means = seed_means(scores, seeds, categories)
+    value: Summary | Missing = summarize(means) if means else _absence(gaps, len(slots))
+    shortfall = _seed_shortfall(seeds, plan.seeds, gaps, len(slots)) if means else None
+    behind = tuple(digests[seed, category] for seed in seeds for category in categories)
+    effect, effect_shortfall = (None, None) if base is None else _effect(plan.seeds, categories, slots, base)
+    started = [found[digest] for digest in digests.values() if digest in found]
+    own = plan.one_support_set.get((arm.name, column.shots), ())
+    theirs = plan.one_support_set.get((plan.baseline or "", column.shots), ())
+    return Entry(
+        value=value,
+        shortfall=shortfall,
+        seeds=seeds,
+        seed_means=means,
+        n_categories=len(categories),
+        effect=effect,
+        effect_shortfall=effect_shortfall,
+        published=published_values(plan, arm, column, value, shortfall),
+        digests=behind,
+        selected_on_test=any(row.selected_on_test for row in started),
+        one_support_set=own,
+        effect_on_one_set=() if base is None else tuple(dict.fromkeys([*own, *theirs])),
+    )
+
+
+def _seed_shortfall(seeds: Sequence[int], planned: Sequence[int], gaps: Sequence[_Gap], cells: int) -> Missing | None:
+    if len(seeds) == len(planned):
+        return None
+    reason = _absence(gaps, cells).reason
+    return Missing(kind="incomplete", reason=reason, count=len(seeds), planned=len(planned), unit="seeds")
+
+
+def _effect(
+    planned: Sequence[int], categories: Sequence[str], slots: _Slots, base: _Slots
+) -> tuple[Effect | Missing, Missing | None]:
+    arm_scores, arm_gaps = _split(slots)
+    base_scores, base_gaps = _split({place: slot for place, slot in base.items() if place in slots})
+    effect = paired_effect(arm_scores, base_scores, seeds=planned, categories=categories)
+    if effect is None and not complete_seeds(arm_scores, planned, categories):
+        return _absence(arm_gaps, len(slots)), None
+    if effect is not None and effect.summary.n == len(planned):
+        return effect, None
+    sides = (("arm", arm_gaps), ("baseline", base_gaps))
+    shortfall = Missing(
+        kind="incomplete",
+        reason="; ".join(f"{side}: {_absence(gaps, len(slots)).reason}" for side, gaps in sides if gaps),
+        count=0 if effect is None else effect.summary.n,
+        planned=len(planned),
+        unit="paired seeds",
+    )
+    return (shortfall, None) if effect is None else (effect, shortfall)
+
+
+def _category_entry(
+    seeds: Sequence[int], category: str, slots: _Slots, base: _Slots | None, digests: Mapping[tuple[int, str], str]
+) -> CategoryEntry:
+    mine = {(seed, category): slots[seed, category] for seed in seeds}
+    scores, gaps = _split(mine)
+    there = complete_seeds(scores, seeds, (category,))
+    value: Summary | Missing = (
+        summarize(seed_means(scores, there, (category,))) if there else _absence(gaps, len(seeds))
+    )
+    delta: Summary | Missing | None = None
+    if base is not None:
+        theirs, base_gaps = _split({(seed, category): base[seed, category] for seed in seeds})
+        effect = paired_effect(scores, theirs, seeds=seeds, categories=(category,))
+        delta = effect.summary if effect is not None else _absence(base_gaps if scores else gaps, len(seeds))
+    return CategoryEntry(
+        value=value,
+        shortfall=_seed_shortfall(there, seeds, gaps, len(seeds)) if there else None,
+        delta=delta,
+        digests=tuple(digests[seed, category] for seed in there),
+    )
+
+
+def _optimism(
+    planned: Sequence[int],
+    categories: Sequence[str],
+    column: Column,
+    slots: _Slots,
+    digests: Mapping[tuple[int, str], str],
+    found: Mapping[str, Row],
+) -> Summary | None:
+    """Reported score minus the last epoch's, from the curves of cells selected on the test set; None without them."""
+    scores, _ = _split(slots)
+    gaps = {}
+    for place, score in scores.items():
+        row = found[digests[place]]
+        curve = row.curve.get(column.metric)
+        if row.selected_on_test and curve:
+            gaps[place] = score - float(curve[-1])
+    seeds = complete_seeds(gaps, planned, categories)
+    return summarize(seed_means(gaps, seeds, categories)) if seeds else None
+
+
+def _adjust(entries: dict[tuple[str, Column], Entry]) -> None:
+    """Fill in Holm's p: all effects of the table are one family, over its metrics, arms and shots."""
+    tested = [(key, entry.effect) for key, entry in entries.items() if isinstance(entry.effect, Effect)]
+    for (key, _), effect in zip(tested, adjusted([effect for _, effect in tested]), strict=True):
+        entries[key] = replace(entries[key], effect=effect)
+
+
+def _departures(plan: Plan, found: Mapping[str, Row]) -> dict[str, tuple[str, ...]]:
+    """Departures from the paper's protocol that some cell of each arm had in force."""
+    seen: dict[str, set[str]] = {arm.name: set() for arm in plan.arms}
+    for cell in plan.cells:
+        if cell.digest in found:
+            seen[cell.arm].update(found[cell.digest].departures)
+    return {name: tuple(sorted(marks, key=lambda mark: (len(mark), mark))) for name, marks in seen.items()}

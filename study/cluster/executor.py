@@ -1,0 +1,297 @@
+"""Running groups as Ray Tune trials: on this machine, or wherever the cluster has room.
+
+The ledger is the truth, Tune only schedules: a trial is a group of cells, its process and loaded backbone stay for the
+next group. Rows go to an actor beside the driver, which writes them, so that workers need no shared disk. What passes
+between processes is cells, rows and file names; features stay in the cache of the node that made them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from study.cluster import nodes
+from study.cluster.connection import ClusterError
+from study.cluster.fit_nodes import Muster, RequireData
+from study.cluster.group_trial import GroupTrial, TrialResources
+from study.cluster.nodes import Node
+from study.cluster.readiness import ReadinessError, needs_of
+from study.records.folder import LedgerError
+from study.records.group import Group
+from study.records.ledger import Ledger
+from study.records.pulse import NodeUse, OnPulse, Pulse
+from study.running.dispatcher import Assignment, Dispatcher, Finished, OnFinished
+from study.running.rounds import Round, Rounds
+
+WORKER_DEATHS = 8
+"""How often Tune restarts a trial in a round; what is left then goes to the next round."""
+
+GPU_SHARE = 0.25
+"""Share of a GPU that a trial gets where there are GPUs and the user asks for no other share."""
+
+PULSE_SECONDS = 5.0
+"""How often the executor looks after its workers and tells of its work."""
+
+KILL_GRACE = 15.0
+"""Seconds after its time is up at which a worker that did not end itself is killed."""
+
+
+class ResourceError(ValueError):
+    """A trial that asks for more than the cluster has."""
+
+
+def run_on_ray(
+    ledger: Ledger,
+    groups: Sequence[Group],
+    *,
+    cpus: int,
+    gpus: float | None,
+    cache_root: Path,
+    cache_cap: int,
+    on_finished: OnFinished,
+    on_pulse: OnPulse | None = None,
+    on_notice: Callable[[str], None] | None = None,
+    cell_timeout: float | None = None,
+    require_data: RequireData = "any",
+    trial: type[GroupTrial] | None = None,
+) -> None:
+    """Run every cell of ``groups`` on the connected cluster; when this returns each has a row.
+
+    ``cpus`` and ``gpus`` are per trial; ``gpus`` None: a quarter of a GPU if the cluster has any, else none.
+    ``cell_timeout`` is in seconds, None: no limit. ``require_data``: a node without the data or weights stops the run
+    (``all``), or is left out (``any``). ``trial`` stands in for ``GroupTrial`` (benchmarks and tests).
+
+    Raises:
+        ResourceError: no trial would ever fit the cluster.
+        ReadinessError: nodes lack data or weights, and the run cannot go on without them.
+        LedgerError: the study folder cannot be written.
+        ClusterError: the cluster lost what takes in the rows.
+    """
+    prepare_tune()
+    study = Execution(
+        ledger=ledger,
+        resources=trial_resources(cpus, gpus),
+        cache=(str(cache_root), cache_cap),
+        limit=cell_timeout,
+        trial=trial or GroupTrial,
+        muster=Muster(needs_of(groups), require_data, on_notice or say_nothing),
+        on_finished=on_finished,
+        on_pulse=on_pulse,
+    )
+    check_resources(study.resources, study.muster.usable())
+    rounds = Rounds(groups)
+    try:
+        while (current := rounds.next()) is not None:
+            study.run(current, rounds)
+    except ray.exceptions.RayActorError as error:
+        raise lost_dispatcher(error) from error
+
+
+def trial_resources(cpus: int, gpus: float | None) -> TrialResources:
+    """What a trial gets; ``gpus`` None: a quarter of a GPU if the cluster has any, else none."""
+    if gpus is None:
+        gpus = GPU_SHARE if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
+    return TrialResources(cpus=cpus, gpus=gpus, threads=cpus)
+
+
+def lost_dispatcher(error: ray.exceptions.RayActorError) -> ClusterError:
+    """What a user must know when the actor that takes in rows is gone."""
+    reason = str(error).splitlines()[0]
+    return ClusterError(
+        "the process beside this one that takes in rows was lost with a part of the cluster: finished cells are "
+        f"safe; see that the cluster is up (ray status), then run the same command again ({reason})"
+    )
+
+
+def prepare_tune() -> None:
+    """Keep Tune from printing, and from taking Ctrl-C for itself."""
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    # Tune's own handler would swallow Ctrl-C and return as if all were done.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    # It prints a traceback for each worker that died; rows say why their cell failed.
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
+
+
+class _RestartableDispatcher(Dispatcher):
+    """A dispatcher that finds its groups again whenever its process begins.
+
+    ``reference`` is a pickled reference to them: Ray keeps what such a one points to as long as the driver lives, while
+    it lets go of an actor's arguments once the actor has started.
+    """
+
+    def __init__(self, ledger: Ledger, reference: bytes, **options: Any) -> None:
+        super().__init__(ledger, ray.get(ray.cloudpickle.loads(reference)), **options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """All that the rounds of a study share."""
+
+    ledger: Ledger
+    resources: TrialResources
+    cache: tuple[str, int]
+    limit: float | None
+    trial: type[GroupTrial]
+    muster: Muster
+    on_finished: OnFinished
+    on_pulse: OnPulse | None
+
+    def run(self, current: Round, rounds: Rounds) -> None:
+        """Run one round, and let ``rounds`` sort what it leaves."""
+        usable = self.muster.usable()
+        resources = _whole_device(self.resources, usable) if current.alone else self.resources
+        beside_driver = NodeAffinitySchedulingStrategy(nodes.own_node(), soft=False)
+        # The ledger is all that it needs to begin again, so it may be restarted when its process is killed.
+        options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": beside_driver}
+        groups = ray.put(list(current.groups))
+        dispatcher = (
+            ray.remote(_RestartableDispatcher)
+            .options(**options)
+            .remote(self.ledger, ray.cloudpickle.dumps(groups), earlier=current.earlier, limit=self.limit)
+        )
+        overseer = Overseer(dispatcher, self, resources)
+        overseer.pulse([])
+        trouble = self._fit(current, resources, dispatcher, overseer)
+        end = ray.get(dispatcher.end.remote())
+        ray.kill(dispatcher)
+        lost = nodes.gone({aside.worker.node for aside in end.aside if aside.worker})
+        lost |= {node.identity for node in usable} - {node.identity for node in nodes.known_nodes() if node.alive}
+        for row in rounds.end(end, lost_nodes=lost, trouble=trouble):
+            self.ledger.write_row(row)
+            self.on_finished(
+                Finished(cell=str(row.cell), status=row.status, seconds=0.0, scores=None, reason=row.reason)
+            )
+
+    def _fit(self, current: Round, resources: TrialResources, dispatcher: Any, overseer: Overseer) -> str | None:
+        """Let Tune run the groups; returns what a trial said that ended with an error."""
+        bundles, where = nodes.placement(
+            {"CPU": resources.cpus, "GPU": resources.gpus}, without=self.muster.unfit.keys()
+        )
+        with tempfile.TemporaryDirectory(prefix="promptad-tune-") as scratch:
+            tuner = tune.Tuner(
+                tune.with_resources(
+                    tune.with_parameters(
+                        self.trial,
+                        groups=list(current.groups),
+                        dispatcher=dispatcher,
+                        resources=resources,
+                        cache=self.cache,
+                        limit=self.limit,
+                        needs=self.muster.needs,
+                        fit=frozenset(self.muster.fit),
+                    ),
+                    tune.PlacementGroupFactory(bundles, **where),
+                ),
+                param_space={"group": tune.grid_search(list(range(len(current.groups))))},
+                tune_config=tune.TuneConfig(reuse_actors=True),
+                run_config=tune.RunConfig(
+                    name="study",
+                    storage_path=scratch,
+                    verbose=0,
+                    callbacks=[overseer],
+                    failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+                ),
+            )
+            errors = tuner.fit().errors
+        return str(errors[-1]).strip().splitlines()[-1] if errors else None
+
+
+def say_nothing(_: str) -> None:
+    """Say nothing."""
+
+
+def _whole_device(resources: TrialResources, usable: Sequence[Node]) -> TrialResources:
+    """A whole GPU where trials use GPUs, else all CPUs of the largest node. Threads stay, and with them the scores."""
+    if resources.gpus > 0:
+        return dataclasses.replace(resources, gpus=max(1.0, resources.gpus))
+    return dataclasses.replace(resources, cpus=max(resources.cpus, int(max(node.cpus for node in usable))))
+
+
+def check_resources(resources: TrialResources, usable: Sequence[Node]) -> None:
+    """Find out now what Tune would wait for forever."""
+    largest = {"CPU": max(node.cpus for node in usable), "GPU": max(node.gpus for node in usable)}
+    for kind, option, wanted in (("CPU", "cpus", resources.cpus), ("GPU", "gpus", resources.gpus)):
+        if wanted > largest[kind]:
+            raise ResourceError(
+                f"a trial must fit the cluster, but --{option}-per-trial {wanted:g} is more than the "
+                f"{largest[kind]:g} {kind}s of its largest node: ask for less, or add nodes"
+            )
+
+
+class Overseer(tune.Callback):  # type: ignore[misc]
+    """Beside Tune's loop: passes finished cells on, ends workers that hang, tells of the work, stops what is broken."""
+
+    def __init__(self, dispatcher: Any, study: Execution, resources: TrialResources) -> None:
+        self._dispatcher, self._study, self._resources = dispatcher, study, resources
+        self._broken: Exception | None = None
+        self._last = time.monotonic()
+
+    def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
+        """Nothing of it goes into the state that Tune saves: the ledger is the truth, and a driver holds locks."""
+        return tune.Callback, ()
+
+    def on_trial_result(self, *_: Any, result: dict[str, Any], **__: Any) -> None:
+        """Take in what a step brought. Errors wait for the next step: here, Tune would hold them to be the trial's."""
+        for finished in result.get("finished", ()):
+            self._study.on_finished(Finished(**finished))
+        try:
+            if "unfit" in result:
+                self._study.muster.refuse(*result["unfit"])
+        except ReadinessError as error:
+            self._broken = error
+        if "broken" in result:
+            self._broken = LedgerError(result["broken"])
+
+    def stop_with(self, error: Exception) -> None:
+        """Raise an error at the next step, where Tune does not hold it to be a trial's."""
+        self._broken = error
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """Raise what stops the study; every few seconds look after the workers."""
+        if self._broken is not None:
+            raise self._broken
+        if time.monotonic() - self._last < PULSE_SECONDS:
+            return
+        self._last = time.monotonic()
+        try:
+            at_work: list[Assignment] = ray.get(self._dispatcher.at_work.remote(), timeout=PULSE_SECONDS)
+        except (ray.exceptions.GetTimeoutError, ray.exceptions.ActorUnavailableError):
+            # Ray starts it again.
+            return
+        limit = self._study.limit
+        for assignment in at_work:
+            if limit is not None and assignment.seconds > limit + KILL_GRACE:
+                nodes.end_process(assignment.worker.node, assignment.worker.process)
+        self.pulse(at_work)
+
+    def pulse(self, at_work: Sequence[Assignment]) -> None:
+        """Tell which cells are at work, and how much of each node they take."""
+        if self._study.on_pulse is None:
+            return
+        counts = [assignment.worker.node for assignment in at_work]
+        use = tuple(
+            NodeUse(
+                name=node.name,
+                alive=node.alive,
+                cpus=node.cpus,
+                cpus_used=float(counts.count(node.identity) * self._resources.cpus),
+                gpus=node.gpus,
+                gpus_used=counts.count(node.identity) * self._resources.gpus,
+                reason=self._study.muster.unfit.get(node.identity),
+            )
+            for node in nodes.known_nodes()
+        )
+        running = tuple(assignment.running() for assignment in at_work if assignment.cell is not None)
+        self._study.on_pulse(Pulse(running=running, nodes=use))

@@ -1,0 +1,171 @@
+"""What runs in a worker of a cluster: a Ray Tune trial is a group of cells, each of its steps one cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import faulthandler
+import os
+import socket
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from promptad.features.cache import FeatureCache
+from study.bench.workbench import Workbench, pick_device
+from study.cluster import nodes
+from study.cluster.readiness import Needs, lacks
+from study.records.cell import Cell
+from study.records.failure import Failure
+from study.records.folder import LedgerError
+from study.records.group import Group
+from study.records.outcome import Outcome
+from study.running.dispatcher import Finished, Worker
+from study.running.worker import begin_group, run_next
+
+PARKED_SECONDS = 1.0
+"""Pause between two questions of a parked trial whether it may go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResources:
+    """What one trial gets: CPUs and a share of a GPU to itself, and how many CPU threads torch uses of them."""
+
+    cpus: int
+    gpus: float
+    threads: int
+
+
+class GroupTrial(tune.Trainable):  # type: ignore[misc]
+    """One group of cells; each step is one cell."""
+
+    bench: type[Workbench] = Workbench
+    _group: int
+    _news: list[Finished]
+    _problem: str | None
+    _broken: LedgerError | None
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        groups: list[Group],
+        dispatcher: Any,
+        resources: TrialResources,
+        cache: tuple[str, int],
+        limit: float | None,
+        needs: Needs,
+        fit: Collection[str],
+    ) -> None:
+        """Open the workbench, which outlives this group, and prepare the first group."""
+        self._groups, self._source, self._limit = groups, RemoteSource(dispatcher), limit
+        self._needs, self._fit = needs, fit
+        self._lacks: dict[tuple[str, str], list[str]] = {}
+        self._worker = own_worker()
+        feature_cache = FeatureCache(Path(cache[0]), cap=cache[1])
+        self._bench = self.bench(cache=feature_cache, device=pick_device(resources.gpus), threads=resources.threads)
+        self._start(config["group"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next group in the same process."""
+        self._start(new_config["group"])
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Run the next cell of the group."""
+        if self._problem is not None:
+            time.sleep(PARKED_SECONDS)
+            return {"done": self._source.park(self._group), "unfit": (self._worker.node, self._problem)}
+        try:
+            if self._broken is not None:
+                raise self._broken
+            with watched(self._limit):
+                more, finished = run_next(self._bench, self._source, self._group, self._worker)
+        except LedgerError as error:
+            return {"done": True, "broken": str(error)}
+        news, self._news = self._news + ([] if finished is None else [finished]), []
+        return {"done": not more, "finished": [dataclasses.asdict(each) for each in news]}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: what matters is in the ledger."""
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Nothing: what matters is in the ledger."""
+
+    def _start(self, number: int) -> None:
+        group = self._groups[number]
+        self._group, self._news, self._broken = number, [], None
+        with watched(self._limit):
+            self._problem = self._node_problem(group)
+            if self._problem is None:
+                try:
+                    self._news = begin_group(self._bench, self._source, number, group, self._worker)
+                except LedgerError as error:
+                    self._broken = error
+
+    def _node_problem(self, group: Group) -> str | None:
+        """What a node lacks that joined after the nodes were looked at."""
+        if self._worker.node in self._fit or not group.cells:
+            return None
+        wanted = (group.category.name, group.cells[0].backbone)
+        if wanted not in self._lacks:
+            self._lacks[wanted] = lacks(self._needs.only(*wanted))
+        return "; ".join(self._lacks[wanted]) or None
+
+
+def own_worker() -> Worker:
+    """This process as the dispatcher knows it."""
+    host, address = socket.gethostname(), ray.util.get_node_ip_address()
+    name = host if host == address else f"{host} ({address})"
+    return Worker(node=nodes.own_node(), name=name, process=os.getpid())
+
+
+@contextmanager
+def watched(limit: float | None) -> Iterator[None]:
+    """End this process if the block takes longer than ``limit`` seconds: a timer that also runs when Python hangs."""
+    if limit is not None:
+        faulthandler.dump_traceback_later(limit, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+class RemoteSource:
+    """The dispatcher as seen from a worker."""
+
+    def __init__(self, dispatcher: Any) -> None:
+        self._dispatcher = dispatcher
+
+    def begin(self, group: int, worker: Worker) -> None:
+        """As the dispatcher does."""
+        ray.get(self._dispatcher.begin.remote(group, worker))
+
+    def next(self, group: int, worker: Worker) -> Cell | None:
+        """As the dispatcher does."""
+        cell: Cell | None = ray.get(self._dispatcher.next.remote(group, worker))
+        return cell
+
+    def accept(self, digest: str, outcome: Outcome) -> Finished:
+        """As the dispatcher does."""
+        finished: Finished = ray.get(self._dispatcher.accept.remote(digest, outcome))
+        return finished
+
+    def fail(self, group: int, digest: str, failure: Failure) -> Finished | None:
+        """As the dispatcher does."""
+        finished: Finished | None = ray.get(self._dispatcher.fail.remote(group, digest, failure))
+        return finished
+
+    def fail_group(self, group: int, failure: Failure) -> list[Finished]:
+        """As the dispatcher does."""
+        finished: list[Finished] = ray.get(self._dispatcher.fail_group.remote(group, failure))
+        return finished
+
+    def park(self, group: int) -> bool:
+        """As the dispatcher does."""
+        may_go: bool = ray.get(self._dispatcher.park.remote(group))
+        return may_go

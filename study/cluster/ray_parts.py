@@ -1,0 +1,33 @@
+"""The private part of Ray that this project calls, named here and nowhere else: Ray may move it in any release."""
+
+from __future__ import annotations
+
+import importlib
+
+import ray
+
+MODULE, NAME = "ray._private.services", "get_ray_address_from_environment"
+
+
+class RayPartsError(ValueError):
+    """A Ray without a part that this project calls."""
+
+
+def cluster_of_this_machine() -> str | None:
+    """HOST:PORT of the cluster that runs on this machine, or None.
+
+    Ray's own ``address="auto"`` raises where there is none, and starts nothing where one has just died; asking first
+    lets the study say which of the two it is.
+
+    Raises:
+        RayPartsError: this Ray has the function no more.
+    """
+    try:
+        find = getattr(importlib.import_module(MODULE), NAME)
+    except (ImportError, AttributeError) as error:
+        raise RayPartsError(
+            f"ray {ray.__version__} lacks {MODULE}.{NAME}, which finds this machine's cluster: install a version that "
+            'has it, pip install "ray[tune]>=2.55,<3", or name the cluster, --address HOST:PORT'
+        ) from error
+    found: str | None = find(None, None)
+    return found

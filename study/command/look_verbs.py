@@ -1,0 +1,172 @@
+"""The verbs that do not compute cells: ``plan``, ``report``, ``status``, ``show`` and ``cache``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablations.catalogue import CATALOGUE
+from ablations.loading import listing
+from promptad.features.cache_folder import default_root
+from study.command.arguments import UsageError, study_request
+from study.command.row_text import row_text
+from study.command.status import study_status
+from study.command.status_text import describe, watch
+from study.records.ledger import Ledger
+from study.search.search_files import search_names
+
+if TYPE_CHECKING:
+    from reports.searches.search_reading import SearchFiles
+    from study.planning.plan import StudyPlan
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Print the cells of each ablation, and how many are done; ``--list`` prints the ablations there are."""
+    if options.list:
+        print(listing())
+        return 0
+    asked = planned(options)
+    from study.command.outlook import described_plan
+
+    ledger = Ledger(options.study)
+    print(described_plan(asked, ledger.rows(asked.cells), ledger.plans()))
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write tables, figures and the page from the rows."""
+    ledger = Ledger(options.study)
+    if not ledger.plans() and not search_names(ledger.folder):
+        raise UsageError(f"study folder {options.study} holds neither plan nor search: run an ablation first")
+    write_report_of(ledger, options.out)
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print how far a study is."""
+    ledger = Ledger(options.study)
+    if options.watch is None:
+        state = study_status(ledger)
+        print(json.dumps(dataclasses.asdict(state), indent=1) if options.json else describe(state, options.study))
+        return 0
+    # Whoever looks may stop looking at any moment.
+    with contextlib.suppress(KeyboardInterrupt):
+        watch(lambda: study_status(ledger), options.study, seconds=options.watch)
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print what is known of one cell: its row, and what of its config differs from the defaults."""
+    rows = Ledger(options.study).rows()
+    found = [row for digest, row in rows.items() if digest.startswith(options.digest)]
+    if len(found) != 1:
+        many = ", ".join(sorted(row.cell.digest[:12] for row in found)[:5])
+        raise UsageError(
+            f"{options.digest} must begin the digest of one row of {options.study}, but "
+            + (f"{len(found)} begin so: {many}" if found else f"none of its {len(rows)} does")
+        )
+    print(found[0].to_json() if options.json else row_text(found[0]), end="")
+    return 0
+
+
+def cache(options: argparse.Namespace) -> int:
+    """Print the size of the feature cache, or clear it."""
+    from promptad.features.cache import FeatureCache
+
+    features = FeatureCache(default_root())
+    info = features.info() if options.action == "info" else features.clear()
+    verb = "holds" if options.action == "info" else "held, now removed:"
+    print(f"{info.root} {verb} {info.files} features, {info.size / 2**20:.1f} MB of at most {info.cap / 2**30:.0f} GB")
+    return 0
+
+
+def planned(options: argparse.Namespace) -> StudyPlan:
+    """The plan of what is asked for."""
+    request = study_request(options)
+    # After what is quickly told of the options: it takes seconds to load.
+    from study.planning.plan import plan_study
+
+    made = plan_study(request)
+    for category, data in made.categories.items():
+        for caution in data.cautions:
+            print(f"caution: {category}: {caution}", file=sys.stderr)
+    for name, reason in made.left_out.items():
+        first, *others = reason.removeprefix(f"ablation {name}: ").split("; ")
+        more = f" (and {len(others)} more reasons: plan {name})" if others else ""
+        print(f"left out: {name}: {first}{more}", file=sys.stderr)
+    return made
+
+
+def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None = None) -> None:
+    """Write the report and print the tables of the plans in ``names`` (None: of all) and the results of searches."""
+    from reports.outputs.terminal import to_text
+    from reports.report import write_report
+    from reports.tables.headings import data_titles, told_apart
+    from reports.tables.table import build_table
+    from reports.tables.transfer import transfer_text
+
+    root = ledger.local_root
+    if out is None and root is None:
+        print(
+            f"the study is on {ledger.location}: write its report with  run.py report --study {ledger.location} "
+            "--out FOLDER"
+        )
+        return
+    folder = Path(out) if out is not None else Path(str(root)) / "report"
+    found, documents, damaged = ledger.everything()
+    place = {name: number for number, name in enumerate(CATALOGUE)}
+    documents.sort(key=lambda document: place.get(document["ablation"], len(place)))
+    rows = {digest: row.plain() for digest, row in found.items()}
+    for name, why in damaged.items():
+        print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
+    searches = _searches(ledger)
+    page = write_report(
+        plans=documents,
+        rows=rows,
+        examples=ledger.kept,
+        out=folder,
+        damaged=damaged,
+        searches=searches,
+        say=lambda message: print(message, file=sys.stderr),
+    )
+    shown = [document for document in told_apart(documents) if names is None or document["name"] in names]
+    for document in shown:
+        table = build_table(document, rows)
+        print(f"\n{to_text(table)}")
+        if table.plan.proxies:
+            print(transfer_text(table))
+    if shown:
+        print("(percent; ci: half width of the 95% interval over seeds)")
+    if len(shown) < len(documents):
+        print(f"({len(documents) - len(shown)} earlier tables of this study are in the report too)")
+    for files, title in zip(searches, data_titles([files.document for files in searches]), strict=True):
+        print(f"\n{_search_text(files, rows, title)}")
+    print(f"\nreport: {page.resolve()}")
+
+
+def _searches(ledger: Ledger) -> list[SearchFiles]:
+    """The searches of a study with their importances; Optuna is loaded only where they must be computed."""
+    names = search_names(ledger.folder)
+    if not names:
+        return []
+    from study.search.importances import with_sensitivity
+
+    return [with_sensitivity(ledger.folder, name) for name in names]
+
+
+def _search_text(files: SearchFiles, rows: Mapping[str, Any], data_title: str) -> str:
+    """A search as a person reads it on a terminal."""
+    from reports.searches.search_reading import read_search
+    from reports.searches.search_words import search_lead, search_question, search_title
+
+    try:
+        search = dataclasses.replace(read_search(files), dataset=data_title)
+    except ValueError as error:
+        return f"left out: searches/{files.name}.json ({error})"
+    return f"{search_title(search)}\n{search_question(search)}\n{search_lead(search, rows)}"

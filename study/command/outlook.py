@@ -1,0 +1,172 @@
+"""What a plan would do, as text: cells done, to run and shared, and how long that takes by measured rows."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from study.command.duration import duration
+from study.command.status import asked_cells
+from study.planning.plan import StudyPlan
+from study.records.cell import Cell
+from study.records.row import Row
+
+DETAILED = 2
+"""Up to so many ablations are described arm by arm; more get a line each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """Numbers of cells of one planned ablation; ``seconds`` of work for those to run, None where nothing is measured.
+
+    ``shared`` are also cells of another ablation, of this plan or of those stored in the study.
+    """
+
+    planned: int
+    done: int
+    to_run: int
+    unavailable: int
+    shared: int
+    seconds: float | None
+
+
+def outlooks(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[str, Any]] = ()) -> dict[str, Outlook]:
+    """The outlook of every plan document by name; ``stored`` are the documents that the study has already."""
+    others = [document for document in stored if document["name"] not in plan.documents]
+    owners = Counter(digest for document in (*plan.documents.values(), *others) for digest in _digests(document))
+    times = Times.measured(rows.values())
+    found = {}
+    for name, document in plan.documents.items():
+        digests = _digests(document)
+        done = {digest for digest in digests if digest in rows and rows[digest].status in ("ok", "pruned")}
+        unavailable = {digest for digest in digests if digest in plan.unavailable}
+        to_run = digests - done - unavailable
+        found[name] = Outlook(
+            planned=len(digests),
+            done=len(done),
+            to_run=len(to_run),
+            unavailable=len(unavailable),
+            shared=sum(owners[digest] > 1 for digest in digests),
+            seconds=times.of(plan.cells[digest] for digest in to_run),
+        )
+    return found
+
+
+class Times:
+    """Seconds of a cell by the mean of measured ones: of equal task, protocol and backbone, else as near as can be."""
+
+    def __init__(self, means: Mapping[tuple[Any, ...], float]) -> None:
+        self._means = means
+
+    @classmethod
+    def measured(cls, rows: Iterable[Row]) -> Times:
+        """From the rows that are ok."""
+        seconds: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+        for row in rows:
+            if row.status == "ok" and "total" in row.seconds:
+                for key in _keys(row.cell):
+                    seconds[key].append(row.seconds["total"])
+        return cls({key: sum(values) / len(values) for key, values in seconds.items()})
+
+    def of(self, cells: Iterable[Cell]) -> float | None:
+        """Seconds of all ``cells``, one after the other; None if there are some and nothing was measured."""
+        total = 0.0
+        for cell in cells:
+            mean = next((self._means[key] for key in _keys(cell) if key in self._means), None)
+            if mean is None:
+                return None
+            total += mean
+        return total
+
+
+def described_plan(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The plan as text: details of one or two ablations, else a line for each, and what all of them need."""
+    found = outlooks(plan, rows, stored)
+    if len(found) <= DETAILED:
+        lines = [line for name, document in plan.documents.items() for line in _details(document, found[name])]
+    else:
+        lines = _lines(plan, found)
+    lines += [
+        f"  not possible: {number} cells: {reason}" for reason, number in Counter(plan.unavailable.values()).items()
+    ]
+    if len(found) > 1:
+        missing = [
+            cell
+            for digest, cell in plan.cells.items()
+            if digest not in plan.unavailable and not (digest in rows and rows[digest].status in ("ok", "pruned"))
+        ]
+        lines.append(
+            f"all together: {len(plan.cells)} different cells, {len(missing)} to run"
+            + _estimate(Times.measured(rows.values()).of(missing))
+        )
+    return "\n".join(lines)
+
+
+def _lines(plan: StudyPlan, found: Mapping[str, Outlook]) -> list[str]:
+    width = max(len(document["ablation"]) for document in plan.documents.values())
+    lines = [f"{'':<{width}}  planned    done  to run  shared  work     title"]
+    for name, document in plan.documents.items():
+        outlook = found[name]
+        work = "?" if outlook.seconds is None else duration(outlook.seconds)
+        published_only = sum(not arm["runnable"] for arm in document["arms"])
+        more = f" ({published_only} rows cannot run here)" if published_only else ""
+        lines.append(
+            f"{document['ablation']:<{width}}  {outlook.planned:>7} {outlook.done:>7} {outlook.to_run:>7} "
+            f"{outlook.shared:>7}  {work:<8} {document['title']}{more}"
+        )
+    return lines
+
+
+def _details(document: Mapping[str, Any], outlook: Outlook) -> list[str]:
+    lines = [
+        f"{document['name']}: {document['title']}",
+        f"  {document['question']}",
+        f"  data {document['dataset_title']}: {', '.join(document['categories'])}",
+        f"  backbone {document['backbone']} ({document['weights_label']}), protocol {document['protocol']}, "
+        f"selection {document['selection']}",
+    ]
+    for arm in document["arms"]:
+        if not arm["runnable"]:
+            lines.append(f"  arm {arm['name']}: cannot run: {arm['not_runnable_reason']}")
+            continue
+        digests = {cell["digest"] for cell in asked_cells(document) if cell["arm"] == arm["name"]}
+        parts = [f"{field}={value}" for field, value in arm["changes"].items()]
+        # Documents from before there were other methods do not say it.
+        parts = parts if arm.get("runs", "promptad") == "promptad" else [f"method {arm['runs']}", *parts]
+        parts += [f"backbone {arm['backbone']}"] if arm["backbone"] != document["backbone"] else []
+        lines.append(f"  arm {arm['name']}: {len(digests)} cells ({', '.join(parts) or 'the base config'})")
+    lines.append(
+        f"  cells: {outlook.planned} planned, {outlook.done} done, {outlook.to_run} to run, "
+        f"{outlook.shared} shared with other ablations{_estimate(outlook.seconds)}"
+    )
+    return lines
+
+
+def _estimate(seconds: float | None) -> str:
+    return "" if seconds is None else f", about {duration(seconds)} of work for one worker"
+
+
+def _digests(document: Mapping[str, Any]) -> set[str]:
+    return {cell["digest"] for cell in asked_cells(document)}
+
+
+def _keys(cell: Cell) -> list[tuple[Any, ...]]:
+    """What a cell's time depends on, from all of it to nothing."""
+    config = cell.config
+    kind = (
+        *(cell.task, cell.method, config.learns_prompts, config.selection, config.precision),
+        config.learning_epochs,
+    )
+    # Artefacts take time too: a cell that measures its cost fits twice.
+    return [
+        (*kind, cell.artefacts, cell.backbone),
+        (*kind, cell.backbone),
+        kind,
+        kind[:5],
+        kind[:4],
+        kind[:2],
+        kind[:1],
+        (),
+    ]

@@ -1,0 +1,110 @@
+"""Where a study's images come from: a layout and a root, or the embedded synthetic set."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from promptad.datasets import (
+    LAYOUTS,
+    Category,
+    category_names,
+    data_digest,
+    full_set_of,
+    open_category,
+    with_contents,
+)
+from promptad.features.cache_folder import default_root
+
+
+class SourceError(ValueError):
+    """A data source that is not spelled LAYOUT:ROOT or synthetic."""
+
+
+SYNTHETIC = "synthetic"
+
+_TITLES = {"folder": "image folder", SYNTHETIC: "synthetic inspection set"}
+"""Of data that are no published set's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSource:
+    """A data set on this machine: ``layout`` is one of ``promptad.datasets.LAYOUTS``."""
+
+    name: str
+    layout: str
+    root: str
+
+    @property
+    def title(self) -> str:
+        """How reports name the data."""
+        known = full_set_of(self.name)
+        return _TITLES[self.name] if known is None else known.title
+
+    def open(self, category: str, *, skip_bad: bool, check_images: bool = True, normal_only: bool = False) -> Category:
+        """One category; raises ``DatasetError`` with every problem found."""
+        return open_category(
+            self.layout, self.root, category, skip_bad=skip_bad, check_images=check_images, normal_only=normal_only
+        )
+
+    def checked(self, category: str, *, skip_bad: bool, normal_only: bool = False) -> tuple[Category, str]:
+        """One category with every image decoded once in its life, and its data digest.
+
+        Data that decoded before, byte for byte, is not decoded again. With ``normal_only`` there are no test images.
+        """
+        if not skip_bad:
+            # A link without content, or a file that may not be read: decoding names every one of them.
+            with contextlib.suppress(OSError):
+                known = with_contents(self.open(category, skip_bad=False, check_images=False, normal_only=normal_only))
+                digest = data_digest(known)
+                with contextlib.suppress(ValueError, TypeError):
+                    cautions = json.loads(_marker(digest).read_text(encoding="utf-8"))
+                    return replace(known, cautions=tuple(cautions)), digest
+            checked = self.open(category, skip_bad=False, normal_only=normal_only)
+            # The digest of the bytes that were decoded, which may have changed since.
+            digest = data_digest(checked)
+            # Where the cache cannot be written, the images are decoded again next time.
+            with contextlib.suppress(OSError):
+                _marker(digest).parent.mkdir(parents=True, exist_ok=True)
+                _marker(digest).write_text(json.dumps(checked.cautions), encoding="utf-8")
+            return checked, digest
+        checked = self.open(category, skip_bad=True, normal_only=normal_only)
+        return checked, data_digest(checked)
+
+
+def _marker(digest: str) -> Path:
+    """The file that says that data with this digest decoded, with the cautions about them."""
+    return default_root() / "checked" / f"{digest}.json"
+
+
+def parse_source(text: str) -> DataSource:
+    """``LAYOUT:ROOT``, or ``synthetic`` (rendered to the cache folder if it is not there yet).
+
+    Raises:
+        SourceError: another form, an unknown layout, or a cache folder that cannot be written.
+    """
+    if text == SYNTHETIC:
+        from promptad.tiny.render.benchmark import write_benchmark
+
+        root = default_root().absolute() / "synthetic"
+        try:
+            write_benchmark(root)
+        except OSError as error:
+            raise SourceError(
+                f"the synthetic set cannot be written to {root}: {error}; set PROMPTAD_CACHE to a folder that can"
+            ) from error
+        return DataSource(name=SYNTHETIC, layout="mvtec", root=str(root))
+    layout, separator, root_text = text.partition(":")
+    if not separator or layout not in LAYOUTS or not root_text:
+        raise SourceError(
+            f"--data must be {SYNTHETIC} or LAYOUT:ROOT with a LAYOUT of {', '.join(LAYOUTS)}, but got {text!r}: "
+            "for example mvtec:/data/mvtec"
+        )
+    return DataSource(name=layout, layout=layout, root=str(Path(root_text).expanduser().resolve()))
+
+
+def chosen_categories(source: DataSource, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The source's categories, or the wanted ones in the given order."""
+    return wanted or category_names(source.layout, source.root)

@@ -1,0 +1,259 @@
+"""From questions to cells: everything that can be wrong is found here, before any work starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ablations.shots import Shots
+from ablations.spec import Ablation, AblationError
+from promptad.backbones.backbone_names import available_blocks, parse_backbone
+from promptad.configs.method_table import method_of
+from promptad.datasets import Category, DatasetError, data_digest, named_support
+from study.planning.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones, weights_here
+from study.planning.capabilities import impossible_requests, unfit_backbones
+from study.planning.cell_config import tower_facts, with_suffixes
+from study.planning.data_source import chosen_categories
+from study.planning.plan_document import plan_document
+from study.planning.plan_problems import layer_problems, prompt_problems
+from study.planning.printed import PlannedAblation
+from study.planning.request import StudyRequest
+from study.planning.shots import settings_of, shots_of, support_images
+from study.records.cell import Cell
+from study.records.group import Group
+
+GROUP_SIZE = 32
+"""Most cells in a group: small enough to spread over workers, large enough to make scheduling cheap."""
+
+
+class PlanError(ValueError):
+    """A study that cannot run as asked; the message lists every problem found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyPlan:
+    """Every cell of a request by digest, which of them the data cannot answer and why, and the plan documents.
+
+    ``left_out`` are ablations of the whole catalogue that cannot be planned, and why.
+    """
+
+    cells: Mapping[str, Cell]
+    unavailable: Mapping[str, str]
+    categories: Mapping[str, Category]
+    documents: Mapping[str, Mapping[str, Any]]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def groups(self, digests: Iterable[str]) -> list[Group]:
+        """The named cells in groups, in a fixed order; cells of equal preprocessing and task stand together."""
+        by_key: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
+        for digest in digests:
+            cell = self.cells[digest]
+            by_key[cell.category, cell.backbone, cell.config.precision].append(cell)
+        groups = []
+        for (category, _, _), cells in sorted(by_key.items()):
+            ordered = sorted(
+                cells, key=lambda cell: (cell.config.resize, cell.task, cell.shots, cell.seed, cell.digest)
+            )
+            groups += [
+                Group(category=self.categories[category], cells=tuple(ordered[start : start + GROUP_SIZE]))
+                for start in range(0, len(ordered), GROUP_SIZE)
+            ]
+        return groups
+
+
+def plan_study(request: StudyRequest) -> StudyPlan:
+    """Check the request against backbone and data, and make its cells.
+
+    Weights that are not on this machine are fetched when nothing is wrong with the data.
+
+    Raises:
+        PlanError, AblationError, BackboneError, DatasetError: what is wrong, with everything found.
+    """
+    if request.seeds < 1:
+        raise PlanError(f"--seeds must be at least 1, but got {request.seeds}")
+    texts = (request.backbone, *request.arm_backbones)
+    planned_backbones(weights_here(texts))
+    opened = open_categories(request)
+    _check_shots_of_ablations(request, opened)
+    named = planned_backbones(texts)
+    study = named[parse_backbone(request.backbone).architecture]
+    cells: dict[str, Cell] = {}
+    documents: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, str] = {}
+    for ablation in request.ablations:
+        try:
+            planned = _planned(ablation, request, study, named, opened)
+        except (AblationError, PlanError) as error:
+            if not request.whole_catalogue:
+                raise
+            left_out[ablation.name] = str(error)
+            continue
+        listed: dict[str, list[dict[str, Any]]] = {"test": [], "synthetic": []}
+        for place, cell in _cells(planned, request, opened):
+            digest = cell.digest
+            cells[digest] = cell
+            listed[cell.query].append({"digest": digest, **place})
+        chosen = {name: opened[name] for name in planned.categories}
+        document = plan_document(planned, request, chosen, listed["test"], listed["synthetic"])
+        documents[document["name"]] = document
+    return StudyPlan(
+        cells=cells,
+        unavailable={
+            digest: f"{cell.category} has no ground-truth masks"
+            for digest, cell in cells.items()
+            if cell.task == "pixel" and cell.query == "test" and not opened[cell.category][0].has_masks
+        },
+        categories={name: data for name, (data, _) in opened.items()},
+        documents=documents,
+        left_out=left_out,
+    )
+
+
+def _check_shots_of_ablations(request: StudyRequest, opened: Mapping[str, tuple[Category, str]]) -> None:
+    """Raise ``PlanError`` where a category has too few images; of the whole catalogue ablations are left out later."""
+    for ablation in () if request.whole_catalogue else request.ablations:
+        chosen = {name: opened[name] for name in ablation.categories(opened)}
+        check_shots(chosen, [column for column in ablation.settings(request.shots) if column != "own"], request)
+
+
+def _planned(
+    ablation: Ablation,
+    request: StudyRequest,
+    study: PlannedBackbone,
+    named: Mapping[str, PlannedBackbone],
+    opened: Mapping[str, tuple[Category, str]],
+) -> PlannedAblation:
+    """An ablation checked against the request."""
+    configs = ablation.configs(request.base, blocks=available_blocks(study.name))
+    backbones, not_runnable = arm_backbones(ablation, study, named)
+    columns = ablation.settings(request.shots)
+    printed, unfit = unfit_backbones(ablation, configs, backbones)
+    if set(backbones) == set(printed):
+        unfit |= printed
+    chosen = {name: opened[name] for name in ablation.categories(opened)}
+    for arm in ablation.arms:
+        # A printed row keeps its numbers where the data have too few images for it, as it does on another backbone.
+        if arm.name in backbones and arm.shots is not None and (few := shots_problems(chosen, [arm.shots], request)):
+            (printed if arm.published else unfit)[arm.name] = "; ".join(few)
+    problems = [f"arm {arm}: {reason}" for arm, reason in unfit.items()]
+    problems += impossible_requests(ablation, set(backbones) - set(printed), columns)
+    if problems:
+        raise PlanError("\n".join(problems))
+    backbones = {arm: backbone for arm, backbone in backbones.items() if arm not in printed}
+    not_runnable |= printed
+    planned = PlannedAblation(
+        ablation=ablation,
+        configs={arm: configs[arm] for arm in backbones},
+        backbones=backbones,
+        not_runnable=not_runnable,
+        shots=columns,
+        seeds=min(request.seeds, ablation.most_seeds or request.seeds),
+        categories=tuple(chosen),
+    )
+    _refuse(layer_problems(planned))
+    check_shots(chosen, [column for column in columns if column != "own"], request)
+    _refuse(prompt_problems(chosen, planned, request))
+    return planned
+
+
+def _cells(
+    planned: PlannedAblation, request: StudyRequest, opened: Mapping[str, tuple[Category, str]]
+) -> Iterator[tuple[dict[str, Any], Cell]]:
+    """Each cell with its place in the ablation."""
+    data = {name: {"test": digest} for name, (_, digest) in opened.items()}
+    if "synthetic" in planned.ablation.queries:
+        for name in planned.categories:
+            normal = dataclasses.replace(opened[name][0], test=(), has_masks=False)
+            data[name]["synthetic"] = data_digest(normal)
+    arms = [arm for arm in planned.ablation.arms if arm.name in planned.configs]
+    for arm, category, task in itertools.product(arms, planned.categories, planned.ablation.tasks):
+        backbone = planned.backbones[arm.name]
+        asked = with_suffixes(planned.configs[arm.name], category, request)
+        config = asked.spelled_out(task, tower_facts(backbone.text, backbone.name))
+        for column, seed, query in itertools.product(
+            settings_of(arm, planned.shots), range(planned.seeds), planned.ablation.queries
+        ):
+            shots = support_images(shots_of(arm, column), opened[category][0])
+            cell = Cell(
+                method=method_of(config),
+                config=config,
+                backbone=backbone.text,
+                architecture=backbone.name.architecture,
+                weights=backbone.weights,
+                activation=backbone.activation,
+                dataset=request.source.name,
+                category=category,
+                data=data[category][query],
+                shots=shots,
+                seed=seed,
+                task=task,
+                support=(request.support or {}).get(category),
+                artefacts=planned.ablation.artefacts,
+                query=query,
+            )
+            place = {"arm": arm.name, "category": category, "shots": column, "images": shots}
+            yield {**place, "seed": seed, "task": task}, cell
+
+
+def open_categories(request: StudyRequest, *, normal_only: bool = False) -> dict[str, tuple[Category, str]]:
+    """The request's categories with their data digests; ``normal_only``: without their test images.
+
+    Raises:
+        PlanError: with every problem of the data, and of lists that name other categories or images.
+    """
+    opened: dict[str, tuple[Category, str]] = {}
+    problems = []
+    for name in chosen_categories(request.source, request.categories):
+        try:
+            opened[name] = request.source.checked(name, skip_bad=request.skip_bad, normal_only=normal_only)
+        except DatasetError as error:
+            problems.append(str(error))
+    problems += [
+        f"the suffix list names {name}, which is no category of this study"
+        for name in request.suffixes or {}
+        if name not in opened
+    ]
+    for name, support in (request.support or {}).items():
+        if name not in opened:
+            problems.append(f"the support list names {name}, which is no category of this study")
+            continue
+        try:
+            named_support(opened[name][0], support)
+        except DatasetError as error:
+            problems.append(str(error))
+    if problems:
+        raise PlanError("\n".join(problems))
+    return opened
+
+
+def check_shots(opened: Mapping[str, tuple[Category, str]], asked: Sequence[Shots], request: StudyRequest) -> None:
+    """Raise ``PlanError`` where a category cannot give as many support images."""
+    _refuse(shots_problems(opened, asked, request))
+
+
+def shots_problems(
+    opened: Mapping[str, tuple[Category, str]], asked: Sequence[Shots], request: StudyRequest
+) -> list[str]:
+    """A sentence for each category that cannot give as many support images."""
+    problems = []
+    for name, (category, _) in opened.items():
+        named = (request.support or {}).get(name)
+        for shots in asked:
+            k = support_images(shots, category)
+            if named is not None and len(named) != k:
+                problems.append(f"the support list of {name} has {len(named)} images, but {k} shots are asked for")
+            elif k > len(category.train):
+                problems.append(
+                    f"shots must be at most the {len(category.train)} normal images of {name}, but got {k}: "
+                    "use --shots, leave the category out with --categories, or add images"
+                )
+    return problems
+
+
+def _refuse(problems: Iterable[str]) -> None:
+    if text := "\n".join(problems):
+        raise PlanError(text)

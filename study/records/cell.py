@@ -1,0 +1,106 @@
+"""A cell: one experiment, fully described. Its digest is its identity, whichever ablation asks for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from promptad.configs.method_config import MethodConfig, Task
+from promptad.configs.method_table import METHODS, known_method, method_of
+
+Query = Literal["test", "synthetic"]
+"""What a cell is asked about: the category's test images, or pseudo-anomalies on held-out support images."""
+
+NUMERICS = 2
+"""Version of the code that turns images into scores; raised by hand when its results change."""
+
+_NOT_IDENTITY = frozenset({"backbone", "dataset"})
+"""Names a person gave; what they stand for is in ``architecture``, ``weights``, ``category`` and ``data``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One training and evaluation.
+
+    ``config`` is ``method``'s, in canonical form for ``task`` with its memory layers spelled out. ``weights`` and
+    ``data`` are digests of the backbone's weights and of the category's images, labels and masks; ``activation`` is the
+    backbone's (None: a CNN, or a row from before it was recorded). ``support`` is a user's list of support images;
+    None: drawn by ``seed``. ``artefacts`` are arrays to keep for figures of a model's inside. With ``query`` synthetic
+    no test image is read, and ``data`` is the digest of the normal images alone.
+    """
+
+    method: str
+    config: MethodConfig
+    backbone: str
+    architecture: str
+    weights: str
+    dataset: str
+    category: str
+    data: str
+    shots: int
+    seed: int
+    task: Task
+    support: tuple[str, ...] | None = None
+    numerics: int = NUMERICS
+    artefacts: tuple[str, ...] = ()
+    query: Query = "test"
+    activation: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Identity (hex): all that can change a score, nothing that cannot."""
+        identity = {name: value for name, value in self.as_dict().items() if name not in _NOT_IDENTITY}
+        # Only what differs from the defaults counts, so that a field added later leaves earlier cells' identity alone.
+        defaults = _defaults(method_of(self.config))
+        config = self.config.as_dict()
+        if not self.artefacts:
+            del identity["artefacts"]
+        if self.query == "test":
+            del identity["query"]
+        if self.activation is None:
+            del identity["activation"]
+        identity["config"] = {name: value for name, value in config.items() if value != defaults[name]}
+        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-compatible form; ``from_dict`` is its inverse."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["config"] = self.config.as_dict()
+        values["support"] = None if self.support is None else list(self.support)
+        values["artefacts"] = list(self.artefacts)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """A cell from its JSON form."""
+        support = values["support"]
+        return cls(
+            **{
+                **values,
+                "config": _config(values["method"], json.dumps(values["config"])),
+                "support": None if support is None else tuple(support),
+                "artefacts": tuple(values.get("artefacts", ())),
+            }
+        )
+
+    def __str__(self) -> str:
+        """How messages name the cell."""
+        query = "" if self.query == "test" else f" {self.query}"
+        return f"{self.category} {self.task}{query} {self.shots}-shot seed {self.seed} ({self.digest[:8]})"
+
+
+@functools.cache
+def _defaults(method: str) -> dict[str, Any]:
+    return METHODS[method].config().as_dict()
+
+
+@functools.lru_cache(maxsize=4096)
+def _config(method: str, text: str) -> MethodConfig:
+    # Checking a config takes a millisecond, and thousands of rows have the same few.
+    return known_method(method, "a cell's").config.from_dict(json.loads(text))

@@ -1,0 +1,153 @@
+"""The study folder: rows, examples and plans, each a file written whole, on a local path or any fsspec URL.
+
+``rows/<digest>.json``, ``examples/<digest>.npz`` (maps of a few test images), ``plans/<name>.json``, ``report/``;
+``driver.json`` and ``driver.lock`` belong to `study.command.driver`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.reading.plan_reading import read_plan
+from reports.reading.shapes import DocumentError, json_object
+from study.records.folder import StudyFolder
+from study.records.row import Row, RowError
+
+
+class Ledger:
+    """Rows, examples and plans of one study.
+
+    A damaged row, or one of another version of the project, counts as missing and is left where it is; ``damaged``
+    names such files.
+
+    Raises:
+        LedgerError: from every method, where the folder cannot be read or written.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.folder = StudyFolder(location)
+
+    @property
+    def location(self) -> str:
+        """The folder as the user named it."""
+        return self.folder.location
+
+    @property
+    def local_root(self) -> Path | None:
+        """The folder, if it is a local one."""
+        return self.folder.local_root
+
+    def write_row(self, row: Row) -> None:
+        """Store a row, replacing an earlier one of the same cell."""
+        self.folder.write(f"rows/{row.cell.digest}.json", row.to_json().encode())
+
+    def row(self, digest: str) -> Row | None:
+        """One row, or None if it is absent or damaged."""
+        return self.rows([digest]).get(digest)
+
+    def rows(self, digests: Iterable[str] | None = None) -> dict[str, Row]:
+        """Rows by digest: those asked for, as far as they exist, or all."""
+        return {digest: row for digest, row in self._rows(digests).items() if isinstance(row, Row)}
+
+    def damaged(self) -> dict[str, str]:
+        """Files of the folder that cannot be used, by name, and why: half written, altered, or of another version."""
+        return self.everything()[2]
+
+    def everything(self) -> tuple[dict[str, Row], list[dict[str, Any]], dict[str, str]]:
+        """Rows by digest, plans by name, and damaged files with what is wrong, from one look at the folder."""
+        rows, plans = self._rows(None), self._plans()
+        damaged = {f"rows/{name}.json": row for name, row in rows.items() if isinstance(row, str)}
+        damaged |= {f"plans/{name}.json": plan for name, plan in plans.items() if isinstance(plan, str)}
+        return (
+            {digest: row for digest, row in rows.items() if isinstance(row, Row)},
+            [plan for _, plan in sorted(plans.items()) if isinstance(plan, dict)],
+            damaged,
+        )
+
+    def write_examples(self, digest: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Store the example maps of a cell."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
+        self.folder.write(f"examples/{digest}.npz", buffer.getvalue())
+
+    def examples(self, digest: str) -> dict[str, NDArray[Any]] | None:
+        """The example maps of a cell, or None if it has none or they are damaged."""
+        try:
+            return self.kept(digest)
+        except DocumentError:
+            return None
+
+    def kept(self, digest: str) -> dict[str, NDArray[Any]] | None:
+        """The arrays kept for figures of a cell, or None if there are none.
+
+        Raises:
+            DocumentError: they are damaged.
+        """
+        content = self.folder.read(f"examples/{digest}.npz") if _plain(digest) else None
+        if content is None:
+            return None
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        # What the parts of a damaged archive make zipfile and NumPy raise is not written down anywhere.
+        except Exception as error:
+            raise DocumentError(f"not arrays: {error}") from error
+
+    def write_plan(self, name: str, plan: Mapping[str, Any]) -> None:
+        """Store what was asked for, for reports and ``status``."""
+        self.folder.write(f"plans/{name}.json", (json.dumps(plan, indent=1) + "\n").encode())
+
+    def plans(self) -> list[dict[str, Any]]:
+        """Every stored plan that can be read, by name."""
+        return [plan for _, plan in sorted(self._plans().items()) if isinstance(plan, dict)]
+
+    def _rows(self, digests: Iterable[str] | None) -> dict[str, Row | str]:
+        """Rows by digest; of a damaged one, what is wrong with it."""
+        # A digest that is no plain name, from a plan that somebody altered, has no row.
+        names = self.folder.names("rows", ".json") if digests is None else filter(_plain, digests)
+        contents = self.folder.read_all([f"rows/{name}.json" for name in names])
+        found: dict[str, Row | str] = {}
+        for name, content in contents.items():
+            digest = PurePosixPath(name).stem
+            try:
+                row = Row.from_json(content)
+            except RowError as error:
+                found[digest] = str(error)
+                continue
+            found[digest] = row if row.cell.digest == digest else f"holds the row of another cell, {row.cell.digest}"
+        return found
+
+    def _plans(self) -> dict[str, dict[str, Any] | str]:
+        contents = self.folder.read_all([f"plans/{name}.json" for name in self.folder.names("plans", ".json")])
+        found: dict[str, dict[str, Any] | str] = {}
+        for name, content in contents.items():
+            stem = PurePosixPath(name).stem
+            try:
+                found[stem] = _usable_plan(content, stem)
+            except DocumentError as error:
+                found[stem] = str(error)
+        return found
+
+
+def _usable_plan(content: bytes, name: str) -> dict[str, Any]:
+    """A stored plan that every reader can use.
+
+    Raises:
+        DocumentError: it is damaged, of another version, or another plan's.
+    """
+    plan = json_object(content)
+    if read_plan(plan).name != name:
+        raise DocumentError(f"holds the plan of another name, {plan['name']}: remove the copy")
+    return plan
+
+
+def _plain(digest: str) -> bool:
+    """Whether a digest can be a file's name: one from a plan that somebody altered may be anything."""
+    return digest.isascii() and digest.isalnum() and len(digest) < 200

@@ -1,0 +1,19 @@
+"""What a cell that ran brings back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from study.records.row import Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A finished row and the maps of a few of its test images (pixel task only)."""
+
+    row: Row
+    examples: Mapping[str, NDArray[Any]] | None

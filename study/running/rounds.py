@@ -1,0 +1,110 @@
+"""Which cells run together, which once more alone, and which are given up: the order of a study's rounds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from study.records.cell import Cell
+from study.records.failure import Failure
+from study.records.group import Group
+from study.records.row import Row
+from study.running.dispatcher import RoundEnd, failed_row
+
+NODE_LOSSES = 8
+"""How many nodes a cell may be lost with before it is held to be the cause."""
+
+BARREN_ROUNDS = 2
+"""How many rounds may bring no row and lose no node before their cells are given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """Groups to run. ``earlier``: None in an ordinary round; else each cell runs alone, and this is why it failed."""
+
+    groups: tuple[Group, ...]
+    earlier: Mapping[str, str] | None
+
+    @property
+    def alone(self) -> bool:
+        """Whether each cell gets a whole device."""
+        return self.earlier is not None
+
+
+class Rounds:
+    """First every cell in its group; then, alone, those that ran out of memory or time or lost their worker.
+
+    A cell that was lost with its whole node goes back as if nothing had been. Knows nothing of processes or clusters.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self._homes = {cell.digest: number for number, group in enumerate(groups) for cell in group.cells}
+        self._groups = list(groups)
+        self._shared: list[Cell] = [cell for group in groups for cell in group.cells]
+        self._alone: dict[str, tuple[Cell, str]] = {}
+        self._node_losses: dict[str, int] = defaultdict(int)
+        self._barren = 0
+        self._current: Round | None = None
+
+    def next(self) -> Round | None:
+        """The next round; None when every cell has its row or was given up."""
+        if self._shared:
+            self._current = Round(groups=self._regrouped(self._shared), earlier=None)
+            self._shared = []
+        elif self._alone:
+            groups = tuple(
+                Group(category=self._groups[self._homes[digest]].category, cells=(cell,))
+                for digest, (cell, _) in self._alone.items()
+            )
+            self._current = Round(groups=groups, earlier={digest: why for digest, (_, why) in self._alone.items()})
+            self._alone = {}
+        else:
+            self._current = None
+        return self._current
+
+    def end(self, end: RoundEnd, *, lost_nodes: Collection[str], trouble: str | None = None) -> list[Row]:
+        """Sort what a round left; returns the failed rows of cells that are given up.
+
+        ``lost_nodes`` are those that went away during the round; ``trouble`` is what workers that could not even
+        begin a cell said last.
+        """
+        assert self._current is not None
+        earlier = self._current.earlier
+        given_up: list[Row] = []
+        for aside in end.aside:
+            digest = aside.cell.digest
+            if aside.worker is not None and aside.worker.node in lost_nodes:
+                self._node_losses[digest] += 1
+                if self._node_losses[digest] < NODE_LOSSES:
+                    self._back(aside.cell, earlier)
+                    continue
+                reason = f"{NODE_LOSSES} nodes were lost while they computed this cell, {aside.worker.name} last"
+                failure = Failure(kind="death", reason=reason)
+                given_up.append(failed_row(aside.cell, failure, attempts=NODE_LOSSES))
+            elif earlier is None:
+                self._alone[digest] = (aside.cell, aside.failure.reason)
+            else:
+                given_up.append(failed_row(aside.cell, aside.failure, earlier=earlier[digest], attempts=2))
+        self._barren = 0 if end.stored or end.aside or lost_nodes else self._barren + 1
+        for cell in end.waiting:
+            if self._barren < BARREN_ROUNDS:
+                self._back(cell, earlier)
+                continue
+            reason = f"no worker could begin this cell: {trouble or 'its processes died again and again'}"
+            given_up.append(failed_row(cell, Failure(kind="death", reason=reason), attempts=0))
+        return given_up
+
+    def _back(self, cell: Cell, earlier: Mapping[str, str] | None) -> None:
+        if earlier is None:
+            self._shared.append(cell)
+        else:
+            self._alone[cell.digest] = (cell, earlier[cell.digest])
+
+    def _regrouped(self, cells: Iterable[Cell]) -> tuple[Group, ...]:
+        by_home: dict[int, list[Cell]] = defaultdict(list)
+        for cell in cells:
+            by_home[self._homes[cell.digest]].append(cell)
+        return tuple(
+            Group(category=self._groups[number].category, cells=tuple(by_home[number])) for number in sorted(by_home)
+        )

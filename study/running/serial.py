@@ -1,0 +1,89 @@
+"""Running every cell in this process, in order: the specification of what the Ray executor does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from study.bench.workbench import Workbench
+from study.records.group import Group
+from study.records.ledger import Ledger
+from study.records.pulse import NodeUse, OnPulse, Pulse
+from study.running.dispatcher import Assignment, Dispatcher, OnFinished, Worker
+from study.running.rounds import Rounds
+from study.running.worker import begin_group, run_next
+
+PULSE_SECONDS = 5.0
+"""How often an executor tells of its work."""
+
+
+def run_serially(
+    bench: Workbench,
+    ledger: Ledger,
+    groups: Sequence[Group],
+    on_finished: OnFinished,
+    *,
+    on_pulse: OnPulse | None = None,
+) -> None:
+    """Run every cell; those that ran out of memory once more after all others."""
+    host = socket.gethostname()
+    worker = Worker(node=host, name=host, process=os.getpid())
+    rounds = Rounds(groups)
+    dispatcher: Dispatcher | None = None
+
+    def at_work() -> list[Assignment]:
+        return [] if dispatcher is None else dispatcher.at_work()
+
+    with beating(lambda: serial_pulse(host, bench, at_work()), on_pulse):
+        while (current := rounds.next()) is not None:
+            dispatcher = Dispatcher(ledger, current.groups, earlier=current.earlier)
+            for number, group in enumerate(current.groups):
+                for failed in begin_group(bench, dispatcher, number, group, worker):
+                    on_finished(failed)
+                more = True
+                while more:
+                    more, finished = run_next(bench, dispatcher, number, worker)
+                    if finished is not None:
+                        on_finished(finished)
+            rounds.end(dispatcher.end(), lost_nodes=())
+
+
+def serial_pulse(host: str, bench: Workbench, at_work: Sequence[Assignment]) -> Pulse:
+    """What an executor in this process tells of its work."""
+    busy = bool(at_work)
+    gpus = 1.0 if bench.device == "cuda" else 0.0
+    node = NodeUse(
+        name=host,
+        alive=True,
+        cpus=float(os.cpu_count() or 1),
+        cpus_used=float(bench.threads if busy else 0),
+        gpus=gpus,
+        gpus_used=gpus if busy else 0.0,
+    )
+    return Pulse(running=tuple(each.running() for each in at_work if each.cell is not None), nodes=(node,))
+
+
+@contextmanager
+def beating(pulse: Callable[[], Pulse], on_pulse: OnPulse | None) -> Iterator[None]:
+    """Tell of the work at once and every few seconds, also while a cell takes long."""
+    if on_pulse is None:
+        yield
+        return
+    stopped = threading.Event()
+
+    def beat() -> None:
+        while True:
+            on_pulse(pulse())
+            if stopped.wait(PULSE_SECONDS):
+                return
+
+    thread = threading.Thread(target=beat, name="pulse", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()

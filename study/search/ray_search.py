@@ -1,0 +1,241 @@
+"""A search on Ray: Tune schedules its trials, OptunaSearch asks Optuna for them as workers become free.
+
+What is told to Optuna is decided in `study.search.engine`, from rows. What Tune and OptunaSearch keep is thrown away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from study.cluster import nodes
+from study.cluster.executor import (
+    WORKER_DEATHS,
+    Execution,
+    Overseer,
+    check_resources,
+    lost_dispatcher,
+    prepare_tune,
+    say_nothing,
+    trial_resources,
+)
+from study.cluster.fit_nodes import Muster, RequireData
+from study.cluster.group_trial import GroupTrial, TrialResources
+from study.cluster.readiness import Needs, needs_of
+from study.records.ledger import Ledger
+from study.records.pulse import OnPulse
+from study.running.dispatcher import OnFinished
+from study.search.engine import Search
+from study.search.ray_trial import SearchTrial
+from study.search.search_plan import grouped
+from study.search.trial_dispatcher import TrialDispatcher
+
+
+def search_on_ray(
+    ledger: Ledger,
+    search: Search,
+    *,
+    cpus: int,
+    gpus: float | None,
+    cache_root: Path,
+    cache_cap: int,
+    on_finished: OnFinished,
+    on_pulse: OnPulse | None = None,
+    on_notice: Callable[[str], None] | None = None,
+    cell_timeout: float | None = None,
+    require_data: RequireData = "any",
+    timeout: float | None = None,
+    trial: type[SearchTrial] | None = None,
+) -> None:
+    """Run trials on the connected cluster until there are as many as asked for, or for ``timeout`` seconds.
+
+    The other arguments and the errors are those of ``run_on_ray``.
+    """
+    if search.full:
+        return
+    prepare_tune()
+    # The objective's metrics are computed from rows; results of a worker do not hold them.
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
+    needs = _needs(search)
+    execution = Execution(
+        ledger=ledger,
+        resources=trial_resources(cpus, gpus),
+        cache=(str(cache_root), cache_cap),
+        limit=cell_timeout,
+        trial=GroupTrial,
+        muster=Muster(needs, require_data, on_notice or say_nothing),
+        on_finished=on_finished,
+        on_pulse=on_pulse,
+    )
+    resources, muster = execution.resources, execution.muster
+    check_resources(resources, muster.usable())
+
+    def slots() -> int:
+        return max(1, _slots(resources, muster))
+
+    # Tune starts one worker after the other for a searcher. One that starts more slowly than a trial runs would never
+    # come: the trial that it is meant for goes to a process that is there.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots())
+    beside_driver = NodeAffinitySchedulingStrategy(nodes.own_node(), soft=False)
+    dispatcher = (
+        ray.remote(TrialDispatcher)
+        .options(num_cpus=0, scheduling_strategy=beside_driver)
+        .remote(ledger, limit=cell_timeout)
+    )
+    overseer = _SearchOverseer(dispatcher, execution, resources)
+    overseer.pulse([])
+    bundles, where = nodes.placement({"CPU": resources.cpus, "GPU": resources.gpus}, without=muster.unfit.keys())
+    try:
+        with tempfile.TemporaryDirectory(prefix="promptad-tune-") as scratch:
+            tune.Tuner(
+                tune.with_resources(
+                    tune.with_parameters(
+                        trial or SearchTrial,
+                        dispatcher=dispatcher,
+                        resources=resources,
+                        cache=execution.cache,
+                        limit=cell_timeout,
+                        needs=needs,
+                        fit=frozenset(muster.fit),
+                        categories=search.plan.categories,
+                        tasks=search.plan.request.tasks,
+                    ),
+                    tune.PlacementGroupFactory(bundles, **where),
+                ),
+                tune_config=tune.TuneConfig(
+                    search_alg=LedgerSearch(search, dispatcher, slots),
+                    num_samples=-1,
+                    reuse_actors=True,
+                    time_budget_s=timeout,
+                ),
+                run_config=tune.RunConfig(
+                    name="search",
+                    storage_path=scratch,
+                    verbose=0,
+                    stop=TrialEnds(search, overseer),
+                    callbacks=[overseer],
+                    failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+                ),
+            ).fit()
+    except ray.exceptions.RayActorError as error:
+        raise lost_dispatcher(error) from error
+    ray.kill(dispatcher)
+
+
+class LedgerSearch(OptunaSearch):  # type: ignore[misc]
+    """OptunaSearch over a study made from the ledger; trials whose rows are there end before Tune hears of them.
+
+    It asks while one trial more than fits waits for a worker, so that no worker is idle and processes are used again.
+    """
+
+    def __init__(self, search: Search, dispatcher: Any, slots: Callable[[], int]) -> None:
+        metrics, modes = list(search.plan.objective.metrics), ["max", "min"]
+        directions = [modes[direction == "minimize"] for direction in search.plan.objective.directions]
+        super().__init__(
+            space=search.propose,
+            metric=metrics if len(metrics) > 1 else metrics[0],
+            mode=directions if len(metrics) > 1 else directions[0],
+            sampler=search.sampler,
+            study_name=search.plan.id,
+            storage=search.storage,
+        )
+        self._search, self._dispatcher, self._slots = search, dispatcher, slots
+        self._numbers: dict[str, int] = {}
+
+    def __reduce__(self) -> tuple[type[OptunaSearch], tuple[()]]:
+        """Nothing of it goes into the state that Tune saves."""
+        return OptunaSearch, ()
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: what matters is in the ledger."""
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial that has a cell to run; None while as many as fit run, and one more waits."""
+        if not self._search.full and len(self._search.running) > self._slots():
+            return None
+        while not self._search.full:
+            if (earlier := self._search.take_open()) is not None:
+                self._ot_trials[trial_id] = earlier
+            super().suggest(trial_id)
+            running = self._search.begin(self._ot_trials.pop(trial_id))
+            if running is not None:
+                ray.get(self._dispatcher.open.remote(running.number, running.cells))
+                self._numbers[trial_id] = running.number
+                return {"number": running.number}
+        return Searcher.FINISHED
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: `TrialEnds` takes in what a cell brought."""
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:  # noqa: ARG002
+        """End a trial whose workers failed again and again; one that time ran out for is left for the next run."""
+        if error:
+            self._search.fail(
+                self._numbers[trial_id], f"its worker could not begin or died {WORKER_DEATHS + 1} times: see Ray's logs"
+            )
+
+
+class TrialEnds(tune.Stopper):  # type: ignore[misc]
+    """Takes in the row of each cell, and stops a trial that is complete, failed, or worse than the best one."""
+
+    def __init__(self, search: Search, overseer: Overseer) -> None:
+        self._search, self._overseer = search, overseer
+
+    def __reduce__(self) -> tuple[type[tune.stopper.NoopStopper], tuple[()]]:
+        """Nothing of it goes into the state that Tune saves."""
+        return tune.stopper.NoopStopper, ()
+
+    def __call__(self, _: str, result: dict[str, Any]) -> bool:
+        """Whether the trial is to end."""
+        if not result.get("finished") and not result["done"]:
+            return False
+        try:
+            ended = self._search.ran(result["number"], result.get("cell"))
+            if result["done"] and not ended and "broken" not in result:
+                self._search.fail(result["number"], "none of its cells could be run")
+        except Exception as error:
+            self._overseer.stop_with(error)
+            return False
+        return ended
+
+    def stop_all(self) -> bool:
+        """Never: the searcher says when there is nothing more to run."""
+        return False
+
+
+class _SearchOverseer(Overseer):
+    """Also lets a cell go whose worker died, so that no other trial waits for it."""
+
+    def on_trial_recover(self, *_: Any, trial: Any, **__: Any) -> None:
+        """A trial's worker died; Tune begins it again."""
+        self._dispatcher.lost.remote(trial.config["number"])
+
+    def on_trial_error(self, *_: Any, trial: Any, **__: Any) -> None:
+        """A trial's worker died for the last time."""
+        self._dispatcher.lost.remote(trial.config["number"])
+
+
+def _slots(resources: TrialResources, muster: Muster) -> int:
+    """How many trials fit the nodes that may work now."""
+    return sum(
+        int(min([node.cpus / resources.cpus, *([node.gpus / resources.gpus] if resources.gpus else [])]))
+        for node in nodes.known_nodes()
+        if node.alive and node.identity not in muster.unfit
+    )
+
+
+def _needs(search: Search) -> Needs:
+    """The data, and the weights of every backbone that a trial may have."""
+    needs = needs_of(grouped(search.plan.cells({}), search.plan.categories))
+    weights = {text: backbone.weights for text, backbone in search.plan.backbones.items()}
+    return dataclasses.replace(needs, backbones=weights)

@@ -1,0 +1,95 @@
+"""What runs in a worker during a search: a Ray Tune trial is a trial of the search, each of its steps one cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from promptad.configs.method_config import Task
+from promptad.datasets import Category
+from promptad.features.cache import FeatureCache
+from study.bench.workbench import pick_device
+from study.cluster.group_trial import RemoteSource, TrialResources, own_worker, watched
+from study.cluster.readiness import Needs, ReadinessError, lacks
+from study.records.cell import Cell
+from study.records.folder import LedgerError
+from study.running.dispatcher import Worker
+from study.running.worker import run_next
+from study.search.trial_bench import TrialBench
+
+TURN_SECONDS = 0.2
+"""Pause between two questions whether a cell that another trial runs has its row."""
+
+
+class SearchTrial(tune.Trainable):  # type: ignore[misc]
+    """One trial of a search; its process stays for the next one, with the backbone and what is known of the data."""
+
+    bench: type[TrialBench] = TrialBench
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        dispatcher: Any,
+        resources: TrialResources,
+        cache: tuple[str, int],
+        limit: float | None,
+        needs: Needs,
+        fit: Collection[str],
+        categories: Mapping[str, Category],
+        tasks: tuple[Task, ...],
+    ) -> None:
+        """Open the workbench, which outlives this trial."""
+        self._worker, self._source, self._limit = own_worker(), TrialSource(dispatcher), limit
+        if self._worker.node not in fit and (problems := lacks(needs)):
+            raise ReadinessError(f"a node that joined cannot work: {'; '.join(problems)}")
+        self._bench = self.bench(
+            cache=FeatureCache(Path(cache[0]), cap=cache[1]),
+            device=pick_device(resources.gpus),
+            threads=resources.threads,
+            categories=categories,
+            tasks=tasks,
+        )
+        self._number: int = config["number"]
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial in the same process."""
+        self._number = new_config["number"]
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Run the trial's next cell; the driver says whether the trial ends with it."""
+        try:
+            with watched(self._limit):
+                more, finished = run_next(self._bench, self._source, self._number, self._worker)
+        except LedgerError as error:
+            return {"done": True, "number": self._number, "broken": str(error)}
+        told = [] if finished is None else [dataclasses.asdict(finished)]
+        return {"done": not more, "number": self._number, "finished": told, "cell": self._source.last}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: what matters is in the ledger."""
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Nothing: what matters is in the ledger."""
+
+
+class TrialSource(RemoteSource):
+    """The dispatcher as seen from a worker; a cell that another trial runs is waited for. ``last`` is its digest."""
+
+    last: str | None = None
+
+    def next(self, group: int, worker: Worker) -> Cell | None:
+        """The trial's next cell."""
+        while True:
+            cell: Cell | None
+            cell, wait = ray.get(self._dispatcher.turn.remote(group, worker))
+            if not wait:
+                self.last = None if cell is None else cell.digest
+                return cell
+            time.sleep(TURN_SECONDS)

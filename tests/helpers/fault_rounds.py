@@ -1,0 +1,145 @@
+"""A study under faults: start it, hurt it, start it again, and count what was lost, doubled or done twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from helpers.places import TESTS
+
+DEADLINE = 400
+"""Seconds after which a study that should have ended counts as hung."""
+
+TABLE = defaultdict(lambda: defaultdict(int))
+"""(fault, signal) -> rounds, lost, doubled, redone; printed when the tests are over."""
+
+COLUMNS = ("rounds", "rows lost", "rows doubled", "cells redone", "most in flight", "slowest end (s)")
+
+
+def note(fault, kind, name, value):
+    """Keep the largest of these values."""
+    TABLE[fault, kind][name] = max(round(value), TABLE[fault, kind][name])
+
+
+def table_lines():
+    """The counts of all rounds so far, as a table."""
+    yield f"{'fault':<28} {'signal':<8} " + " ".join(f"{name:>15}" for name in COLUMNS)
+    for (fault, kind), counts in sorted(TABLE.items()):
+        yield f"{fault:<28} {kind:<8} " + " ".join(f"{counts[name]:>15}" for name in COLUMNS)
+
+
+@dataclass(kw_only=True)
+class StudyUnderFaults:
+    """One study folder, and the commands run on it."""
+
+    root: Path
+    log: Path
+    data: Path
+    faults: Path
+    environment: dict
+    options: tuple = ()
+    command: tuple = ("run", "table3")
+    seen: dict = field(default_factory=dict)
+    marks: list = field(default_factory=list)
+    lost: int = 0
+    doubled: int = 0
+
+    def __post_init__(self):
+        """An empty log, and no faults but those from outside."""
+        self.set_faults({})
+        (self.faults / "begun.log").write_text("")
+        (self.faults / "pause").write_text("0.25")
+
+    def set_faults(self, by_digest):
+        """Say what shall befall which cell, and how often."""
+        (self.faults / "faults.json").write_text(json.dumps(by_digest))
+
+    def start(self, *more):
+        """The study's command, always the same, in a session of its own."""
+        arguments = [*self.command, "--data", f"mvtec:{self.data}", "--study", str(self.root), "--seeds", "1"]
+        fast = ["--set", "epochs=3", "--set", "map_size=48"]
+        with self.log.open("a") as output:
+            return subprocess.Popen(
+                [sys.executable, str(TESTS / "faults" / "driver.py"), *arguments, *fast, *self.options, *more],
+                env=os.environ | self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def said(self):
+        """All that the study's commands printed."""
+        return self.log.read_text()
+
+    def finish(self, *more):
+        """Run the command to its end; returns its exit code."""
+        return self.wait(self.start(*more))
+
+    def wait(self, process):
+        """Its exit code; a study that hangs is ended, and an error."""
+        try:
+            return process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise AssertionError(f"the study hung; it said:\n{self.said()[-3000:]}") from None
+
+    def await_rows(self, count, process):
+        """Wait until so many rows are there."""
+        deadline = time.monotonic() + DEADLINE
+        while len(self.rows()) < count:
+            assert process.poll() is None, f"the study ended early:\n{self.said()[-3000:]}"
+            assert time.monotonic() < deadline, f"no rows in time:\n{self.said()[-3000:]}"
+            time.sleep(0.02)
+
+    def rows(self):
+        """Bytes of every row by digest."""
+        found = {}
+        for path in (self.root / "rows").glob("*.json"):
+            if not path.name.startswith("."):
+                found[path.stem] = path.read_bytes()
+        return found
+
+    def watch_rows(self):
+        """Count rows that vanished or changed since the last look."""
+        now = self.rows()
+        self.lost += sum(digest not in now for digest in self.seen)
+        self.doubled += sum(now[digest] != content for digest, content in self.seen.items() if digest in now)
+        self.seen = now
+
+    def begun(self):
+        """Digests of cells in the order in which they began."""
+        return [line.split()[0] for line in (self.faults / "begun.log").read_text().splitlines()]
+
+    def mark(self, fault, kind, workers=2):
+        """Note that a fault happens now, and that so many cells may be in flight."""
+        self.watch_rows()
+        self.marks.append((len(self.begun()), fault, kind, workers))
+
+    def count(self):
+        """Enter the rounds into the table; returns how many cells were begun again after each fault."""
+        self.watch_rows()
+        begun = self.begun()
+        redone = [0] * len(self.marks)
+        for place, digest in enumerate(begun):
+            if digest in begun[:place]:
+                last = max((n for n, mark in enumerate(self.marks) if mark[0] <= place), default=None)
+                assert last is not None, f"cell {digest} began twice without a fault"
+                redone[last] += 1
+        for again, (_, fault, kind, workers) in zip(redone, self.marks, strict=True):
+            counts = TABLE[fault, kind]
+            counts["rounds"] += 1
+            counts["cells redone"] += again
+            counts["most in flight"] += workers
+        first = TABLE[self.marks[0][1], self.marks[0][2]]
+        first["rows lost"] += self.lost
+        first["rows doubled"] += self.doubled
+        return redone
+
+    def tables(self):
+        """Every table of the report, byte for byte."""
+        return {path.name: path.read_bytes() for path in sorted((self.root / "report" / "tables").iterdir())}

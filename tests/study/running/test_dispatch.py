@@ -1,0 +1,280 @@
+import dataclasses
+import time
+
+import pytest
+from helpers.cells import make_cell, make_row
+
+from promptad.configs.promptad_config import PromptADConfig
+from promptad.datasets import Category
+from study.records.failure import Failure
+from study.records.folder import LedgerError
+from study.records.group import Group
+from study.records.ledger import Ledger
+from study.records.outcome import Outcome
+from study.running.dispatcher import ATTEMPTS, BEGINNINGS, Dispatcher, Worker
+from study.running.serial import run_serially
+from study.running.worker import run_next
+
+CELLS = tuple(make_cell(seed=seed) for seed in range(3))
+GROUPS = [
+    Group(category=Category(name="plate", train=(), test=(), has_masks=True), cells=CELLS[:2]),
+    Group(category=Category(name="disc", train=(), test=(), has_masks=True), cells=CELLS[2:]),
+]
+ONE, OTHER = (Worker(node="n", name="here", process=number) for number in (1, 2))
+MEMORY = Failure(kind="memory", reason="MemoryError: no memory left")
+
+
+class Bench:
+    """Stands in for a workbench: fails the given cells as often as told."""
+
+    device, threads = "cpu", 1
+
+    def __init__(self, failures=None, error=RuntimeError):
+        self.failures, self.error = dict(failures or {}), error
+        self.ran, self.started, self.released = [], [], 0
+
+    def start_group(self, _, category):
+        self.started.append(category.name)
+
+    def run(self, cell):
+        self.ran.append(cell.seed)
+        if self.failures.get(cell.seed, 0) > 0:
+            self.failures[cell.seed] -= 1
+            raise self.error("no luck")
+        return Outcome(row=make_row(cell=cell), examples=None)
+
+    def release(self):
+        self.released += 1
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(str(tmp_path))
+
+
+def run(ledger, bench):
+    finished = []
+    run_serially(bench, ledger, GROUPS, finished.append)
+    return finished
+
+
+def done(cell, **changes):
+    return Outcome(row=make_row(cell=cell, **changes), examples=None)
+
+
+def test_every_cell_gets_one_row(ledger):
+    bench = Bench()
+    finished = run(ledger, bench)
+    assert bench.ran == [0, 1, 2]
+    assert bench.started == ["plate", "disc"]
+    assert set(ledger.rows()) == {cell.digest for cell in CELLS}
+    assert [each.status for each in finished] == ["ok"] * 3
+
+
+def test_a_cell_that_fails_once_is_tried_again_after_its_group(ledger):
+    bench = Bench({0: 1})
+    finished = run(ledger, bench)
+    assert bench.ran == [0, 1, 0, 2]
+    assert [each.status for each in finished] == ["ok"] * 3
+
+
+def test_a_cell_that_keeps_failing_becomes_a_failed_row_and_the_rest_finishes(ledger):
+    bench = Bench({1: ATTEMPTS})
+    finished = run(ledger, bench)
+    assert bench.ran == [0, 1, 1, 2]
+    assert sorted(each.status for each in finished) == ["failed", "ok", "ok"]
+    row = ledger.row(CELLS[1].digest)
+    assert row.reason == "RuntimeError: no luck"
+    assert row.scores is None
+    assert row.provenance == {"attempts": ATTEMPTS}
+    assert bench.released == 0
+
+
+def test_a_cell_out_of_memory_is_tried_once_more_after_all_others(ledger):
+    bench = Bench({0: 1}, MemoryError)
+    finished = run(ledger, bench)
+    assert bench.ran == [0, 1, 2, 0]
+    assert bench.started == ["plate", "disc", "plate"]
+    assert bench.released == 1
+    assert [each.status for each in finished] == ["ok"] * 3
+
+
+def test_a_cell_out_of_memory_twice_becomes_a_failed_row_that_says_so(ledger):
+    bench = Bench({0: 5}, MemoryError)
+    finished = run(ledger, bench)
+    assert bench.ran == [0, 1, 2, 0]
+    assert [each.status for each in finished] == ["ok", "ok", "failed"]
+    row = ledger.row(CELLS[0].digest)
+    assert row.reason == (
+        "MemoryError: no luck (alone, with a whole device to itself); before, among others: MemoryError: no luck. "
+        "What to do: use a larger device, a smaller backbone, or a smaller map_size"
+    )
+    assert row.provenance == {"attempts": 2}
+
+
+def test_memory_that_runs_out_while_a_group_is_prepared_leaves_its_cells_for_later(ledger):
+    class Narrow(Bench):
+        def start_group(self, cells, category):
+            super().start_group(cells, category)
+            if len(cells) > 1:
+                raise MemoryError
+
+    bench = Narrow()
+    assert [each.status for each in run(ledger, bench)] == ["ok"] * 3
+    assert bench.started == ["plate", "disc", "plate", "plate"]
+
+
+def test_a_cell_whose_worker_died_is_set_aside_and_the_rest_goes_on(ledger):
+    dispatcher = Dispatcher(ledger, GROUPS)
+    dispatcher.begin(0, ONE)
+    assert dispatcher.next(0, ONE) == CELLS[0]
+    dispatcher.begin(0, OTHER)
+    assert dispatcher.next(0, OTHER) == CELLS[1]
+    dispatcher.accept(CELLS[1].digest, done(CELLS[1]))
+    assert dispatcher.next(0, OTHER) is None
+    end = dispatcher.end()
+    assert [(aside.cell, aside.failure.kind, aside.worker) for aside in end.aside] == [(CELLS[0], "death", ONE)]
+    assert "worker process died while it computed this cell" in end.aside[0].failure.reason
+    assert (end.waiting, end.stored) == ((CELLS[2],), 1)
+
+
+def test_a_death_after_its_time_was_up_is_told_as_such(ledger):
+    dispatcher = Dispatcher(ledger, GROUPS, limit=0.05)
+    dispatcher.next(0, ONE)
+    dispatcher.next(1, OTHER)
+    time.sleep(0.06)
+    dispatcher.begin(0, ONE)
+    [late] = [aside for aside in dispatcher.end().aside if aside.cell == CELLS[0]]
+    assert late.failure.kind == "timeout"
+    assert "took longer than --cell-timeout" in late.failure.reason
+
+
+def test_a_group_whose_workers_die_while_they_prepare_it_is_set_aside(ledger):
+    dispatcher = Dispatcher(ledger, GROUPS)
+    for _ in range(BEGINNINGS):
+        dispatcher.begin(0, ONE)
+    assert dispatcher.next(0, ONE) == CELLS[0]
+    dispatcher = Dispatcher(ledger, GROUPS)
+    for _ in range(BEGINNINGS + 1):
+        dispatcher.begin(0, ONE)
+    assert dispatcher.next(0, ONE) is None
+    assert {aside.cell for aside in dispatcher.end().aside} == set(CELLS[:2])
+
+
+def test_what_a_worker_says_that_was_given_up_changes_nothing_but_its_result_counts(ledger):
+    dispatcher = Dispatcher(ledger, GROUPS)
+    dispatcher.next(0, ONE)
+    dispatcher.begin(0, OTHER)
+    assert dispatcher.fail(0, CELLS[0].digest, MEMORY) is None
+    assert len(dispatcher.end().aside) == 1
+    dispatcher.accept(CELLS[0].digest, done(CELLS[0]))
+    assert dispatcher.end().aside == ()
+
+
+def test_the_second_outcome_of_a_cell_is_not_written(ledger):
+    dispatcher = Dispatcher(ledger, GROUPS)
+    dispatcher.next(0, ONE)
+    first = dispatcher.accept(CELLS[0].digest, done(CELLS[0], seconds={"total": 1.0}))
+    second = dispatcher.accept(CELLS[0].digest, done(CELLS[0], seconds={"total": 2.0}))
+    assert first == second
+    assert ledger.row(CELLS[0].digest).seconds == {"total": 1.0}
+    assert dispatcher.end().stored == 1
+
+
+def test_a_dispatcher_that_is_restarted_goes_on_from_the_rows(ledger):
+    before = Dispatcher(ledger, GROUPS)
+    before.next(0, ONE)
+    before.accept(CELLS[0].digest, done(CELLS[0]))
+    assert before.next(0, ONE) == CELLS[1]
+    after = Dispatcher(ledger, GROUPS)
+    # The worker does not notice: the cell that it had in hand is accepted, and not handed out again.
+    after.accept(CELLS[1].digest, done(CELLS[1]))
+    assert after.next(0, ONE) is None
+    assert after.next(1, OTHER) == CELLS[2]
+
+
+def test_groups_do_not_disturb_each_other(ledger):
+    dispatcher = Dispatcher(ledger, GROUPS)
+    first, second = dispatcher.next(0, ONE), dispatcher.next(1, OTHER)
+    assert {each.cell for each in dispatcher.at_work()} == {first, second}
+    dispatcher.accept(second.digest, done(second))
+    dispatcher.accept(first.digest, done(first))
+    assert dispatcher.next(0, ONE) == CELLS[1]
+    assert dispatcher.next(1, OTHER) is None
+
+
+def test_a_cell_that_was_not_asked_for_is_refused(ledger):
+    dispatcher = Dispatcher(ledger, GROUPS)
+    dispatcher.next(0, ONE)
+    stranger = make_cell(seed=99)
+    for asked, wrong in ((CELLS[0], stranger), (CELLS[0], CELLS[1]), (stranger, stranger)):
+        with pytest.raises(ValueError, match="must be the one that was asked for"):
+            dispatcher.accept(asked.digest, done(wrong))
+    assert ledger.rows() == {}
+
+
+def test_a_cell_that_ran_with_another_config_becomes_a_failed_row(ledger):
+    class Disobedient(Bench):
+        def run(self, cell):
+            other = dataclasses.replace(cell, config=PromptADConfig(epochs=1))
+            return Outcome(row=make_row(cell=other), examples=None)
+
+    finished = run(ledger, Disobedient())
+    assert [each.status for each in finished] == ["failed"] * 3
+    assert "must be the one that was asked for" in ledger.row(CELLS[0].digest).reason
+
+
+def test_a_group_that_cannot_begin_fails_as_a_whole_and_the_rest_runs(ledger):
+    class NoWeights(Bench):
+        def start_group(self, _, category):
+            if category.name == "plate":
+                raise ValueError("weights differ")
+
+    finished = run(ledger, NoWeights())
+    assert [each.status for each in finished] == ["failed", "failed", "ok"]
+    assert ledger.row(CELLS[0].digest).reason == "ValueError: weights differ"
+
+
+def test_a_study_folder_that_cannot_be_written_stops_the_run_and_blames_no_cell(ledger, monkeypatch):
+    def full(*_):
+        raise LedgerError("rows/x.json cannot be written: no space left on device")
+
+    monkeypatch.setattr(ledger, "write_row", full)
+    bench = Bench()
+    with pytest.raises(LedgerError, match="no space left"):
+        run(ledger, bench)
+    assert bench.ran == [0]
+    monkeypatch.undo()
+    assert ledger.rows() == {}
+
+
+def test_parked_groups_are_let_go_when_nothing_has_been_at_work_for_a_while(ledger, monkeypatch):
+    monkeypatch.setattr("study.running.dispatcher.IDLE", 0.05)
+    dispatcher = Dispatcher(ledger, GROUPS)
+    dispatcher.next(1, OTHER)
+    time.sleep(0.06)
+    assert not dispatcher.park(0)
+    dispatcher.accept(CELLS[2].digest, done(CELLS[2]))
+    assert not dispatcher.park(0)
+    time.sleep(0.06)
+    assert dispatcher.park(0)
+    assert dispatcher.end().waiting == CELLS[:2]
+
+
+def test_the_serial_executor_tells_of_the_cell_at_work(ledger):
+    pulses = []
+
+    class Slow(Bench):
+        def run(self, cell):
+            time.sleep(0.2)
+            return super().run(cell)
+
+    run_serially(Slow(), ledger, GROUPS, lambda _: None, on_pulse=pulses.append)
+    assert pulses
+    assert pulses[0].nodes[0].alive
+    assert all(running.digest in {cell.digest for cell in CELLS} for pulse in pulses for running in pulse.running)
+
+
+def test_an_empty_group_is_over_at_once(ledger):
+    dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=())])
+    assert run_next(Bench(), dispatcher, 0, ONE) == (False, None)
