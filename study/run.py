@@ -1,7 +1,11 @@
 """Run a study: ``python study/run.py --help``. A thin script, so that ``ray submit`` can copy this one file."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+EXTRA = ("cmaes", "fsspec", "jinja2", "joblib", "matplotlib", "optuna", "pandas", "ray", "seaborn", "sklearn", "tqdm")
+"""Modules of the extra "study", looked for before anything runs: a study must not stop at its report."""
 
 
 def main() -> int:
@@ -19,6 +23,8 @@ def main() -> int:
         if sys.argv[1:] == ["digest"]:
             print(code_digest())
             return 0
+        if missing := [name for name in EXTRA if find_spec(name) is None]:
+            raise ModuleNotFoundError(f"No module named {', '.join(missing)}")
         from study.command.cli import main as run
     except ModuleNotFoundError as error:
         print(
