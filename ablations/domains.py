@@ -24,7 +24,7 @@ class FloatRange:
 
     @property
     def values(self) -> tuple[Any, ...] | None:
-        """None: it has no end of values."""
+        """None: it is continuous."""
         return None
 
     def holds(self, value: Any) -> bool:

@@ -129,7 +129,7 @@ class Space:
         return made
 
     def size(self) -> int | None:
-        """How many different settings it holds; None where a parameter has no end of values."""
+        """How many different settings it holds; None where a parameter is continuous."""
         if any(parameter.domain.values is None for parameter in self.parameters):
             return None
         return self._count(0, {})

@@ -29,7 +29,7 @@ class CoresetConfig(MemoryConfig):
     """Channels of the random projection in which the coreset is chosen; narrower patches are not projected."""
 
     def domain_problems(self) -> list[str]:
-        """Values out of their domain."""
+        """A sentence for each value out of its domain."""
         problems = [*MemoryConfig.domain_problems(self), *problems_below(self, {"most_entries": 1, "projection": 1})]
         if not (self.neighbourhood >= 1 and self.neighbourhood % 2 == 1):
             problems.append(f"neighbourhood must be odd and positive, but got {self.neighbourhood}")
@@ -50,7 +50,7 @@ class PatchCoreConfig(CoresetConfig):
     """b of eq. 7: entries around the nearest one that weigh the image score."""
 
     def domain_problems(self) -> list[str]:
-        """Values out of their domain."""
+        """A sentence for each value out of its domain."""
         return [*CoresetConfig.domain_problems(self), *problems_below(self, {"neighbours": 1})]
 
     def inert(self, task: Task) -> frozenset[str]:
@@ -68,7 +68,7 @@ class SPADEConfig(MemoryConfig):
     """kappa of eq. 3: patches that a query patch is compared with."""
 
     def domain_problems(self) -> list[str]:
-        """Values out of their domain."""
+        """A sentence for each value out of its domain."""
         return [*MemoryConfig.domain_problems(self), *problems_below(self, {"images": 1, "neighbours": 1})]
 
     def inert(self, task: Task) -> frozenset[str]:
@@ -89,7 +89,7 @@ class PaDiMConfig(MemoryConfig):
     below 1e-6."""
 
     def domain_problems(self) -> list[str]:
-        """Values out of their domain."""
+        """A sentence for each value out of its domain."""
         problems = [*MemoryConfig.domain_problems(self), *problems_below(self, {"dimensions": 1})]
         if not 1e-6 <= self.regularisation < float("inf"):
             problems.append(f"regularisation must be at least 1e-6 and finite, but got {self.regularisation}")
@@ -110,7 +110,7 @@ class FastReconConfig(CoresetConfig):
     1e-12 on."""
 
     def domain_problems(self) -> list[str]:
-        """Values out of their domain."""
+        """A sentence for each value out of its domain."""
         problems = CoresetConfig.domain_problems(self)
         if not 0 <= self.distribution_weight < float("inf"):
             problems.append(f"distribution_weight must be finite and not negative, but got {self.distribution_weight}")
@@ -137,7 +137,7 @@ class WinCLIPConfig(TemperatureConfig):
     """D19, as PromptAD's: which names categories have. CPE's texts end with a full stop in either case."""
 
     def domain_problems(self) -> list[str]:
-        """Values out of their domain."""
+        """A sentence for each value out of its domain."""
         problems = TemperatureConfig.domain_problems(self)
         if not self.windows or len(set(self.windows)) < len(self.windows) or min(self.windows) < 1:
             problems.append(f"windows must be different sizes from 1 patch on, but got {self.windows}")
@@ -202,7 +202,7 @@ class PromptLearningConfig(TemperatureConfig):
     """D19, as PromptAD's."""
 
     def domain_problems(self) -> list[str]:
-        """Values out of their domain."""
+        """A sentence for each value out of its domain."""
         problems = TemperatureConfig.domain_problems(self)
         problems += transformation_problems(self.transformation, unlearned())
         for name in ("weight_decay", "initial_deviation", "epochs"):
@@ -247,7 +247,7 @@ class CoCoOpConfig(PromptLearningConfig):
         return self.n_normal_tokens
 
     def domain_problems(self) -> list[str]:
-        """Values out of their domain."""
+        """A sentence for each value out of its domain."""
         return [
             *PromptLearningConfig.domain_problems(self),
             *_between(1, 32, self, "n_normal_tokens"),
@@ -310,7 +310,7 @@ class RWDAConfig(MethodConfig):
     """D19, as PromptAD's: which names categories have."""
 
     def domain_problems(self) -> list[str]:
-        """Values out of their domain."""
+        """A sentence for each value out of its domain."""
         problems = [
             *MethodConfig.domain_problems(self),
             *problems_below(self, {"n_texts": 1, "hidden_width": 1, "steps": 1}),

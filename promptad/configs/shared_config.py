@@ -19,7 +19,7 @@ class MemoryConfig(MethodConfig):
     """D20: a block's output, or that plus the next block's attention."""
 
     def domain_problems(self) -> list[str]:
-        """Values out of their domain."""
+        """A sentence for each value out of its domain."""
         return [*MethodConfig.domain_problems(self), *layer_list_problems(self.memory_layers)]
 
     @property
@@ -42,7 +42,7 @@ class TemperatureConfig(MethodConfig):
     """As PromptAD's: a number in place of CLIP's own."""
 
     def domain_problems(self) -> list[str]:
-        """Values out of their domain."""
+        """A sentence for each value out of its domain."""
         return [*MethodConfig.domain_problems(self), *tau_problems(self.tau)]
 
     def inert(self, task: Task) -> frozenset[str]:

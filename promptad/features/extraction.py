@@ -33,7 +33,7 @@ from promptad.images.preparation import Pixels, Preprocessing, normalised, resiz
 from promptad.scoring.finite import require_finite
 
 ACCELERATOR_BATCH = 16
-"""Images per forward pass on an accelerator. On a CPU it is one: faster there, and the same bits in any company."""
+"""Images per forward pass on an accelerator. On a CPU it is one: faster there, and bitwise independent of the batch."""
 
 PIXELS = "pixels"
 """The view that is the tower's input: image x 3 x height x width, preprocessed."""

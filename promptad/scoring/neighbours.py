@@ -15,7 +15,7 @@ TILE = 2**24
 """Most entries of a tile."""
 
 BLOCK = 2**16
-"""Most numbers of found entries that are subtracted from queries at once, if it is not one query's."""
+"""Upper bound on the elements gathered at once when exact distances are recomputed; a single query may exceed it."""
 
 
 def nearest(

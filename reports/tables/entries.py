@@ -14,7 +14,10 @@ Verdict = Literal["differs", "equal", "open", "plain difference", "incomplete", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """Why there is no number: `count` of `planned` units are `kind` (of "incomplete": are there)."""
+    """Why there is no number: of `planned` units, `count` are of this `kind`.
+
+    Where `kind` is "incomplete", `count` are there.
+    """
 
     kind: Kind
     reason: str

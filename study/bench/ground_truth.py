@@ -1,4 +1,4 @@
-"""What a category's test images really are, and what scores are worth against it."""
+"""Ground truth of a test set, and metrics against it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from study.search.search_document import SearchRequest
 
 SPLIT_VALUES = "a value with a space in it arrives in pieces where 'ray submit' carries it: values must have none"
-"""Appended where an argument that nobody asked for may be such a piece."""
+"""Hint appended to "unrecognized arguments": a value with a space may have been split by the shell."""
 
 
 NUMBERS = {

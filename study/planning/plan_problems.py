@@ -1,4 +1,4 @@
-"""What an arm asks for that its backbone or method has not: found before anything runs."""
+"""What an arm asks for that its backbone or method does not have: found before anything runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def prompt_problems(categories: Iterable[str], planned: PlannedAblation, request
 
 
 def layer_problems(planned: PlannedAblation) -> list[str]:
-    """A sentence for each layer, window, depth or artefact that an arm's backbone or method has not."""
+    """A sentence for each layer, window, depth or artefact that an arm's backbone or method does not have."""
     problems = set()
     if "compared" in planned.ablation.artefacts and "pixel" not in planned.ablation.tasks:
         problems.add("compared maps are those of pixel cells, but no pixel metric is asked for: use pixel_auroc")

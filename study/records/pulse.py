@@ -1,4 +1,4 @@
-"""What an executor tells now and then of its work: the cells in flight, and the nodes they run on."""
+"""A progress report of an executor: the cells in flight, and the nodes they run on."""
 
 from __future__ import annotations
 
