@@ -17,7 +17,7 @@ from promptad.datasets import Category, DatasetError, data_digest, named_support
 from reports.view_table import view_problems
 from study.planning.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones, weights_here
 from study.planning.capabilities import impossible_requests, unfit_backbones
-from study.planning.cell_config import tower_facts, with_suffixes
+from study.planning.cell_config import kinds_of, tower_facts, with_suffixes
 from study.planning.data_source import chosen_categories
 from study.planning.plan_document import plan_document
 from study.planning.plan_problems import layer_problems, prompt_problems
@@ -200,6 +200,7 @@ def _cells(
                 support=(request.support or {}).get(category),
                 artefacts=planned.ablation.artefacts,
                 query=query,
+                kinds=kinds_of(query),
             )
             place = {"arm": arm.name, "category": category, "shots": column, "images": shots}
             yield {**place, "seed": seed, "task": task}, cell
