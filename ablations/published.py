@@ -15,11 +15,11 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Literal
 
+from promptad.datasets import known_sets
 from promptad.datasets.csv_rows import CSVError, csv_rows
+from promptad.scoring.metric_table import METRICS
 
 COLUMNS = ("table", "method", "dataset", "shots", "metric", "value", "std", "factors", "note")
-DATASETS = ("mvtec", "visa", "mpdd", "loco")
-METRICS = ("image_auroc", "image_aupr", "pixel_auroc", "pro")
 
 
 class PublishedError(ValueError):
@@ -31,9 +31,9 @@ class PublishedCell:
     """One printed number.
 
     ``value`` and ``std`` are in percent, as printed; ``std`` is None where the paper prints none. ``table`` is e.g.
-    "table3" (or "figure1"), ``dataset`` "mvtec", "visa", "mpdd" or "loco", ``metric`` "image_auroc" or "pixel_auroc",
-    ``shots`` the number of normal images per category (0: no training; "full": the whole training set). ``factors``
-    tells the rows of a table apart, e.g. "sc=1;eam=0;vad=0"; empty where method and shots are enough. ``note`` is a
+    "table3" (or "figure1"), ``dataset`` the name of a published set ("mvtec"), ``metric`` that of a metric; ``shots``
+    are normal images per category (0: no training; "full": the whole training set). ``factors`` tells the
+    rows of a table apart, e.g. "sc=1;eam=0;vad=0"; empty where method and shots are enough. ``note`` is a
     sentence where the paper says otherwise elsewhere, or the number looks like a misprint; empty for most.
     """
 
@@ -136,8 +136,8 @@ def _wrong(row: Mapping[str, str]) -> str | None:
         return f"table must be called like table3, but is {row['table']!r}"
     if not row["method"]:
         return "it names no method"
-    if row["dataset"] not in DATASETS:
-        return f"dataset must be one of {', '.join(DATASETS)}, but is {row['dataset']!r}"
+    if row["dataset"] not in known_sets():
+        return f"dataset must be one of {', '.join(known_sets())}, but is {row['dataset']!r}"
     if row["metric"] not in METRICS:
         return f"metric must be one of {', '.join(METRICS)}, but is {row['metric']!r}"
     if shots != "full" and not _WHOLE.fullmatch(shots):

@@ -15,25 +15,6 @@ from promptad.configs.method_table import under_protocol
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.scoring.metric_table import METRICS
 
-View = Literal[
-    "arms",
-    "per_category",
-    "slice",
-    "grid",
-    "effects",
-    "delta_map",
-    "main_effects",
-    "dots",
-    "curves",
-    "examples",
-    "compared",
-    "prompts",
-    "embedding",
-    "attention",
-    "transfer",
-    "cost",
-]
-"""How reports show an ablation; ``docs/ablations.md`` says what each one is."""
 Artefact = Literal["embedding", "attention", "compared", "cost"]
 """What a cell keeps when a figure or table needs it: arrays beside its examples, of the model's inside
 (``promptad/inside.py``) or its maps of the images that every method keeps (``study/bench/example_maps.py``), or what it
@@ -89,11 +70,12 @@ def _has_arms(design: object) -> bool:
 class Ablation:
     """A question that a table or figure answers.
 
-    ``shown_as`` are the views of the report in order, ``data_sets`` the data sets that the paper shows it for,
-    ``published`` the table's name in ``published.csv``, ``note`` what a reader must know. A figure that needs more
-    than a cell's examples, or a table of costs, names ``artefacts``; a figure of single images may ask for
-    ``most_seeds``, and for ``preferred`` categories alone (where the data has none of them: its first). With
-    ``queries`` synthetic besides test, each cell has a twin that is asked about pseudo-anomalies.
+    ``shown_as`` are the views of the report in order: names of ``reports.view_table.VIEWS``, which planning checks.
+    ``data_sets`` are those that the paper shows it for, ``published`` the table's name in ``published.csv``, ``note``
+    what a reader must know. A figure that needs more than a cell's examples, or a table of costs, names ``artefacts``;
+    a figure of single images may ask for ``most_seeds``, and for ``preferred`` categories alone (where the data has
+    none of them: its first). With ``queries`` synthetic besides test, each cell has a twin that is asked about
+    pseudo-anomalies.
     """
 
     name: str
@@ -103,7 +85,7 @@ class Ablation:
     note: str = ""
     metrics: tuple[str, ...] = ("image_auroc", "pixel_auroc")
     shots: tuple[Shots, ...] = (1,)
-    shown_as: tuple[View, ...] = ("arms", "effects", "delta_map")
+    shown_as: tuple[str, ...] = ("arms", "effects", "delta_map")
     data_sets: tuple[str, ...] = ("mvtec", "visa")
     published: str | None = None
     artefacts: tuple[Artefact, ...] = ()
@@ -133,7 +115,6 @@ class Ablation:
             f"{what} must be some of {', '.join(known)}, but got {value!r}"
             for what, values, known in (
                 ("metrics", self.metrics, tuple(METRICS)),
-                ("shown_as", self.shown_as, get_args(View)),
                 ("artefacts", self.artefacts, get_args(Artefact)),
                 ("queries", self.queries, get_args(Query)),
             )

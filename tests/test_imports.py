@@ -25,6 +25,7 @@ ROOMS = (
     *(
         "reports.statistics",
         "reports.reading",
+        "reports.view_table",
         "reports.lettering",
         "reports.style",
         "reports.staging",

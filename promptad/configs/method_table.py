@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from promptad.configs.method_configs import (
     WinCLIPConfig,
     WinCLIPPlusConfig,
 )
+from promptad.configs.parts import part_at
 from promptad.configs.promptad_config import PromptADConfig
 
 Need = Literal["transformer", "text"]
@@ -41,9 +41,12 @@ class MethodEntry:
     needs: tuple[Need, ...] = ()
 
     def make(self) -> Any:
-        """The method itself, a ``promptad.methods.Method``."""
-        module, _, name = self.factory.partition(":")
-        return getattr(importlib.import_module(module), name)()
+        """The method itself, a ``promptad.methods.Method``.
+
+        Raises:
+            MissingPartError: there is no such class.
+        """
+        return part_at(self.factory, f"the factory of method {self.title}")()
 
 
 METHODS: Mapping[str, MethodEntry] = {

@@ -5,10 +5,11 @@ Reading the table loads no torch. A new one is a rule in ``promptad/backbones/lo
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from promptad.configs.parts import part_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +29,11 @@ class Transformation:
         """The rule itself, a ``LocalAttention``.
 
         Raises:
-            ValueError: this transformation has none.
+            ValueError: this transformation has none, or it is not where the entry says.
         """
         if self.rule is None:
             raise ValueError(f"transformation {self.title} must have an attention rule to be run as one, but has none")
-        module, _, name = self.rule.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return part_at(self.rule, f"the rule of transformation {self.title}")
 
 
 TRANSFORMATIONS: Mapping[str, Transformation] = {

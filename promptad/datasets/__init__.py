@@ -1,9 +1,9 @@
 """Image data sets of industrial inspection, each as categories of labelled images."""
 
-from promptad.datasets.catalogue import LAYOUTS, category_names, open_category
+from promptad.datasets.catalogue import LAYOUTS, LayoutEntry, category_names, full_set_of, known_sets, open_category
 from promptad.datasets.content import ChangedDataError
 from promptad.datasets.digest import data_digest, with_contents
-from promptad.datasets.known_sets import KNOWN_SETS, KnownSet, full_set_of
+from promptad.datasets.known_sets import KnownSet
 from promptad.datasets.layouts.layout import IMAGE_SUFFIXES, Layout, Scan
 from promptad.datasets.sample import Category, DatasetError, Origin, Sample, UnreadableImageError
 from promptad.datasets.support import draw_support, named_support
@@ -11,7 +11,6 @@ from promptad.datasets.watch import DataWatch
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "KNOWN_SETS",
     "LAYOUTS",
     "Category",
     "ChangedDataError",
@@ -19,6 +18,7 @@ __all__ = [
     "DatasetError",
     "KnownSet",
     "Layout",
+    "LayoutEntry",
     "Origin",
     "Sample",
     "Scan",
@@ -27,6 +27,7 @@ __all__ = [
     "data_digest",
     "draw_support",
     "full_set_of",
+    "known_sets",
     "named_support",
     "open_category",
     "with_contents",

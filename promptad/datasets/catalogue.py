@@ -2,31 +2,90 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from promptad.datasets.access import REMEDY, listed, unreadable_folders
 from promptad.datasets.diagnosis import DEPTH, contents, other_layout, without_categories
+from promptad.datasets.known_sets import KnownSet
 from promptad.datasets.layouts.folder import FolderLayout
 from promptad.datasets.layouts.layout import IMAGE_SUFFIXES, Layout, Scan, folders_in, printable
-from promptad.datasets.layouts.loco import LOCOLayout
-from promptad.datasets.layouts.mpdd import MPDDLayout
-from promptad.datasets.layouts.mvtec import MVTecLayout
-from promptad.datasets.layouts.visa import VisALayout
+from promptad.datasets.layouts.loco import LOCO, LOCOLayout
+from promptad.datasets.layouts.mpdd import MPDD, MPDDLayout
+from promptad.datasets.layouts.mvtec import MVTEC_AD, MVTecLayout
+from promptad.datasets.layouts.visa import VISA, VisALayout
 from promptad.datasets.layouts.visa_pytorch import RepackedVisALayout
 from promptad.datasets.sample import Category, DatasetError, Origin, Sample
 from promptad.datasets.verification import Findings, verify_images
 
-LAYOUTS: dict[str, Layout] = {
-    "mvtec": MVTecLayout(),
-    "visa": VisALayout(),
-    "visa_pytorch": RepackedVisALayout(),
-    "mpdd": MPDDLayout(),
-    "loco": LOCOLayout(),
-    "folder": FolderLayout(),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutEntry:
+    """A layout, and what reports call the data that it reads.
+
+    ``published`` is the data set that comes in this layout: its title, and its counts of images, by which data are told
+    from something else in the same folders. A layout that belongs to none has a ``title`` of its own: "image folder".
+
+    Raises:
+        DatasetError: neither or both are given, or the reader lacks a part of ``Layout``.
+    """
+
+    reader: Layout
+    published: KnownSet | None = None
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what a new entry may forget."""
+        kind = type(self.reader).__name__
+        if missing := [part for part in ("form", "category_names", "scan") if not hasattr(self.reader, part)]:
+            raise DatasetError(f"a layout must have form, category_names and scan, but {kind} has no {listed(missing)}")
+        if (self.published is None) == (not self.title):
+            raise DatasetError(
+                f"the entry of {kind} must have either the published set that it reads, or a title for what it reads, "
+                f"but has {'neither' if self.published is None else 'both'}"
+            )
+
+    @property
+    def called(self) -> str:
+        """What reports call the data: of a published set its title."""
+        return self.title if self.published is None else self.published.title
+
+
+LAYOUTS: dict[str, LayoutEntry] = {
+    "mvtec": LayoutEntry(reader=MVTecLayout(), published=MVTEC_AD),
+    "visa": LayoutEntry(reader=VisALayout(), published=VISA),
+    "visa_pytorch": LayoutEntry(reader=RepackedVisALayout(), published=VISA),
+    "mpdd": LayoutEntry(reader=MPDDLayout(), published=MPDD),
+    "loco": LayoutEntry(reader=LOCOLayout(), published=LOCO),
+    "folder": LayoutEntry(reader=FolderLayout(), title="image folder"),
 }
+"""Every layout by the name that ``--data`` takes. A new one is a class that fits ``Layout`` in a file, and an entry."""
 
 MOST_PROBLEMS_LISTED = 20
+
+
+def known_sets() -> dict[str, KnownSet]:
+    """The published data sets by their names in printed numbers."""
+    return {entry.published.name: entry.published for entry in LAYOUTS.values() if entry.published is not None}
+
+
+def full_set_of(layout: str) -> KnownSet | None:
+    """The published data set that a layout reads; None for one that belongs to none ("folder"), and for no layout."""
+    return LAYOUTS[layout].published if layout in LAYOUTS else None
+
+
+def layout_named(name: str) -> Layout:
+    """The layout of a name.
+
+    Raises DatasetError, which lists them, if there is none.
+    """
+    if name not in LAYOUTS:
+        raise DatasetError(f"layout must be one of {', '.join(LAYOUTS)}, but got {name!r}")
+    return LAYOUTS[name].reader
+
+
+def _readers() -> dict[str, Layout]:
+    return {name: entry.reader for name, entry in LAYOUTS.items()}
 
 
 def category_names(layout_name: str, root: Path | str) -> tuple[str, ...]:
@@ -34,7 +93,7 @@ def category_names(layout_name: str, root: Path | str) -> tuple[str, ...]:
 
     Raises DatasetError if the layout is unknown, the root is none or holds none, or one of its folders cannot be read.
     """
-    layout, root = _layout(layout_name), _existing(root)
+    layout, root = layout_named(layout_name), _existing(root)
     names = layout.category_names(root)
     if closed := [found for folder in folders_in(root) for found in unreadable_folders(folder, 0)]:
         raise DatasetError(
@@ -42,7 +101,7 @@ def category_names(layout_name: str, root: Path | str) -> tuple[str, ...]:
             f"{REMEDY}; or name the categories to use (--categories A,B)"
         )
     if not names:
-        why = without_categories(LAYOUTS, layout_name, root)
+        why = without_categories(_readers(), layout_name, root)
         raise DatasetError(printable(f"{root} must hold categories laid out as {layout.form}, but {why}"))
     return names
 
@@ -63,7 +122,7 @@ def open_category(
     category has no test images, whatever lies there; none is opened. A category folder may be a symbolic link to
     anywhere. Raises one DatasetError that lists all problems.
     """
-    layout, root = _layout(layout_name), _existing(root)
+    layout, root = layout_named(layout_name), _existing(root)
     if skip_bad and not check_images:
         raise DatasetError("check_images must be True with skip_bad=True: bad images are found by decoding them")
     if category in ("", ".", "..") or "/" in category or "\\" in category or Path(category).is_absolute():
@@ -105,7 +164,7 @@ def open_category(
     if problems:
         hints = [f"{category} has {contents(root / category)}"] if absences and not normal_only else []
         if scan.problems or absences or (has_masks and scan.missing_masks):
-            hints += filter(None, [other_layout(LAYOUTS, layout_name, root, category)])
+            hints += filter(None, [other_layout(_readers(), layout_name, root, category)])
         raise DatasetError(_listed(f"{layout_name} category {category} in {root}", problems, hints))
     return Category(
         name=category,
@@ -116,12 +175,6 @@ def open_category(
         origin=Origin(layout=layout_name, root=root, normal_only=normal_only),
         cautions=findings.cautions,
     )
-
-
-def _layout(name: str) -> Layout:
-    if name not in LAYOUTS:
-        raise DatasetError(f"layout must be one of {', '.join(LAYOUTS)}, but got {name!r}")
-    return LAYOUTS[name]
 
 
 def _existing(root: Path | str) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from promptad.datasets.catalogue import LAYOUTS
+from promptad.datasets.catalogue import layout_named
 from promptad.datasets.content import REMEDY, ChangedDataError, digest_of_file
 from promptad.datasets.layouts.layout import printable
 from promptad.datasets.sample import Category, Sample
@@ -78,7 +78,7 @@ class DataWatch:
         if category.origin is None:
             return set(), set(), set()
         try:
-            scan = LAYOUTS[category.origin.layout].scan(category.origin.root, category.name)
+            scan = layout_named(category.origin.layout).scan(category.origin.root, category.name)
         except OSError as error:
             raise ChangedDataError(
                 f"data must stay as they were planned, but {category.name} cannot be listed ({error}): {REMEDY}"

@@ -13,7 +13,7 @@ from promptad.datasets import Sample
 from promptad.features.extraction import ImageInput, content_of
 from promptad.features.support_poses import VIEWS
 from promptad.images.preparation import Pixels, Preprocessing, resized_pixels, support_views
-from promptad.images.pseudo_anomalies import DEFECTS, VERSION
+from promptad.images.pseudo_anomalies import DEFECTS, VERSION, pasted
 from promptad.randomness import numpy_generator
 
 DEFECTIVE = 24
@@ -104,10 +104,10 @@ class _Views:
         return functools.partial(self._view, image, number)
 
     def defective(self, image: Sample, number: int, kind: str, seed: int, purpose: tuple[str, ...]) -> Pixels:
-        return DEFECTS[kind](self._view(image, number), numpy_generator(seed, *purpose))[0]
+        return pasted(kind, self._view(image, number), numpy_generator(seed, *purpose))[0]
 
     def mask(self, image: Sample, number: int, kind: str, seed: int, purpose: tuple[str, ...]) -> NDArray[np.bool_]:
-        return DEFECTS[kind](self._view(image, number), numpy_generator(seed, *purpose))[1]
+        return pasted(kind, self._view(image, number), numpy_generator(seed, *purpose))[1]
 
     def _view(self, image: Sample, number: int) -> Pixels:
         return self._make(image)[number]

@@ -106,7 +106,36 @@ DEFECTS: Mapping[str, Defect] = {
     "scratch": scratch,
     "blob": blob,
 }
-"""Every kind of pseudo-anomaly by name."""
+"""Every kind of pseudo-anomaly by name. A new one is a function and an entry: cells that are asked about it are new
+ones, which never share a row with those before.
+"""
+
+
+def pasted(kind: str, pixels: Pixels, generator: np.random.Generator) -> tuple[Pixels, Mask]:
+    """The image with a defect of a kind, and its mask.
+
+    Raises:
+        ValueError: there is no such kind, or its function returns something else, or an empty mask.
+    """
+    if kind not in DEFECTS:
+        raise ValueError(f"pseudo-anomaly must be one of {', '.join(DEFECTS)}, but got {kind!r}")
+    found = DEFECTS[kind](pixels, generator)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise ValueError(
+            f"pseudo-anomaly {kind} must return altered pixels and a mask, but returns {type(found).__name__}"
+        )
+    altered, mask = found
+    if altered.dtype != np.uint8 or altered.shape != pixels.shape:
+        raise ValueError(
+            f"pixels of pseudo-anomaly {kind} must be uint8 of shape {pixels.shape}, but are {altered.dtype} "
+            f"{altered.shape}"
+        )
+    if mask.dtype != np.bool_ or mask.shape != pixels.shape[:2] or not mask.any():
+        raise ValueError(
+            f"the mask of pseudo-anomaly {kind} must be bool of shape {pixels.shape[:2]} and not empty, but is "
+            f"{mask.dtype} {mask.shape} with {int(mask.sum())} pixels"
+        )
+    return altered, mask
 
 
 def perlin_noise(shape: tuple[int, int], cells: tuple[int, int], generator: np.random.Generator) -> NDArray[np.float64]:

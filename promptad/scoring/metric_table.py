@@ -5,12 +5,12 @@ A new metric is a function and an entry here: cells then measure it, tables may 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from promptad.configs.method_config import Task
+from promptad.configs.parts import part_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +27,12 @@ class Metric:
     measure: str
 
     def compute(self, *arguments: Any) -> Mapping[str, float]:
-        """The values of all metrics that the measure gives, by name."""
-        module, _, name = self.measure.partition(":")
-        found: Mapping[str, float] = getattr(importlib.import_module(module), name)(*arguments)
+        """The values of all metrics that the measure gives, by name.
+
+        Raises:
+            MissingPartError: there is no such function.
+        """
+        found: Mapping[str, float] = part_at(self.measure, f"the measure of metric {self.title}")(*arguments)
         return found
 
 

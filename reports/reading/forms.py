@@ -159,6 +159,8 @@ SEARCH = record(
     {
         "title": text,
         "dataset_title": text,
+        "measures": each(record({"name": text, "title": text, "tasks": each(one_of("image", "pixel"))})),
+        "adaptive": flag,
         "given": _GIVEN,
         "fresh": _FRESH,
         "report": record({"held_out": each(text), "winner": _JUDGED, "base": _JUDGED}),

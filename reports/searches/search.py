@@ -5,11 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-TASKS = {"mean_auroc": ("image", "pixel"), "image_auroc": ("image",), "pixel_auroc": ("pixel",)}
-"""Tasks whose AUROC a metric averages."""
-INDEPENDENT = ("random", "sobol", "grid")
-"""Samplers that do not look at earlier trials."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
@@ -44,16 +39,15 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """One number that a search optimised: a mean of AUROCs over cells, or something else that cells have."""
+    """One number that a search optimised: a mean of AUROCs over cells, or something else that cells have.
+
+    ``tasks`` are those whose AUROC it averages; none if it is no AUROC.
+    """
 
     label: str
     metric: str
     maximize: bool
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The tasks whose AUROC it averages; none if it is no AUROC."""
-        return TASKS.get(self.metric, ())
+    tasks: tuple[str, ...]
 
     @property
     def fraction(self) -> bool:
@@ -114,7 +108,10 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A search with its trials by number; `damaged` are files that cannot be used, each with the reason."""
+    """A search with its trials by number; `damaged` are files that cannot be used, each with the reason.
+
+    `adaptive`: the sampler looks at earlier trials, so that good places were tried more often.
+    """
 
     name: str
     space: str
@@ -126,6 +123,7 @@ class Search:
     on_test_images: bool
     objectives: tuple[Objective, ...]
     sampler: str
+    adaptive: bool
     asked: int
     backbone: str
     weights: str
@@ -143,11 +141,6 @@ class Search:
     def complete(self) -> tuple[Trial, ...]:
         """The trials that have values."""
         return tuple(trial for trial in self.trials if trial.state == "complete")
-
-    @property
-    def adaptive(self) -> bool:
-        """True if the sampler looks at earlier trials, so that good places were tried more often."""
-        return self.sampler not in INDEPENDENT
 
     @property
     def default_trial(self) -> Trial | None:

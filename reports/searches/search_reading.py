@@ -11,11 +11,15 @@ from reports.searches.search import Fresh, HeldOut, Objective, Parameter, Search
 
 KINDS = ("float", "int", "choice")
 SCHEMA = 1
-TITLES = {
-    "mean_auroc": "Mean AUROC",
-    **{name: METRICS[name].title for name in ("image_auroc", "pixel_auroc")},
-    "seconds": "Seconds of a cell",
+OLD_MEASURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "mean_auroc": ("Mean AUROC", ("image", "pixel")),
+    "image_auroc": (METRICS["image_auroc"].title, ("image",)),
+    "pixel_auroc": (METRICS["pixel_auroc"].title, ("pixel",)),
+    "seconds": ("Seconds of a cell", ()),
 }
+"""Title and tasks of the measures that were there before documents said them."""
+OLD_INDEPENDENT = ("random", "sobol", "grid")
+"""Samplers that did not look at earlier trials, before documents said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,7 @@ def read_search(files: SearchFiles) -> Search:
     check(raw, SEARCH, f"search {files.name} must have every key of schema {SCHEMA}, but")
     objective = raw["objective"]
     parameters = tuple(_parameter(item) for item in raw["space"])
-    objectives = _objectives(objective)
+    objectives = _objectives(objective, raw.get("measures"))
     names = [parameter.name for parameter in parameters]
     if len(set(names)) < len(names):
         raise DocumentError(f"parameters must have different names, but are {', '.join(names)}")
@@ -60,6 +64,7 @@ def read_search(files: SearchFiles) -> Search:
         on_test_images=objective["query"] == "test",
         objectives=objectives,
         sampler=str(raw["sampler"]),
+        adaptive=raw["sampler"] not in OLD_INDEPENDENT if raw.get("adaptive") is None else bool(raw["adaptive"]),
         asked=int(raw["trials"]),
         backbone=str(raw["backbone"]),
         weights=str(raw["weights"]),
@@ -117,16 +122,24 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
-def _objectives(raw: Mapping[str, Any]) -> tuple[Objective, ...]:
-    """One objective per direction; a single one has the name of the whole."""
+def _objectives(raw: Mapping[str, Any], said: Sequence[Mapping[str, Any]] | None) -> tuple[Objective, ...]:
+    """One objective per direction; a single one has the name of the whole. ``said`` are the document's measures."""
     metrics, directions = [str(name) for name in raw["metrics"]], list(raw["directions"])
     if not directions or any(direction not in ("maximize", "minimize") for direction in directions):
         raise DocumentError(f"directions must be maximize or minimize, but are {directions}")
     if len(metrics) != len(directions):
         raise DocumentError(f"{len(directions)} directions need as many metrics, but there are {len(metrics)}")
+    measures = OLD_MEASURES if said is None else {each["name"]: (each["title"], tuple(each["tasks"])) for each in said}
+    if strange := [name for name in metrics if name not in measures]:
+        raise DocumentError(f"metrics must be some of {', '.join(measures)}, but {', '.join(strange)} are not")
     single = str(raw["label"]) if len(metrics) == 1 else None
     return tuple(
-        Objective(label=single or TITLES.get(name, name), metric=name, maximize=direction == "maximize")
+        Objective(
+            label=single or measures[name][0],
+            metric=name,
+            maximize=direction == "maximize",
+            tasks=measures[name][1],
+        )
         for name, direction in zip(metrics, directions, strict=True)
     )
 

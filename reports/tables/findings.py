@@ -18,11 +18,10 @@ from reports.tables.formats import (
     points,
 )
 from reports.tables.table import Table
+from reports.view_table import VIEWS
 
 PRIMARY = ("image_auroc", "pixel_auroc")
 LISTED = 6
-WITHOUT_SCORES = frozenset({"attention", "compared", "embedding", "examples", "prompts"})
-"""Views that show images, features or texts, and average no scores."""
 
 
 def primary_columns(table: Table) -> tuple[Column, ...]:
@@ -40,7 +39,7 @@ def lead(table: Table) -> str:
     if not table.counts.get("ok"):
         return f"Nothing can be said yet: {cells_text(table)}."
     baseline = next((arm for arm in table.plan.arms if arm.name == table.plan.baseline), None)
-    if WITHOUT_SCORES.issuperset(table.plan.shown_as):
+    if not any(name not in VIEWS or VIEWS[name].averages for name in table.plan.shown_as):
         return "Shown below; no scores are averaged here."
     if len(table.plan.arms) == 1:
         return "There is no other arm to compare with, so the table gives the scores alone."

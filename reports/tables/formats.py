@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from promptad.datasets import known_sets
 from promptad.scoring.metric_table import METRICS
 from reports.reading.records import Arm
 from reports.reading.shots import shots_text
@@ -10,7 +11,6 @@ from reports.statistics import Difference, Summary, claim
 from reports.tables.entries import Column, Entry, Missing, PublishedValue
 from reports.tables.table import Table
 
-DATASETS = {"mvtec": "MVTec", "visa": "VisA", "mpdd": "MPDD", "loco": "MVTec LOCO"}
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -98,8 +98,9 @@ def family_text(family: int, of: Literal["effect", "contrast"] = "effect") -> st
 
 
 def dataset_name(dataset: str) -> str:
-    """The usual spelling of a data set's key."""
-    return DATASETS.get(dataset, dataset)
+    """A published data set's short name; of one that this version does not know its key."""
+    known = known_sets().get(dataset)
+    return dataset if known is None else known.short
 
 
 def published_text(value: PublishedValue) -> str:

@@ -1,6 +1,5 @@
-"""How an ablation can be shown: view name -> builder. A new view is one function and one entry of VIEWS."""
+"""The views that come with the project: functions from a table to a ``View``, each named by an entry of ``VIEWS``."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,12 +10,12 @@ from reports.style import Drawing
 from reports.tables.by_category import side_by_side
 from reports.tables.contrasts import contrasts
 from reports.tables.costs import COUNTED, cost_grids, machines_text
-from reports.tables.findings import WITHOUT_SCORES
 from reports.tables.formats import family_text
 from reports.tables.grids import Grid, arm_grids, category_grids, contrast_grids, effect_grids, prompt_grids
 from reports.tables.notes import intervals_note, scores_note
 from reports.tables.table import Table
 from reports.tables.verdicts import comparable_numbers, no_verdict_sentences, printed_notes, verdict_note
+from reports.view_table import VIEWS, ViewEntry
 from reports.views.compared import CHOICES, choose_compared, compared_drawings
 from reports.views.contrast_figures import contrast_drawings
 from reports.views.effects import forest_drawings, map_drawings
@@ -52,8 +51,6 @@ MAP_RANGE = (
 )
 """What every panel of maps says of its colours."""
 
-Builder = Callable[[Table, Loader], View]
-
 
 def _made(view: View, why: str) -> View:
     """The view, with the reason in place of nothing."""
@@ -62,7 +59,8 @@ def _made(view: View, why: str) -> View:
     return View(title=view.title, caption="", absent=why)
 
 
-def _arms(table: Table, _: Loader) -> View:
+def arms_view(table: Table, _: Loader) -> View:
+    """The scores of every arm, the paper's beside them."""
     values = [value for entry in table.entries.values() for value in entry.published]
     notes = (*no_verdict_sentences(table.plan), verdict_note(table), *printed_notes(values))
     return View(
@@ -73,7 +71,8 @@ def _arms(table: Table, _: Loader) -> View:
     )
 
 
-def _effects(table: Table, _: Loader) -> View:
+def effects_view(table: Table, _: Loader) -> View:
+    """Paired effects of every arm against the baseline."""
     drawings = forest_drawings(table)
     hollow = any(value.effect is not None for entry in table.entries.values() for value in entry.published)
     comparable, _printed = comparable_numbers(table.plan)
@@ -104,7 +103,8 @@ def _claims_text(family: int, of: Literal["effect", "contrast"]) -> str:
     )
 
 
-def _delta_map(table: Table, _: Loader) -> View:
+def delta_map_view(table: Table, _: Loader) -> View:
+    """Mean paired differences by category, as coloured tiles."""
     caption = (
         "Mean paired difference from the baseline in points: blue is a higher mean, orange a lower one, over however "
         "few seeds. Colours claim nothing: no tile is tested. Hatched tiles say why they have no number."
@@ -113,7 +113,8 @@ def _delta_map(table: Table, _: Loader) -> View:
     return _made(view, "There is no other arm to compare with a baseline.")
 
 
-def _per_category(table: Table, _: Loader) -> View:
+def per_category_view(table: Table, _: Loader) -> View:
+    """Scores by category: of one arm, or of all side by side."""
     caption = "Percent: mean over the seeds that are there, 95% interval, seeds (n), SD."
     together = len(table.plan.runnable) > 1
     if together:
@@ -125,7 +126,8 @@ def _per_category(table: Table, _: Loader) -> View:
     return _made(View(title="By category", caption=caption, grids=grids), "No arm of this table can be run here.")
 
 
-def _slice(table: Table, _: Loader) -> View:
+def slice_view(table: Table, _: Loader) -> View:
+    """Scores along the levels of the first numeric factor."""
     factor = sliced_factor(table)
     title = "Along one factor" if factor is None else f"Along {factor.label}"
     view = View(
@@ -134,12 +136,14 @@ def _slice(table: Table, _: Loader) -> View:
     return _made(view, "No factor of this table is numeric.")
 
 
-def _grid(table: Table, _: Loader) -> View:
+def grid_view(table: Table, _: Loader) -> View:
+    """Scores over two factors, as tiles."""
     view = View(title="Two factors", caption="Percent, mean over seeds.", drawings=grid_drawings(table))
     return _made(view, "This table has fewer than two factors with several levels.")
 
 
-def _main_effects(table: Table, _: Loader) -> View:
+def main_effects_view(table: Table, _: Loader) -> View:
+    """Main effects and interactions of a factorial."""
     caption = (
         "Each factor from its first level to its second, over all arms; an interaction (×) is half of what one factor "
         "adds to the other's effect. Per seed, then mean and 95% interval."
@@ -157,20 +161,23 @@ def _main_effects(table: Table, _: Loader) -> View:
     return _made(view, "No seed has every arm yet, or no factor has two levels.")
 
 
-def _dots(table: Table, _: Loader) -> View:
+def dots_view(table: Table, _: Loader) -> View:
+    """Every seed as a dot."""
     caption = "Every dot is a seed, with the support images that it drew or was given; the line is the published mean."
     return _made(
         View(title="Every seed", caption=caption, drawings=dot_drawings(table)), "No arm of this table can be run here."
     )
 
 
-def _curves(table: Table, _: Loader) -> View:
+def curves_view(table: Table, _: Loader) -> View:
+    """Scores epoch by epoch, of cells that kept them."""
     caption = "Mean over seeds (thick) and each seed (thin). Picking the best epoch on the test set flatters a method."
     view = View(title="Epoch by epoch", caption=caption, drawings=curve_drawings(table))
     return _made(view, "No cell kept a curve: only cells that pick the epoch on the test set do.")
 
 
-def _examples(table: Table, loader: Loader) -> View:
+def examples_view(table: Table, loader: Loader) -> View:
+    """Single images with their maps, those located best and worst."""
     chosen = choose_examples(table, loader)
     if chosen is None:
         return _scored(table, loader)
@@ -189,7 +196,8 @@ def _scored(table: Table, loader: Loader) -> View:
     return View(title="Examples", caption=scored_caption(scored), drawings=(scored_drawing(table, scored),))
 
 
-def _compared(table: Table, loader: Loader) -> View:
+def compared_view(table: Table, loader: Loader) -> View:
+    """The same images with the map of each arm."""
     title = "The same images, arm by arm"
     compared = choose_compared(table, loader)
     if compared is None:
@@ -209,12 +217,14 @@ def _compared(table: Table, loader: Loader) -> View:
     return View(title=title, caption=caption, drawings=compared_drawings(table, compared))
 
 
-def _prompts(table: Table, _: Loader) -> View:
+def prompts_view(table: Table, _: Loader) -> View:
+    """The manual anomaly suffixes."""
     view = View(title="Anomaly suffixes", caption="As they are used.", grids=prompt_grids(table))
     return _made(view, "The plan lists no suffixes.")
 
 
-def _embedding(table: Table, loader: Loader) -> View:
+def embedding_view(table: Table, loader: Loader) -> View:
+    """Features of prompts and images on a plane, and their overlap."""
     caption = f"t-SNE: neighbours mean something, distances and sizes of clusters do not. {OVERLAP_CAPTION}"
     view = View(
         title="Features on a plane",
@@ -225,7 +235,8 @@ def _embedding(table: Table, loader: Loader) -> View:
     return _made(view, "No cell kept its features yet.")
 
 
-def _attention(table: Table, loader: Loader) -> View:
+def attention_view(table: Table, loader: Loader) -> View:
+    """Attention by block of the tower."""
     caption = (
         "From every token (rows) to every token (columns), class token first, mean over heads, logarithmic colours of "
         "each block's own range; “self” is the mean attention of a token to itself."
@@ -234,7 +245,8 @@ def _attention(table: Table, loader: Loader) -> View:
     return _made(view, "No cell kept its attention yet.")
 
 
-def _transfer(table: Table, _: Loader) -> View:
+def transfer_view(table: Table, _: Loader) -> View:
+    """How objectives rank settings, against the test set."""
     caption = (
         "Over a fixed set of settings: the rank correlation of what each objective says with the category's own test "
         "AUROC, and how much test AUROC the setting that it would choose leaves on the table. Other categories: mean "
@@ -252,49 +264,30 @@ def _transfer(table: Table, _: Loader) -> View:
     return _made(view, "No category has all its cells yet.")
 
 
-def _cost(table: Table, _: Loader) -> View:
+def cost_view(table: Table, _: Loader) -> View:
+    """What cells cost: seconds, memory, operations."""
     grids = cost_grids(table)
     caption = f"{COUNTED} {machines_text(table)}" if grids else ""
     view = View(title="Cost", caption=caption, grids=grids)
     return _made(view, "No cell measured its cost yet: cells of an ablation with the artefact cost do.")
 
 
-VIEWS: Mapping[str, Builder] = {
-    "arms": _arms,
-    "effects": _effects,
-    "delta_map": _delta_map,
-    "per_category": _per_category,
-    "slice": _slice,
-    "grid": _grid,
-    "main_effects": _main_effects,
-    "dots": _dots,
-    "curves": _curves,
-    "examples": _examples,
-    "compared": _compared,
-    "prompts": _prompts,
-    "embedding": _embedding,
-    "attention": _attention,
-    "transfer": _transfer,
-    "cost": _cost,
-}
-
-
-COMPARING = frozenset({"effects", "delta_map"})
-"""Views that compare with a baseline, and are left out where there is none."""
-
-
 def views_of(table: Table, loader: Loader) -> tuple[tuple[str, View], ...]:
     """Every view that the plan asks for, in its order; one that this version does not know says so."""
-    names = [name for name in table.plan.shown_as if table.plan.baseline is not None or name not in COMPARING]
-    return tuple(
-        (name, _noted(name, VIEWS[name](table, loader), table) if name in VIEWS else _unknown(name)) for name in names
-    )
+    made = []
+    for name in table.plan.shown_as:
+        entry = VIEWS.get(name)
+        if entry is None:
+            made.append((name, _unknown(name)))
+        elif table.plan.baseline is not None or not entry.compares:
+            made.append((name, _built(name, entry, table, loader)))
+    return tuple(made)
 
 
-def _noted(name: str, view: View, table: Table) -> View:
+def _built(name: str, entry: ViewEntry, table: Table, loader: Loader) -> View:
     """A view whose caption says what its intervals leave out."""
-    without = (WITHOUT_SCORES - {"embedding"}) | {"arms"}
-    note = "" if name in without or view.absent else intervals_note(table)
+    view: View = entry.build(name, table, loader)
+    note = "" if not entry.intervals or view.absent else intervals_note(table)
     return replace(view, caption=f"{view.caption} {note}") if note else view
 
 

@@ -1,4 +1,4 @@
-"""Running cells: the only door from a study into ``promptad``. Keeps what consecutive cells share."""
+"""Running cells, one after the other in one process: keeps what consecutive cells share."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ablations.catalogue import DEFAULT
+from ablations.ours.ready_spaces import SPACES
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.configs.protocol import PROTOCOLS
 from promptad.datasets import LAYOUTS
@@ -18,6 +19,7 @@ from study.command import look_verbs, run_verb, search_verb, streams
 from study.command.arguments import SPLIT_VALUES, seconds
 from study.command.exits import INTERRUPTED, USAGE, tells_what_to_do
 from study.planning.data_source import SYNTHETIC
+from study.search.objectives import OBJECTIVES
 
 VERBS = ("plan", "run", "search", "report", "status", "show", "cache", "digest")
 
@@ -150,18 +152,21 @@ def _add_names(verb: argparse.ArgumentParser) -> None:
 
 def _add_search(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "--space", default="paper", metavar="NAME", help="paper (default), prompt, full, or a Python file of your own"
+        "--space",
+        default="paper",
+        metavar="NAME",
+        help=f"{', '.join(SPACES)}, or a Python file of your own (default: paper)",
     )
     verb.add_argument(
         "--objective",
         default="synthetic",
         metavar="NAME",
-        help="synthetic (default; pseudo-anomalies on normal images), held_out_categories, pareto, or oracle (test "
-        "labels: for sensitivity studies only)",
+        help=f"{', '.join(OBJECTIVES)} (default: synthetic, pseudo-anomalies on normal images; oracle looks at test "
+        "labels, for sensitivity studies only)",
     )
     verb.add_argument("--trials", type=int, default=100, metavar="N", help="trials all together (default: 100)")
     verb.add_argument(
-        "--sampler", default="tpe", metavar="NAME", help="tpe (default), gp, cmaes, random, sobol or nsga2"
+        "--sampler", default="tpe", metavar="NAME", help="who proposes values (default: tpe); docs/search.md lists them"
     )
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler (default: 0)")
     verb.add_argument(

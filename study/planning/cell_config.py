@@ -16,7 +16,9 @@ from promptad.backbones.backbone_names import (
     prompt_blocks,
 )
 from promptad.configs.method_config import MethodConfig, TowerFacts
+from promptad.images.pseudo_anomalies import DEFECTS
 from study.planning.request import StudyRequest
+from study.records.cell import FIRST_KINDS, Query
 
 _Config = TypeVar("_Config", bound=MethodConfig)
 
@@ -41,3 +43,8 @@ def with_suffixes(config: _Config, category: str, request: StudyRequest) -> _Con
     """``config`` with the user's suffixes of the category, if there are any."""
     own = (request.suffixes or {}).get(category)
     return config if own is None else config.with_suffixes(own)
+
+
+def kinds_of(query: Query) -> tuple[str, ...]:
+    """The pseudo-anomalies that a cell is asked about; of one that is asked about test images the default."""
+    return tuple(DEFECTS) if query == "synthetic" else FIRST_KINDS

@@ -15,7 +15,7 @@ from ablations.published import PublishedCell
 from ablations.shots import Setting
 from promptad.backbones.backbone_names import BackboneName
 from promptad.configs.method_config import MethodConfig, Task
-from promptad.datasets.known_sets import KNOWN_SETS, full_set_of
+from promptad.datasets import full_set_of, known_sets
 from study.planning.arm_backbones import PlannedBackbone
 from study.planning.shots import shots_of
 
@@ -124,7 +124,7 @@ def obstacles(
 def _of_data(number: PublishedCell, data: DataFacts) -> list[Obstacle]:
     known = full_set_of(data.name)
     if known is None or number.dataset != known.name or known.name not in data.paper_sets:
-        title = KNOWN_SETS[number.dataset].title
+        title = known_sets()[number.dataset].title
         return [Obstacle(reason="other_data", text=f"printed for {title}, measured on {data.title}")]
     counts = data.test_images
     if number.category is not None:

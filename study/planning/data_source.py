@@ -12,7 +12,6 @@ from promptad.datasets import (
     Category,
     category_names,
     data_digest,
-    full_set_of,
     open_category,
     with_contents,
 )
@@ -25,8 +24,7 @@ class SourceError(ValueError):
 
 SYNTHETIC = "synthetic"
 
-_TITLES = {"folder": "image folder", SYNTHETIC: "synthetic inspection set"}
-"""Of data that are no published set's."""
+SYNTHETIC_TITLE = "synthetic inspection set"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +38,7 @@ class DataSource:
     @property
     def title(self) -> str:
         """How reports name the data."""
-        known = full_set_of(self.name)
-        return _TITLES[self.name] if known is None else known.title
+        return SYNTHETIC_TITLE if self.name == SYNTHETIC else LAYOUTS[self.layout].called
 
     def open(self, category: str, *, skip_bad: bool, check_images: bool = True, normal_only: bool = False) -> Category:
         """One category; raises ``DatasetError`` with every problem found."""

@@ -14,9 +14,10 @@ from ablations.spec import Ablation, AblationError
 from promptad.backbones.backbone_names import available_blocks, parse_backbone
 from promptad.configs.method_table import method_of
 from promptad.datasets import Category, DatasetError, data_digest, named_support
+from reports.view_table import view_problems
 from study.planning.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones, weights_here
 from study.planning.capabilities import impossible_requests, unfit_backbones
-from study.planning.cell_config import tower_facts, with_suffixes
+from study.planning.cell_config import kinds_of, tower_facts, with_suffixes
 from study.planning.data_source import chosen_categories
 from study.planning.plan_document import plan_document
 from study.planning.plan_problems import layer_problems, prompt_problems
@@ -75,6 +76,11 @@ def plan_study(request: StudyRequest) -> StudyPlan:
     """
     if request.seeds < 1:
         raise PlanError(f"--seeds must be at least 1, but got {request.seeds}")
+    _refuse(
+        f"ablation {ablation.name}: {problem}"
+        for ablation in request.ablations
+        for problem in view_problems(ablation.shown_as)
+    )
     texts = (request.backbone, *request.arm_backbones)
     planned_backbones(weights_here(texts))
     opened = open_categories(request)
@@ -194,6 +200,7 @@ def _cells(
                 support=(request.support or {}).get(category),
                 artefacts=planned.ablation.artefacts,
                 query=query,
+                kinds=kinds_of(query),
             )
             place = {"arm": arm.name, "category": category, "shots": column, "images": shots}
             yield {**place, "seed": seed, "task": task}, cell

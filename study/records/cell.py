@@ -19,6 +19,9 @@ Query = Literal["test", "synthetic"]
 NUMERICS = 2
 """Version of the code that turns images into scores; raised by hand when its results change."""
 
+FIRST_KINDS = ("cut_paste", "perlin_texture", "scratch", "blob")
+"""The pseudo-anomalies that there were before cells named them: a cell that names none was asked about these."""
+
 _NOT_IDENTITY = frozenset({"backbone", "dataset"})
 """Names a person gave; what they stand for is in ``architecture``, ``weights``, ``category`` and ``data``."""
 
@@ -31,7 +34,8 @@ class Cell:
     ``data`` are digests of the backbone's weights and of the category's images, labels and masks; ``activation`` is the
     backbone's (None: a CNN, or a row from before it was recorded). ``support`` is a user's list of support images;
     None: drawn by ``seed``. ``artefacts`` are arrays to keep for figures of a model's inside. With ``query`` synthetic
-    no test image is read, and ``data`` is the digest of the normal images alone.
+    no test image is read, ``data`` is the digest of the normal images alone, and ``kinds`` are the pseudo-anomalies
+    in their order: another set of them asks another question.
     """
 
     method: str
@@ -50,6 +54,7 @@ class Cell:
     artefacts: tuple[str, ...] = ()
     query: Query = "test"
     activation: str | None = None
+    kinds: tuple[str, ...] = FIRST_KINDS
 
     @property
     def digest(self) -> str:
@@ -74,6 +79,10 @@ class Cell:
         values["config"] = self.config.as_dict()
         values["support"] = None if self.support is None else list(self.support)
         values["artefacts"] = list(self.artefacts)
+        if self.kinds == FIRST_KINDS:
+            del values["kinds"]
+        else:
+            values["kinds"] = list(self.kinds)
         return values
 
     @classmethod
@@ -86,6 +95,7 @@ class Cell:
                 "config": _config(values["method"], json.dumps(values["config"])),
                 "support": None if support is None else tuple(support),
                 "artefacts": tuple(values.get("artefacts", ())),
+                "kinds": tuple(values.get("kinds", FIRST_KINDS)),
             }
         )
 

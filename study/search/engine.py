@@ -24,7 +24,7 @@ from study.records.ledger import Ledger
 from study.records.row import Row
 from study.search.objectives import Step, pair_values, step_of
 from study.search.pruning import is_worse
-from study.search.samplers import STATEFUL, distributions, sampler, suggest
+from study.search.samplers import distributions, named_sampler, sampler, suggest
 from study.search.search_plan import SearchPlan
 from study.search.trial_records import SearchLog, State, TrialRecord
 
@@ -226,7 +226,7 @@ class Search:
         for number in range(max([*records, *proposals], default=-1) + 1):
             record = self._confirmed(records.get(number), rows)
             known = records.get(number)
-            if record is None or self.plan.request.sampler in STATEFUL:
+            if record is None or named_sampler(self.plan.request.sampler).stateful:
                 params = proposals.get(number) if known is None else known.params
                 if params is not None:
                     self.study.enqueue_trial(dict(params))

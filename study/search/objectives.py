@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from promptad.configs.method_config import Task
+from promptad.scoring.metric_table import METRICS
 from study.records.cell import Query
 from study.records.row import Row
 
@@ -27,34 +29,19 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Objective:
-    """A way to judge a config.
+class Measure:
+    """One number of a trial, computed from its cells, all being there.
 
-    ``metrics`` and ``directions`` are those of a trial's values. ``on_test``: it looks at the very labels that a table
-    would report. ``tuned_on`` says in words what it looks at; ``{tune}`` and ``{held_out}`` stand for categories.
+    ``name`` is its key in files, ``title`` what reports call it where an objective has several. ``tasks`` are those
+    whose AUROC it averages: it is then a fraction, printed in percent, and comparable with scores on fresh seeds; ()
+    for anything else.
     """
 
     name: str
-    label: str
-    query: Query
-    on_test: bool
-    tuned_on: str
-    folds: bool = False
-    metrics: tuple[str, ...] = ("mean_auroc",)
-    directions: tuple[str, ...] = ("maximize",)
-
-    @property
-    def single(self) -> bool:
-        """Whether a trial has one value, so that there is a best trial."""
-        return len(self.metrics) == 1
-
-    def values(self, steps: Sequence[Step], rows: Mapping[str, Row]) -> tuple[float, ...]:
-        """A trial's values from its cells, all being there.
-
-        The mean AUROC is over (category, seed) pairs of the mean over tasks; seconds are a cell's, without reading
-        features, which depends on what the cache holds.
-        """
-        return tuple(_MEASURES[metric](steps, rows) for metric in self.metrics)
+    title: str
+    tasks: tuple[Task, ...]
+    compute: Callable[[Sequence[Step], Mapping[str, Row]], float]
+    direction: Literal["maximize", "minimize"] = "maximize"
 
 
 def pair_values(steps: Sequence[Step]) -> dict[tuple[str, int], float]:
@@ -70,11 +57,12 @@ def _mean_auroc(steps: Sequence[Step], _: Mapping[str, Row]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _of_task(task: str) -> Callable[[Sequence[Step], Mapping[str, Row]], float]:
-    def mean(steps: Sequence[Step], rows: Mapping[str, Row]) -> float:
-        return _mean_auroc([step for step in steps if step.task == task], rows)
+def _image_auroc(steps: Sequence[Step], rows: Mapping[str, Row]) -> float:
+    return _mean_auroc([step for step in steps if step.task == "image"], rows)
 
-    return mean
+
+def _pixel_auroc(steps: Sequence[Step], rows: Mapping[str, Row]) -> float:
+    return _mean_auroc([step for step in steps if step.task == "pixel"], rows)
 
 
 def _seconds(steps: Sequence[Step], rows: Mapping[str, Row]) -> float:
@@ -82,12 +70,66 @@ def _seconds(steps: Sequence[Step], rows: Mapping[str, Row]) -> float:
     return math.fsum(seconds["total"] - seconds.get("features", 0.0) for seconds in measured) / len(measured)
 
 
-_MEASURES: Mapping[str, Callable[[Sequence[Step], Mapping[str, Row]], float]] = {
-    "mean_auroc": _mean_auroc,
-    "image_auroc": _of_task("image"),
-    "pixel_auroc": _of_task("pixel"),
-    "seconds": _seconds,
-}
+MEAN_AUROC = Measure(name="mean_auroc", title="Mean AUROC", tasks=("image", "pixel"), compute=_mean_auroc)
+"""Over (category, seed) pairs of the mean over tasks."""
+IMAGE_AUROC = Measure(name="image_auroc", title=METRICS["image_auroc"].title, tasks=("image",), compute=_image_auroc)
+PIXEL_AUROC = Measure(name="pixel_auroc", title=METRICS["pixel_auroc"].title, tasks=("pixel",), compute=_pixel_auroc)
+SECONDS = Measure(name="seconds", title="Seconds of a cell", tasks=(), compute=_seconds, direction="minimize")
+"""Without reading features, which depends on what the cache holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """A way to judge a config, by one measure or more.
+
+    ``on_test``: it looks at the very labels that a table would report. ``tuned_on`` says in words what it looks at;
+    ``{tune}`` and ``{held_out}`` stand for categories. ``folds``: a part of the categories is held out.
+    """
+
+    name: str
+    label: str
+    query: Query
+    on_test: bool
+    tuned_on: str
+    folds: bool = False
+    measures: tuple[Measure, ...] = (MEAN_AUROC,)
+
+    def __post_init__(self) -> None:
+        """Check what a new one may forget.
+
+        Raises:
+            ObjectiveError: no measure, two of one name, or words with another place than those for categories.
+        """
+        names = [measure.name for measure in self.measures]
+        if not names or len(set(names)) < len(names):
+            raise ObjectiveError(f"objective {self.name} must have measures of different names, but has {names}")
+        try:
+            self.tuned_on.format(tune="", held_out="")
+        except (KeyError, IndexError, ValueError) as error:
+            raise ObjectiveError(
+                f"tuned_on of objective {self.name} must have no place but {{tune}} and {{held_out}}, but is "
+                f"{self.tuned_on!r}"
+            ) from error
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of a trial's values."""
+        return tuple(measure.name for measure in self.measures)
+
+    @property
+    def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:
+        """Which way each of a trial's values is better."""
+        return tuple(measure.direction for measure in self.measures)
+
+    @property
+    def single(self) -> bool:
+        """Whether a trial has one value, so that there is a best trial."""
+        return len(self.measures) == 1
+
+    def values(self, steps: Sequence[Step], rows: Mapping[str, Row]) -> tuple[float, ...]:
+        """A trial's values from its cells, all being there."""
+        return tuple(measure.compute(steps, rows) for measure in self.measures)
+
 
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
@@ -120,12 +162,11 @@ OBJECTIVES: dict[str, Objective] = {
             query="synthetic",
             on_test=False,
             tuned_on="pseudo-anomalies on normal support images of {tune}; no test image, no test label",
-            metrics=("image_auroc", "pixel_auroc", "seconds"),
-            directions=("maximize", "maximize", "minimize"),
+            measures=(IMAGE_AUROC, PIXEL_AUROC, SECONDS),
         ),
     )
 }
-"""Every objective by the name that ``search --objective`` takes."""
+"""Every objective by the name that ``search --objective`` takes. A new one is an entry; its measures may be new."""
 
 
 def named_objective(name: str) -> Objective:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -72,7 +73,9 @@ class SeededSampler(BaseSampler):  # type: ignore[misc]
         with warnings.catch_warnings():
             # Some samplers warn that their interface may change.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._current = SAMPLERS[self._name](self._space, seed_of(self._seed, "trial", str(trial.number)) % 2**32)
+            self._current = SAMPLERS[self._name].make(
+                self._space, seed_of(self._seed, "trial", str(trial.number)) % 2**32
+            )
         self._current.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -141,32 +144,49 @@ def _nsga2(_: Space, seed: int) -> BaseSampler:
     return NSGAIISampler(seed=seed, population_size=POPULATION)
 
 
-SAMPLERS: dict[str, Callable[[Space, int], BaseSampler]] = {
-    "tpe": _tpe,
-    "gp": _gp,
-    "cmaes": _cmaes,
-    "random": _random,
-    "sobol": SobolSampler,
-    "nsga2": _nsga2,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplerEntry:
+    """One sampler: ``make`` takes the space and a seed.
+
+    ``adaptive``: it looks at earlier trials, so that good places are tried more often; reports warn of it.
+    ``stateful``: it keeps what it learned beside Optuna's trials, and is told of earlier trials again, one by one.
+    ``single``: it wants one value a trial. ``sequence``: one sampler serves all trials, by their numbers; others are
+    made anew for each.
+    """
+
+    make: Callable[[Space, int], BaseSampler]
+    adaptive: bool
+    stateful: bool = False
+    single: bool = False
+    sequence: bool = False
+
+
+SAMPLERS: dict[str, SamplerEntry] = {
+    "tpe": SamplerEntry(make=_tpe, adaptive=True),
+    "gp": SamplerEntry(make=_gp, adaptive=True),
+    "cmaes": SamplerEntry(make=_cmaes, adaptive=True, stateful=True, single=True),
+    "random": SamplerEntry(make=_random, adaptive=False),
+    "sobol": SamplerEntry(make=SobolSampler, adaptive=False, sequence=True),
+    "nsga2": SamplerEntry(make=_nsga2, adaptive=True, stateful=True),
 }
-"""Every sampler by the name that ``search --sampler`` takes."""
+"""Every sampler by the name that ``search --sampler`` takes. A new one is a function and an entry."""
 
-STATEFUL = frozenset({"cmaes", "nsga2"})
-"""Samplers that keep what they learned beside Optuna's trials: they are told of earlier trials again, one by one."""
 
-SINGLE_OBJECTIVE = frozenset({"cmaes"})
-"""Samplers that want one value a trial."""
+def named_sampler(name: str) -> SamplerEntry:
+    """A sampler by name; raises ``SamplerError`` that lists them."""
+    if name not in SAMPLERS:
+        raise SamplerError(f"no sampler is called {name}; there are {', '.join(SAMPLERS)}")
+    return SAMPLERS[name]
 
 
 def sampler(name: str, space: Space, seed: int) -> BaseSampler:
-    """The sampler of a search; ``sobol`` has one sequence for all trials."""
-    return SobolSampler(space, seed_of(seed, "sobol") % 2**32) if name == "sobol" else SeededSampler(name, space, seed)
+    """The sampler of a search."""
+    entry = named_sampler(name)
+    return entry.make(space, seed_of(seed, name) % 2**32) if entry.sequence else SeededSampler(name, space, seed)
 
 
 def check_sampler(name: str, *, single: bool) -> None:
     """Raise ``SamplerError`` for a name that no sampler has, or one that does not fit the objective."""
-    if name not in SAMPLERS:
-        raise SamplerError(f"no sampler is called {name}; there are {', '.join(SAMPLERS)}")
-    if name in SINGLE_OBJECTIVE and not single:
-        fit = [other for other in SAMPLERS if other not in SINGLE_OBJECTIVE]
+    if named_sampler(name).single and not single:
+        fit = [other for other, entry in SAMPLERS.items() if not entry.single]
         raise SamplerError(f"sampler {name} wants one value a trial: with this objective use {', '.join(fit)}")

@@ -65,7 +65,7 @@ def _described(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-NO_IDENTITY = frozenset({"trials", "title", "report", "fresh", "dataset_title", "given"})
+NO_IDENTITY = frozenset({"trials", "title", "report", "fresh", "dataset_title", "given", "measures", "adaptive"})
 """Keys of a search's document that are no part of its ``id``."""
 
 
@@ -78,6 +78,9 @@ def search_document(
     backbones: Mapping[str, PlannedBackbone],
 ) -> dict[str, Any]:
     """What is stored of a search before its first trial; all but ``NO_IDENTITY`` makes its ``id``."""
+    # Optuna takes long to load, and most commands need none.
+    from study.search.samplers import named_sampler
+
     study, space = request.study, request.space
     words = {"tune": ", ".join(tune), "held_out": ", ".join(held_out)}
     document = {
@@ -97,7 +100,12 @@ def search_document(
             "tune_categories": list(tune),
             "held_out": list(held_out),
         },
+        "measures": [
+            {"name": measure.name, "title": measure.title, "tasks": list(measure.tasks)}
+            for measure in objective.measures
+        ],
         "sampler": request.sampler,
+        "adaptive": named_sampler(request.sampler).adaptive,
         "seed": request.seed,
         "prune": request.prune,
         "trials": request.trials,

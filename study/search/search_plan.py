@@ -13,7 +13,7 @@ from promptad.backbones.backbone_names import available_blocks, parse_backbone
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import Category
 from study.planning.arm_backbones import PlannedBackbone, planned_backbones, weights_here
-from study.planning.cell_config import tower_facts, with_suffixes
+from study.planning.cell_config import kinds_of, tower_facts, with_suffixes
 from study.planning.plan import check_shots, open_categories
 from study.planning.request import StudyRequest
 from study.records.cell import Cell, Query
@@ -99,6 +99,7 @@ class SearchPlan:
                         task=task,
                         support=(study.support or {}).get(category),
                         query=query,
+                        kinds=kinds_of(query),
                     )
                 )
         return tuple(cells)

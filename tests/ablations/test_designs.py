@@ -185,7 +185,6 @@ def test_factors_of_a_table_are_read_off_its_arms():
     ("options", "message"),
     [
         ({"metrics": ("auroc",)}, "metrics must be some of image_auroc, .* but got 'auroc'"),
-        ({"shown_as": ("table",)}, "shown_as must be some of arms, .* but got 'table'"),
         ({"shots": ()}, "shots must name at least one number"),
     ],
 )

@@ -43,7 +43,7 @@ class Scan:
 
 
 class Layout(Protocol):
-    """A way to lay out a data set on disk. A new one is a file with a class that fits, and an entry in `LAYOUTS`."""
+    """A way to lay out a data set on disk. A new one is a class that fits, and an entry in `LAYOUTS`."""
 
     @property
     def form(self) -> str:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from promptad.datasets.known_sets import known_set
 from promptad.datasets.layouts.layout import (
     Scan,
     folders_in,
@@ -58,3 +59,34 @@ class MVTecLayout:
         if not any(sample.masks for sample in test):
             problems += unmatched_masks(folder / "ground_truth", tuple(missing))
         return Scan(train=train, test=tuple(test), missing_masks=tuple(missing), problems=problems)
+
+
+MVTEC_AD = known_set(
+    name="mvtec",
+    title="MVTec AD",
+    short="MVTec",
+    source=(
+        "Bergmann, Fauser, Sattlegger, Steger: MVTec AD, a comprehensive real-world dataset for unsupervised "
+        "anomaly detection, CVPR 2019"
+    ),
+    images={
+        "bottle": (209, 20, 63),
+        "cable": (224, 58, 92),
+        "capsule": (219, 23, 109),
+        "carpet": (280, 28, 89),
+        "grid": (264, 21, 57),
+        "hazelnut": (391, 40, 70),
+        "leather": (245, 32, 92),
+        "metal_nut": (220, 22, 93),
+        "pill": (267, 26, 141),
+        "screw": (320, 41, 119),
+        "tile": (230, 33, 84),
+        "toothbrush": (60, 12, 30),
+        "transistor": (213, 60, 40),
+        "wood": (247, 19, 60),
+        "zipper": (240, 32, 119),
+    },
+)
+"""Table 1 of its paper. The numbers by category are those of two public inventories of the downloaded archive, which
+agree, and add up to the totals that are quoted from the paper (3629 train, 467 normal and 1258 anomalous test images).
+"""

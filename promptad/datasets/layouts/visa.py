@@ -3,6 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 from promptad.datasets.csv_rows import CSVError, csv_rows
+from promptad.datasets.known_sets import known_set
 from promptad.datasets.layouts.layout import Scan, is_there, unmatched_masks
 from promptad.datasets.sample import DatasetError, Sample
 
@@ -86,3 +87,31 @@ def _inside(path: str, category: str) -> PurePosixPath | None:
     """`path` if it stays below the folder `category`, else None: a split file must not name other files."""
     pure = PurePosixPath(path)
     return pure if len(pure.parts) > 1 and pure.parts[0] == category and ".." not in pure.parts else None
+
+
+VISA = known_set(
+    name="visa",
+    title="VisA",
+    short="VisA",
+    source=(
+        "Zou, Jeong, Pemula, Zhang, Dabeer: SPot-the-difference self-supervised pre-training for anomaly "
+        "detection and segmentation, ECCV 2022; one-class split of the authors (split_csv/1cls.csv)"
+    ),
+    images={
+        "candle": (900, 100, 100),
+        "capsules": (542, 60, 100),
+        "cashew": (450, 50, 100),
+        "chewinggum": (453, 50, 100),
+        "fryum": (450, 50, 100),
+        "macaroni1": (900, 100, 100),
+        "macaroni2": (900, 100, 100),
+        "pcb1": (904, 100, 100),
+        "pcb2": (901, 100, 100),
+        "pcb3": (905, 101, 100),
+        "pcb4": (904, 101, 100),
+        "pipe_fryum": (450, 50, 100),
+    },
+)
+"""Counted in the split file of its authors, ``split_csv/1cls.csv`` of github.com/amazon-science/spot-diff. Its normal
+images (train and test) and its anomalous ones are those of the table in that README, object by object.
+"""

@@ -1,9 +1,10 @@
 """The published data sets' counts: their sums, and how a folder's differ from them."""
 
 import pytest
+from helpers.places import DOCS
 
 from ablations.catalogue import CATALOGUE
-from promptad.datasets import KNOWN_SETS, LAYOUTS, KnownSet, full_set_of
+from promptad.datasets import LAYOUTS, KnownSet, full_set_of, known_sets
 
 MPDD_TEST = {
     "bracket_black": 79,
@@ -47,16 +48,19 @@ def test_the_test_images_of_some_categories():
 
 
 def test_every_published_set_has_a_layout_of_its_name_and_visa_one_more():
-    assert set(KNOWN_SETS) == {"mvtec", "visa", "mpdd", "loco"} <= set(LAYOUTS)
-    assert all(found.name == name and name in found.layouts for name, found in KNOWN_SETS.items())
-    layouts = [layout for found in KNOWN_SETS.values() for layout in found.layouts]
-    assert sorted([*layouts, "folder"]) == sorted(LAYOUTS)
-    assert full_set_of("visa_pytorch") is full_set_of("visa") is KNOWN_SETS["visa"]
-    assert full_set_of("folder") is None
+    assert set(known_sets()) == {"mvtec", "visa", "mpdd", "loco"} <= set(LAYOUTS)
+    assert all(found is full_set_of(name) for name, found in known_sets().items())
+    assert full_set_of("visa_pytorch") is full_set_of("visa") is known_sets()["visa"]
+    assert full_set_of("folder") is full_set_of("synthetic") is None
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_docs_show_every_layout(name):
+    assert f"\n| `{name}` |" in (DOCS / "formats.md").read_text(encoding="utf-8")
 
 
 def test_every_data_set_of_an_ablation_is_known():
-    assert {name for ablation in CATALOGUE.values() for name in ablation.data_sets} <= set(KNOWN_SETS)
+    assert {name for ablation in CATALOGUE.values() for name in ablation.data_sets} <= set(known_sets())
 
 
 def test_the_whole_set_differs_in_nothing():

@@ -52,8 +52,9 @@ def test_the_repacked_form_of_visa_is_a_layout(tmp_path):
 
 def test_another_layout_that_reads_the_category_is_named(tmp_path):
     root = repacked(tmp_path / "visa")
-    assert f"candle is laid out as visa_pytorch ({LAYOUTS['visa_pytorch'].form}): use --data visa_pytorch:{root}" in (
-        refusal("mvtec", root)
+    assert (
+        f"candle is laid out as visa_pytorch ({LAYOUTS['visa_pytorch'].reader.form}): use --data visa_pytorch:{root}"
+        in (refusal("mvtec", root))
     )
     plates = write_inspection_set(tmp_path / "plates", ("plate",))
     assert f"use --data mvtec:{plates}" in refusal("folder", plates)

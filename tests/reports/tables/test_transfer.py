@@ -9,7 +9,7 @@ from promptad.configs.promptad_config import PromptADConfig
 from reports.tables.table import build_table
 from reports.tables.transfer import over_categories, rank_correlation, regret_of, transfer_text, transfers
 from reports.views.transfer_figures import transfer_drawings, transfer_grids
-from reports.views.views import VIEWS
+from reports.views.views import transfer_view
 from study.planning.plan import plan_study
 
 
@@ -121,7 +121,7 @@ def test_each_objective_is_compared_with_the_test_set_of_every_category(planned)
     assert first.startswith("2-shot Image AUROC, pseudo-anomalies: rank correlation 0.00 [")
     assert first.endswith("regret +7.5 points (blind choice +7.5), n = 2 categories")
     assert "other categories: rank correlation -1.00, no interval, regret" in second
-    caption = VIEWS["transfer"](table, lambda _: None).caption
+    caption = transfer_view(table, lambda _: None).caption
     assert "Other categories judge each other" in caption
 
 
@@ -142,4 +142,4 @@ def test_settings_that_all_tie_have_no_correlation_and_missing_cells_no_transfer
     places = {(t.category, t.metric, t.objective) for t in transfers(table)}
     assert ("plate", "image_auroc", "synthetic") not in places
     assert ("plate", "image_auroc", "held_out_categories") in places
-    assert VIEWS["transfer"](build_table(document, {}), lambda _: None).absent == "No category has all its cells yet."
+    assert transfer_view(build_table(document, {}), lambda _: None).absent == "No category has all its cells yet."

@@ -23,6 +23,7 @@ def test_every_field_that_can_change_a_score_changes_the_digest():
         {"activation": "quick_gelu"},
         {"artefacts": ("attention",)},
         {"query": "synthetic"},
+        {"kinds": ("scratch",)},
     ]
     assert {name for change in changes for name in change} == {field.name for field in dataclasses.fields(Cell)} - {
         "backbone",
@@ -58,6 +59,7 @@ def test_fields_at_their_default_are_no_part_of_the_digest():
         {"support": ("a.png", "b.png")},
         {"artefacts": ("embedding",)},
         {"query": "synthetic"},
+        {"query": "synthetic", "kinds": ("cut_paste", "stripe")},
         {"activation": "gelu"},
     ],
 )
