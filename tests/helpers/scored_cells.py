@@ -10,6 +10,7 @@ from promptad.configs.promptad_config import PromptADConfig
 from study.records.ledger import Ledger
 from study.records.outcome import Outcome
 from study.records.row import Row
+from study.running.execution_options import Listeners
 from study.search.engine import Search
 from study.search.search_document import SearchRequest
 from study.search.search_plan import plan_search
@@ -72,7 +73,7 @@ def run_search(plan, folder, *, trials=None, bench=None, timeout=None):
     bench = bench or ScoredBench()
     ledger = Ledger(str(folder))
     found = Search(plan, ledger, SearchLog(ledger.folder, plan.id), trials=trials or plan.request.trials)
-    search_serially(bench, ledger, found, lambda _: None, timeout=timeout)
+    search_serially(bench, ledger, found, Listeners(on_finished=lambda _: None), timeout=timeout)
     return found, bench
 
 
