@@ -15,9 +15,10 @@ from ablations.arms import Arm
 from promptad.configs.method_config import ConfigError, MethodConfig
 from promptad.configs.method_table import METHODS, under_protocol
 from promptad.configs.promptad_config import PromptADConfig
+from promptad.user_error import UserError
 
 
-class DesignError(ValueError):
+class DesignError(UserError):
     """A design that cannot be made as asked."""
 
 

@@ -16,13 +16,14 @@ from types import MappingProxyType
 from typing import Literal
 
 from promptad.datasets.csv_rows import CSVError, csv_rows
+from promptad.user_error import UserError
 
 COLUMNS = ("table", "method", "dataset", "shots", "metric", "value", "std", "factors", "note")
 DATASETS = ("mvtec", "visa", "mpdd", "loco")
 METRICS = ("image_auroc", "image_aupr", "pixel_auroc", "pro")
 
 
-class PublishedError(ValueError):
+class PublishedError(UserError):
     """A file of printed numbers that is not as it was delivered; the message names the lines."""
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from ablations.domains import Choice, FloatRange, IntRange
 from ablations.spec import in_tower
-from promptad.configs.method_config import ConfigError
+from promptad.configs.method_config import ConfigError, MissingPartError
 from promptad.configs.promptad_config import PromptADConfig
+from promptad.user_error import UserError
 
 BESIDE_CONFIG = ("backbone", "shots")
 """What a parameter may set besides config fields."""
@@ -22,7 +23,7 @@ Params = Mapping[str, Any]
 """Values of the active parameters by name, as Optuna holds them."""
 
 
-class SpaceError(ValueError):
+class SpaceError(UserError):
     """A search space that does not say what it means; the message lists every problem found."""
 
 
@@ -141,10 +142,11 @@ class Space:
             for value in parameter.domain.values or parameter.domain.ends:
                 try:
                     base.with_changes(_config_fields(in_tower(parameter.changes(value), blocks)))
-                except ConfigError as error:
+                except MissingPartError:
                     # Two parts may need each other: what is wrong with one alone is found when it is tried.
-                    if not str(error).startswith(("sc needs", "a score needs")):
-                        problems[f"parameter {parameter.name}: {error}"] = None
+                    continue
+                except ConfigError as error:
+                    problems[f"parameter {parameter.name}: {error}"] = None
         if not problems:
             for parameter, beside in self._neighbourhoods():
                 if not self._matters(parameter, beside, base, blocks):

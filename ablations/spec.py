@@ -14,6 +14,7 @@ from promptad.configs.method_config import ConfigError, MethodConfig, Task
 from promptad.configs.method_table import under_protocol
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.scoring.metric_table import METRICS
+from promptad.user_error import UserError
 
 View = Literal[
     "arms",
@@ -43,7 +44,7 @@ Query = Literal["test", "synthetic"]
 """What cells are asked about: test images, or pseudo-anomalies on normal ones."""
 
 
-class AblationError(ValueError):
+class AblationError(UserError):
     """An ablation that does not say what it means: a change without effect, two equal arms, a missing baseline."""
 
 
@@ -128,7 +129,7 @@ class Ablation:
         if self.published is not None and self.published not in published_tables():
             problems.append(f"published must be one of {', '.join(published_tables())}, but is {self.published!r}")
         if problems:
-            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
+            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}", problems)
         problems = [
             f"{what} must be some of {', '.join(known)}, but got {value!r}"
             for what, values, known in (
@@ -150,7 +151,7 @@ class Ablation:
         if len(set(self.shots)) < len(self.shots):
             problems.append(f"shots must differ, but got {', '.join(map(str, self.shots))}")
         if problems:
-            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
+            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}", problems)
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -220,7 +221,7 @@ class Ablation:
                 problems.append(f"arm {arm.name}: {error}")
         problems += self._repeated(configs)
         if problems:
-            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
+            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}", problems)
         return configs
 
     def _repeated(self, configs: Mapping[str, MethodConfig]) -> list[str]:

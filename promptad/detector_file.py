@@ -18,13 +18,14 @@ from torch import Tensor
 
 from promptad.configs.method_config import ConfigError
 from promptad.configs.promptad_config import PromptADConfig
+from promptad.user_error import UserError
 
 FORMAT = "promptad-detector-1"
 _TEXTS = ("backbone", "weights", "category", "config")
 """What the metadata must say beside the format; ``activation`` and ``digest`` are in files of later versions."""
 
 
-class DetectorError(ValueError):
+class DetectorError(UserError):
     """A detector that cannot be fitted, saved, loaded or used as asked."""
 
 

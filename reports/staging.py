@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from promptad.user_error import UserError
 
-class ReportError(ValueError):
+
+class ReportError(UserError):
     """A report that cannot be written where it should be."""
 
 

@@ -14,6 +14,8 @@ from typing import Literal
 
 from open_clip.tokenizer import SimpleTokenizer
 
+from promptad.user_error import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -31,7 +33,7 @@ class Learned:
     position: int
 
 
-class PromptError(ValueError):
+class PromptError(UserError):
     """A prompt that the text tower cannot read."""
 
 

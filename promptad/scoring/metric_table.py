@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptad.configs.method_config import Task
+from promptad.user_error import UserError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ METRICS: Mapping[str, Metric] = {
 """Every metric; the order is that of the columns of every table."""
 
 
-class MeasureError(ValueError):
+class MeasureError(UserError):
     """A measure that does not give a metric that names it."""
 
 

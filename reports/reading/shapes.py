@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from promptad.user_error import UserError
+
 DEEPEST = 20
 """Levels of lists and objects that a value may have in which anything is allowed."""
 LARGEST = 2**63
@@ -54,7 +56,7 @@ def _must_be(rule: str, value: Any, place: str) -> str:
     return f"{place or 'it'} must be {rule}, but is {shown(value)}"
 
 
-class DocumentError(ValueError):
+class DocumentError(UserError):
     """A file that does not hold what it should: not JSON, of another version, or with values of other types."""
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from promptad.datasets import Sample
 from promptad.images.preparation import Preprocessing, anomaly_in_view
+from promptad.user_error import UserError
 
 
-class UnseenError(ValueError):
+class UnseenError(UserError):
     """A pixel-level question whose every anomalous pixel is cropped away, lost by sampling, or in no mask."""
 
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from promptad.user_error import UserError
 from study.cluster.ray_parts import cluster_of_this_machine
 from study.codebase import code_digest, folders_in_use
 from study.running.execution_options import ClusterOptions
@@ -26,7 +27,7 @@ PREPARE_SECONDS = 300.0
 """How long a node may take to unpack the project, start a process, and render the embedded set."""
 
 
-class ClusterError(ValueError):
+class ClusterError(UserError):
     """A cluster that cannot be reached, or a node that cannot run this code."""
 
 

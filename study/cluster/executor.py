@@ -20,6 +20,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from promptad.user_error import UserError
 from study.cluster import nodes
 from study.cluster.connection import ClusterError
 from study.cluster.fit_nodes import Muster
@@ -30,7 +31,7 @@ from study.records.folder import LedgerError
 from study.records.group import Group
 from study.records.ledger import Ledger
 from study.records.pulse import NodeUse, Pulse
-from study.running.dispatcher import Assignment, Dispatcher, Finished
+from study.running.dispatcher import Assignment, Dispatcher, Finished, finished_with
 from study.running.execution_options import CacheSettings, ExecutionOptions, Listeners
 from study.running.rounds import Round, Rounds
 
@@ -47,7 +48,7 @@ KILL_GRACE = 15.0
 """Seconds after its time is up at which a worker that did not end itself is killed."""
 
 
-class ResourceError(ValueError):
+class ResourceError(UserError):
     """A trial that asks for more than the cluster has."""
 
 
@@ -174,9 +175,7 @@ class Execution:
         lost |= {node.identity for node in usable} - {node.identity for node in nodes.known_nodes() if node.alive}
         for row in rounds.end(end, lost_nodes=lost, trouble=trouble):
             self.ledger.write_row(row)
-            self.listeners.on_finished(
-                Finished(cell=str(row.cell), status=row.status, seconds=0.0, scores=None, reason=row.reason)
-            )
+            self.listeners.on_finished(finished_with(row))
 
     def _fit(self, current: Round, shared: TrialSetup, overseer: Overseer, trial: type[GroupTrial]) -> str | None:
         """Let Tune run the groups; returns what a trial said that ended with an error."""

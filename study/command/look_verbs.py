@@ -96,8 +96,7 @@ def planned(options: argparse.Namespace) -> StudyPlan:
     for category, data in made.categories.items():
         for caution in data.cautions:
             print(f"caution: {category}: {caution}", file=sys.stderr)
-    for name, reason in made.left_out.items():
-        first, *others = reason.removeprefix(f"ablation {name}: ").split("; ")
+    for name, (first, *others) in made.left_out.items():
         more = f" (and {len(others)} more reasons: plan {name})" if others else ""
         print(f"left out: {name}: {first}{more}", file=sys.stderr)
     return made

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, assert_never
 
 from promptad.features.cache_folder import why_not_writable
+from promptad.user_error import UserError
 from study.codebase import check_code
 from study.command.driver import Driver
 from study.command.execution_arguments import execution_options
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from study.records.group import Group
 
 
-class TakenOverError(ValueError):
+class TakenOverError(UserError):
     """A study folder that another driver took while this one did not move."""
 
 

@@ -17,9 +17,10 @@ from promptad.datasets import (
     with_contents,
 )
 from promptad.features.cache_folder import default_root
+from promptad.user_error import UserError
 
 
-class SourceError(ValueError):
+class SourceError(UserError):
     """A data source that is not spelled LAYOUT:ROOT or synthetic."""
 
 

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from promptad.user_error import UserError
+
 LARGEST = 64 * 2**20
 """Bytes that such a file may have: a list of texts has a few thousand."""
 
 
-class GivenFileError(ValueError):
+class GivenFileError(UserError):
     """A file named on the command line that cannot be read, or does not hold what it must."""
 
 

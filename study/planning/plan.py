@@ -14,6 +14,7 @@ from ablations.spec import Ablation, AblationError
 from promptad.backbones.backbone_names import available_blocks, parse_backbone
 from promptad.configs.method_table import method_of
 from promptad.datasets import Category, DatasetError, data_digest, named_support
+from promptad.user_error import UserError
 from study.planning.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones, weights_here
 from study.planning.capabilities import impossible_requests, unfit_backbones
 from study.planning.cell_config import tower_facts, with_suffixes
@@ -30,7 +31,7 @@ GROUP_SIZE = 32
 """Most cells in a group: small enough to spread over workers, large enough to make scheduling cheap."""
 
 
-class PlanError(ValueError):
+class PlanError(UserError):
     """A study that cannot run as asked; the message lists every problem found."""
 
 
@@ -38,14 +39,14 @@ class PlanError(ValueError):
 class StudyPlan:
     """Every cell of a request by digest, which of them the data cannot answer and why, and the plan documents.
 
-    ``left_out`` are ablations of the whole catalogue that cannot be planned, and why.
+    ``left_out`` are ablations of the whole catalogue that cannot be planned, and what is wrong with each.
     """
 
     cells: Mapping[str, Cell]
     unavailable: Mapping[str, str]
     categories: Mapping[str, Category]
     documents: Mapping[str, Mapping[str, Any]]
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def groups(self, digests: Iterable[str]) -> list[Group]:
         """The named cells in groups, in a fixed order; cells of equal preprocessing and task stand together."""
@@ -83,14 +84,14 @@ def plan_study(request: StudyRequest) -> StudyPlan:
     study = named[parse_backbone(request.backbone).architecture]
     cells: dict[str, Cell] = {}
     documents: dict[str, dict[str, Any]] = {}
-    left_out: dict[str, str] = {}
+    left_out: dict[str, tuple[str, ...]] = {}
     for ablation in request.ablations:
         try:
             planned = _planned(ablation, request, study, named, opened)
         except (AblationError, PlanError) as error:
             if not request.whole_catalogue:
                 raise
-            left_out[ablation.name] = str(error)
+            left_out[ablation.name] = error.problems
             continue
         listed: dict[str, list[dict[str, Any]]] = {"test": [], "synthetic": []}
         for place, cell in _cells(planned, request, opened):
@@ -142,7 +143,7 @@ def _planned(
     problems = [f"arm {arm}: {reason}" for arm, reason in unfit.items()]
     problems += impossible_requests(ablation, set(backbones) - set(printed), columns)
     if problems:
-        raise PlanError("\n".join(problems))
+        raise PlanError("\n".join(problems), problems)
     backbones = {arm: backbone for arm, backbone in backbones.items() if arm not in printed}
     not_runnable |= printed
     planned = PlannedAblation(
@@ -226,7 +227,7 @@ def open_categories(request: StudyRequest, *, normal_only: bool = False) -> dict
         except DatasetError as error:
             problems.append(str(error))
     if problems:
-        raise PlanError("\n".join(problems))
+        raise PlanError("\n".join(problems), problems)
     return opened
 
 
@@ -255,5 +256,5 @@ def shots_problems(
 
 
 def _refuse(problems: Iterable[str]) -> None:
-    if text := "\n".join(problems):
-        raise PlanError(text)
+    if found := list(problems):
+        raise PlanError("\n".join(found), found)

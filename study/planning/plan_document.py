@@ -9,7 +9,7 @@ from typing import Any
 
 from ablations.arms import Arm
 from promptad.backbones.backbone_names import parse_backbone
-from promptad.configs.protocol import protocol_name
+from promptad.configs.protocol import is_paper, nearest_protocol, protocol_name
 from promptad.texts.suffixes import CATEGORY_SUFFIXES, manual_suffixes
 from study.planning.arm_backbones import PlannedBackbone
 from study.planning.printed import (
@@ -31,9 +31,8 @@ def document_name(planned: PlannedAblation, request: StudyRequest, opened: Opene
     The number of seeds is no part of it: more seeds make the same table better.
     """
     name = parse_backbone(request.backbone)
-    protocol = protocol_name(request.base)
     parts = [planned.ablation.name, name.architecture, *([] if name.is_tiny else [name.label]), request.source.name]
-    parts += [] if protocol == "paper" else [protocol.partition(" ")[0]]
+    parts += [] if is_paper(request.base) else [nearest_protocol(request.base)]
     identity = [
         {arm: _weights(backbone) for arm, backbone in planned.backbones.items()},
         {category: digest for category, (_, digest) in opened.items()},

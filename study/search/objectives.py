@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from promptad.user_error import UserError
 from study.records.cell import Query
 from study.records.row import Row
 
 
-class ObjectiveError(ValueError):
+class ObjectiveError(UserError):
     """An objective that does not exist, or that the data cannot answer."""
 
 

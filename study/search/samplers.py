@@ -19,12 +19,13 @@ from ablations.domains import Choice, FloatRange, IntRange
 from ablations.sobol import sobol_point
 from ablations.spaces import Parameter, Params, Space
 from promptad.randomness import seed_of
+from promptad.user_error import UserError
 
 POPULATION = 20
 """Trials of a generation of NSGA-II: Optuna's 50 would leave a search of 100 trials two generations."""
 
 
-class SamplerError(ValueError):
+class SamplerError(UserError):
     """A sampler that does not exist, or does not fit the objective."""
 
 

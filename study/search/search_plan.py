@@ -12,6 +12,7 @@ from ablations.spaces import Params, Space
 from promptad.backbones.backbone_names import available_blocks, parse_backbone
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import Category
+from promptad.user_error import UserError
 from study.planning.arm_backbones import PlannedBackbone, planned_backbones, weights_here
 from study.planning.cell_config import tower_facts, with_suffixes
 from study.planning.plan import check_shots, open_categories
@@ -22,7 +23,7 @@ from study.search.objectives import Objective, ObjectiveError, fold_of, named_ob
 from study.search.search_document import SearchRequest, search_document
 
 
-class SearchError(ValueError):
+class SearchError(UserError):
     """A search that cannot run as asked."""
 
 
