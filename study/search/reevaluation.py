@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from study.planning.data_source import Opened
 from study.planning.plan import PlanError, open_categories
 from study.records.cell import Cell
 from study.records.group import Group
@@ -47,7 +48,7 @@ def on_fresh_seeds(found: Search, count: int, ledger: Ledger, run: RunGroups) ->
     plan = found.plan
     study = dataclasses.replace(plan.request.study, categories=plan.tune)
     opened, seeds = open_categories(study), range(study.seeds, study.seeds + count)
-    if empty := [name for name, (category, _) in opened.items() if not category.test]:
+    if empty := [name for name, category in opened.items() if not category.data.test]:
         raise PlanError(f"there are no test images of {', '.join(empty)}")
     asked = {
         str(record.number): plan.cells_on(opened, record.params, seeds=seeds, query="test") for record in winners(found)
@@ -72,16 +73,14 @@ def winners(found: Search) -> list[TrialRecord]:
     return list(chosen.values())
 
 
-def _run_missing(
-    opened: Mapping[str, Any], asked: Mapping[str, Sequence[Cell]], ledger: Ledger, run: RunGroups
-) -> dict[str, Row]:
+def _run_missing(opened: Opened, asked: Mapping[str, Sequence[Cell]], ledger: Ledger, run: RunGroups) -> dict[str, Row]:
     """The rows of all cells that are asked for, after those without one (or with a failed one) were run."""
     cells = {cell.digest: cell for some in asked.values() for cell in some}
     rows = ledger.rows(cells)
     missing = [cell for digest, cell in cells.items() if digest not in rows or rows[digest].status != "ok"]
     if not missing:
         return rows
-    run(grouped(missing, {name: category for name, (category, _) in opened.items()}))
+    run(grouped(missing, {name: category.data for name, category in opened.items()}))
     return ledger.rows(cells)
 
 

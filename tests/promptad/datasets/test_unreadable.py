@@ -92,7 +92,7 @@ def test_files_that_may_not_be_read_are_all_named_or_left_out(root, forbid):
     allow = "Permission denied: allow this user to read it (chmod u+r)"
     assert f"test/good/000.png cannot be decoded ({allow})" in str(caught.value)
     assert f"test/spot/001.png cannot be decoded (mask 001_mask.png: {allow})" in str(caught.value)
-    category, _ = source.checked("plate", skip_bad=True)
+    category = source.checked("plate", skip_bad=True).data
     assert [name for name, _ in category.left_out] == ["test/good/000.png", "test/spot/001.png"]
 
 
