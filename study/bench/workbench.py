@@ -116,10 +116,9 @@ class Workbench:
                 kept = artefacts(
                     cell,
                     self._bench,
+                    queries,
                     support=support,
                     query=query,
-                    tests=queries.samples,
-                    shown=queries.support[0],
                     preprocessing=self._support_preprocessing(cell.config),
                 )
                 examples = {**(examples or {}), **kept} or None
