@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 from ablations.arms import Arm, Depths
 from ablations.published import published_tables
@@ -173,9 +173,9 @@ class Ablation:
         own = [arm.shots is not None for arm in self.arms]
         return (*(() if all(own) else asked or self.shots), *(("own",) if any(own) else ()))
 
-    def factors(self) -> dict[str, list[Any]]:
+    def factors(self) -> dict[str, list[object]]:
         """Levels of each factor in the order of the arms."""
-        levels: dict[str, list[Any]] = {}
+        levels: dict[str, list[object]] = {}
         for arm in self.arms:
             for name, level in arm.factors.items():
                 found = levels.setdefault(name, [])
@@ -236,6 +236,6 @@ class Ablation:
         return problems
 
 
-def in_tower(changes: Mapping[str, Any], blocks: int) -> dict[str, Any]:
+def in_tower(changes: Mapping[str, object], blocks: int) -> dict[str, object]:
     """Changes with ``Depths`` turned into layers of a tower with this many blocks."""
     return {name: value.in_tower(blocks) if isinstance(value, Depths) else value for name, value in changes.items()}

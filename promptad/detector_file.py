@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -126,7 +126,7 @@ class DetectorFile:
 
 def _config(path: Path, text: str) -> PromptADConfig:
     try:
-        values: Any = json.loads(text)
+        values: object = json.loads(text)
         if not isinstance(values, dict):
             raise DetectorError(f"detector {path} must hold its config as fields, but holds {text[:40]!r}")
         return PromptADConfig.from_dict(values)

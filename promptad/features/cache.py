@@ -48,7 +48,7 @@ def feature_key(
 
 
 class FeatureCache:
-    """Tensors by key in a folder. Any number of processes may read and write the same folder."""
+    """Tensors by key in a folder. object number of processes may read and write the same folder."""
 
     def __init__(self, root: Path, *, cap: int = DEFAULT_CAP) -> None:
         self._root = root / "features"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from promptad.configs.method_config import Task
 from promptad.user_error import UserError
@@ -27,7 +26,7 @@ class Metric:
     task: Task
     measure: str
 
-    def compute(self, *arguments: Any) -> Mapping[str, float]:
+    def compute(self, *arguments: object) -> Mapping[str, float]:
         """The values of all metrics that the measure gives, by name."""
         module, _, name = self.measure.partition(":")
         found: Mapping[str, float] = getattr(importlib.import_module(module), name)(*arguments)
@@ -47,7 +46,7 @@ class MeasureError(UserError):
     """A measure that does not give a metric that names it."""
 
 
-def measured(task: Task, *arguments: Any) -> dict[str, float]:
+def measured(task: Task, *arguments: object) -> dict[str, float]:
     """All metrics of a task, in the order of the table; each measure is computed once.
 
     Raises:

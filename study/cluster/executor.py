@@ -233,7 +233,7 @@ class Overseer(tune.Callback):  # type: ignore[misc]
         """Nothing of it goes into the state that Tune saves: the ledger is the truth, and a driver holds locks."""
         return tune.Callback, ()
 
-    def on_trial_result(self, *_: Any, result: dict[str, Any], **__: Any) -> None:
+    def on_trial_result(self, *_: object, result: dict[str, Any], **__: object) -> None:
         """Take in what a step brought. Errors wait for the next step: here, Tune would hold them to be the trial's."""
         for finished in result.get("finished", ()):
             self._execution.listeners.on_finished(Finished(**finished))
@@ -249,7 +249,7 @@ class Overseer(tune.Callback):  # type: ignore[misc]
         """Raise an error at the next step, where Tune does not hold it to be a trial's."""
         self._broken = error
 
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
+    def on_step_begin(self, *_: object, **__: object) -> None:
         """Raise what stops the study; every few seconds look after the workers."""
         if self._broken is not None:
             raise self._broken

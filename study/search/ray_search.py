@@ -190,11 +190,11 @@ class TrialEnds(tune.Stopper):  # type: ignore[misc]
 class _SearchOverseer(Overseer):
     """Also lets a cell go whose worker died, so that no other trial waits for it."""
 
-    def on_trial_recover(self, *_: Any, trial: Any, **__: Any) -> None:
+    def on_trial_recover(self, *_: object, trial: Any, **__: object) -> None:
         """A trial's worker died; Tune begins it again."""
         self._dispatcher.lost.remote(trial.config["number"])
 
-    def on_trial_error(self, *_: Any, trial: Any, **__: Any) -> None:
+    def on_trial_error(self, *_: object, trial: Any, **__: object) -> None:
         """A trial's worker died for the last time."""
         self._dispatcher.lost.remote(trial.config["number"])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from study.planning.data_source import Opened
 from study.planning.plan import PlanError, open_categories
@@ -26,7 +25,7 @@ MOST_WINNERS = 3
 """Trials that run again on fresh seeds; of several objectives the best of each."""
 
 
-def on_held_out(plan: SearchPlan, best: TrialRecord, ledger: Ledger, run: RunGroups) -> dict[str, Any]:
+def on_held_out(plan: SearchPlan, best: TrialRecord, ledger: Ledger, run: RunGroups) -> dict[str, object]:
     """Winner and base config on the categories that were held out, for the search's document."""
     opened, seeds = {name: plan.opened[name] for name in plan.held_out}, range(plan.request.study.seeds)
     asked = {
@@ -39,7 +38,7 @@ def on_held_out(plan: SearchPlan, best: TrialRecord, ledger: Ledger, run: RunGro
     return {"held_out": list(plan.held_out), **judged}
 
 
-def on_fresh_seeds(found: Search, count: int, ledger: Ledger, run: RunGroups) -> dict[str, Any]:
+def on_fresh_seeds(found: Search, count: int, ledger: Ledger, run: RunGroups) -> dict[str, object]:
     """Best trials and the paper's values on the test images, at ``count`` seeds after the search's, for its document.
 
     Raises:
@@ -84,7 +83,7 @@ def _run_missing(opened: Opened, asked: Mapping[str, Sequence[Cell]], ledger: Le
     return ledger.rows(cells)
 
 
-def _judged(plan: SearchPlan, cells: Sequence[Cell], rows: Mapping[str, Row]) -> dict[str, Any]:
+def _judged(plan: SearchPlan, cells: Sequence[Cell], rows: Mapping[str, Row]) -> dict[str, object]:
     digests = [cell.digest for cell in cells]
     if any(digest not in rows or rows[digest].status != "ok" for digest in digests):
         return {"value": None, "cells": digests, "steps": []}

@@ -133,7 +133,7 @@ def test_all_problems_are_reported_at_once():
         "memory_layers",
     ]
     with pytest.raises(ConfigError, match=r"sc must be bool, but got 1; .*; epochs must be int, but got '3'"):
-        PromptADConfig(sc=1, alignment="x", epochs="3")
+        PromptADConfig(sc=1, prompts="x", epochs="3")
 
 
 def test_unknown_fields_are_named():
