@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from ablations.shots import Shots
 
@@ -57,8 +57,8 @@ class Arm:
 
     name: str
     label: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    factors: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, object] = field(default_factory=dict)
+    factors: Mapping[str, object] = field(default_factory=dict)
     method: str = "PromptAD"
     runs: str = "promptad"
     backbone: str | None = None

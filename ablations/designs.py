@@ -15,9 +15,10 @@ from ablations.arms import Arm
 from promptad.configs.method_config import ConfigError, MethodConfig
 from promptad.configs.method_table import METHODS, under_protocol
 from promptad.configs.promptad_config import PromptADConfig
+from promptad.user_error import UserError
 
 
-class DesignError(ValueError):
+class DesignError(UserError):
     """A design that cannot be made as asked."""
 
 
@@ -25,7 +26,7 @@ class DesignError(ValueError):
 class Level:
     """One value of a factor: what stands in tables (``value`` JSON-compatible), and its changes to the base."""
 
-    value: Any
+    value: object
     changes: Mapping[str, Any]
     label: str = ""
 
@@ -53,7 +54,7 @@ class Factor:
             raise DesignError(f"factor {self.name} needs at least 2 different levels, but got {values}")
 
     @classmethod
-    def of(cls, config_field: str, *values: Any, name: str | None = None, label: str | None = None) -> Factor:
+    def of(cls, config_field: str, *values: object, name: str | None = None, label: str | None = None) -> Factor:
         """A factor that is one config field; the first value is the one that others are compared with."""
         return cls(
             name=name or config_field,
@@ -62,7 +63,7 @@ class Factor:
         )
 
     @classmethod
-    def switch(cls, name: str, label: str, *, off: Mapping[str, Any], on: Mapping[str, Any]) -> Factor:
+    def switch(cls, name: str, label: str, *, off: Mapping[str, object], on: Mapping[str, object]) -> Factor:
         """A part that is added: off first, then on."""
         return cls(name=name, label=label, levels=(Level(value=False, changes=off), Level(value=True, changes=on)))
 
@@ -180,7 +181,7 @@ class FactorDesign:
 
     def _arm(self, combination: Sequence[int]) -> Arm:
         levels = self._levels(combination)
-        changes: dict[str, Any] = {}
+        changes: dict[str, object] = {}
         for factor, level in levels:
             if twice := sorted(set(changes) & set(level.changes)):
                 raise DesignError(f"factors must change different fields, but {factor.name} too changes {twice}")
@@ -245,7 +246,7 @@ class Factorial(FactorDesign):
     """
 
     kind: ClassVar[str] = "factorial"
-    without: tuple[Mapping[str, Any], ...] = ()
+    without: tuple[Mapping[str, object], ...] = ()
 
     def combinations(self) -> Iterator[Sequence[int]]:
         """The full grid."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from ablations.designs import Level
 
@@ -23,11 +22,11 @@ class FloatRange:
         return found + (["a log range must begin above 0"] if self.log and self.low <= 0 else [])
 
     @property
-    def values(self) -> tuple[Any, ...] | None:
+    def values(self) -> tuple[object, ...] | None:
         """None: it is continuous."""
         return None
 
-    def holds(self, value: Any) -> bool:
+    def holds(self, value: object) -> bool:
         """Whether a value is in it."""
         return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
 
@@ -39,7 +38,7 @@ class FloatRange:
         return min(self.high, max(self.low, math.exp(low + unit * (high - low))))
 
     @property
-    def ends(self) -> tuple[Any, Any]:
+    def ends(self) -> tuple[object, object]:
         """Two different values."""
         return self.low, self.high
 
@@ -63,11 +62,11 @@ class IntRange:
         return found
 
     @property
-    def values(self) -> tuple[Any, ...] | None:
+    def values(self) -> tuple[object, ...] | None:
         """Every value in order."""
         return tuple(range(self.low, self.high + 1, self.step))
 
-    def holds(self, value: Any) -> bool:
+    def holds(self, value: object) -> bool:
         """Whether a value is in it."""
         return type(value) is int and value in range(self.low, self.high + 1, self.step)
 
@@ -79,7 +78,7 @@ class IntRange:
         return min(self.high, max(self.low, round(math.exp(low + unit * (high - low)))))
 
     @property
-    def ends(self) -> tuple[Any, Any]:
+    def ends(self) -> tuple[object, object]:
         """Two different values."""
         return self.low, self.high
 
@@ -91,7 +90,7 @@ class Choice:
     levels: tuple[Level, ...]
 
     @classmethod
-    def of(cls, config_field: str, *values: Any) -> Choice:
+    def of(cls, config_field: str, *values: object) -> Choice:
         """Values of one config field."""
         return cls(levels=tuple(Level(value=value, changes={config_field: value}) for value in values))
 
@@ -106,19 +105,19 @@ class Choice:
         return found
 
     @property
-    def values(self) -> tuple[Any, ...] | None:
+    def values(self) -> tuple[object, ...] | None:
         """Every value in order."""
         return tuple(level.value for level in self.levels)
 
-    def holds(self, value: Any) -> bool:
+    def holds(self, value: object) -> bool:
         """Whether a value is in it."""
         return any(value == level.value and type(value) is type(level.value) for level in self.levels)
 
-    def at(self, unit: float) -> Any:
+    def at(self, unit: float) -> object:
         """The value at a place in [0, 1), all equally likely."""
         return self.levels[int(unit * len(self.levels))].value
 
     @property
-    def ends(self) -> tuple[Any, Any]:
+    def ends(self) -> tuple[object, object]:
         """Two different values."""
         return self.levels[0].value, self.levels[-1].value

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ablations.catalogue import CATALOGUE, DEFAULT, GROUPS
 from ablations.ours.ready_spaces import SPACES
@@ -96,7 +96,7 @@ def _values(name: str, kind: type[T], what: str, problem: type[ValueError]) -> l
     path = Path(name)
     if not path.is_file():
         raise problem(f"{name} must be a Python file that defines {what}, but there is no such file")
-    variables: dict[str, Any]
+    variables: dict[str, object]
     try:
         with _beside(path.resolve().parent):
             variables = runpy.run_path(str(path))

@@ -18,11 +18,12 @@ from typing import Literal
 from promptad.datasets import known_sets
 from promptad.datasets.csv_rows import CSVError, csv_rows
 from promptad.scoring.metric_table import METRICS
+from promptad.user_error import UserError
 
 COLUMNS = ("table", "method", "dataset", "shots", "metric", "value", "std", "factors", "note")
 
 
-class PublishedError(ValueError):
+class PublishedError(UserError):
     """A file of printed numbers that is not as it was delivered; the message names the lines."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 Shots = int | Literal["full"]
 """A number of support images, or all normal images of each category."""
@@ -11,6 +11,6 @@ Setting = int | Literal["full", "own"]
 """A column of a table: shots that all its rows have, or each row's ``own``."""
 
 
-def is_shots(value: Any) -> bool:
+def is_shots(value: object) -> bool:
     """Whether it is a whole number from 0, or full."""
     return value == "full" or (type(value) is int and value >= 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ablations.arms import Arm
 from ablations.designs import DesignError
@@ -27,10 +27,10 @@ def sobol_point(dimensions: int, seed: int, number: int) -> tuple[float, ...]:
     return tuple(float(value) for value in engine.random(1)[0])
 
 
-def setting(space: Space, seed: int, number: int) -> dict[str, Any]:
+def setting(space: Space, seed: int, number: int) -> dict[str, object]:
     """Setting ``number`` of a space's sequence; a parameter that is not active leaves its coordinate unused."""
     point = sobol_point(len(space.parameters), seed, number)
-    params: dict[str, Any] = {}
+    params: dict[str, object] = {}
     for unit, parameter in zip(point, space.parameters, strict=True):
         if parameter.active(params):
             params[parameter.name] = parameter.domain.at(unit)

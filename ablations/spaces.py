@@ -12,17 +12,18 @@ from typing import Any
 
 from ablations.domains import Choice, FloatRange, IntRange
 from ablations.spec import in_tower
-from promptad.configs.method_config import ConfigError
+from promptad.configs.method_config import ConfigError, MissingPartError
 from promptad.configs.promptad_config import PromptADConfig
+from promptad.user_error import UserError
 
 BESIDE_CONFIG = ("backbone", "shots")
 """What a parameter may set besides config fields."""
 
-Params = Mapping[str, Any]
+Params = Mapping[str, object]
 """Values of the active parameters by name, as Optuna holds them."""
 
 
-class SpaceError(ValueError):
+class SpaceError(UserError):
     """A search space that does not say what it means; the message lists every problem found."""
 
 
@@ -31,7 +32,7 @@ class When:
     """A parameter that matters only where ``parent`` has one of ``values``."""
 
     parent: str
-    values: tuple[Any, ...]
+    values: tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Parameter:
     fields: tuple[str, ...] = ()
     when: When | None = None
 
-    def changes(self, value: Any) -> dict[str, Any]:
+    def changes(self, value: object) -> dict[str, Any]:
         """The config fields that ``value`` sets."""
         if isinstance(self.domain, Choice):
             return dict(next(level.changes for level in self.domain.levels if level.value == value))
@@ -57,7 +58,7 @@ class Parameter:
         """Whether it matters beside these values of the parameters before it."""
         return self.when is None or params.get(self.when.parent, _ABSENT) in self.when.values
 
-    def paper_value(self) -> Any:
+    def paper_value(self) -> object:
         """Its value in the paper; None where the paper's is not in its domain."""
         paper = PromptADConfig()
         if isinstance(self.domain, Choice):
@@ -100,7 +101,7 @@ class Space:
 
     def changes(self, params: Params, *, blocks: int = 12) -> dict[str, Any]:
         """Every change that these values make, ``backbone`` and ``shots`` among them; layers fit ``blocks``."""
-        made: dict[str, Any] = {}
+        made: dict[str, object] = {}
         for parameter in self.parameters:
             if parameter.name in params:
                 made |= parameter.changes(params[parameter.name])
@@ -108,7 +109,7 @@ class Space:
 
     def holds(self, params: Params) -> bool:
         """Whether every active parameter has a value of its domain, and no other has one."""
-        active: dict[str, Any] = {}
+        active: dict[str, object] = {}
         for parameter in self.parameters:
             if parameter.active(active):
                 if parameter.name not in params or not parameter.domain.holds(params[parameter.name]):
@@ -116,9 +117,9 @@ class Space:
                 active[parameter.name] = params[parameter.name]
         return active.keys() == params.keys()
 
-    def paper_values(self) -> dict[str, Any] | None:
+    def paper_values(self) -> dict[str, object] | None:
         """The setting that is the paper's; None where a parameter does not reach its value."""
-        made: dict[str, Any] = {}
+        made: dict[str, object] = {}
         for parameter in self.parameters:
             if not parameter.active(made):
                 continue
@@ -141,10 +142,11 @@ class Space:
             for value in parameter.domain.values or parameter.domain.ends:
                 try:
                     base.with_changes(_config_fields(in_tower(parameter.changes(value), blocks)))
-                except ConfigError as error:
+                except MissingPartError:
                     # Two parts may need each other: what is wrong with one alone is found when it is tried.
-                    if not str(error).startswith(("sc needs", "a score needs")):
-                        problems[f"parameter {parameter.name}: {error}"] = None
+                    continue
+                except ConfigError as error:
+                    problems[f"parameter {parameter.name}: {error}"] = None
         if not problems:
             for parameter, beside in self._neighbourhoods():
                 if not self._matters(parameter, beside, base, blocks):
@@ -178,7 +180,7 @@ class Space:
                     f"whose values are {parent.domain.values}"
                 )
 
-    def _count(self, position: int, params: dict[str, Any]) -> int:
+    def _count(self, position: int, params: dict[str, object]) -> int:
         if position == len(self.parameters):
             return 1
         parameter = self.parameters[position]
@@ -190,7 +192,7 @@ class Space:
             return len(values) * self._count(position + 1, params)
         return sum(self._count(position + 1, {**params, parameter.name: value}) for value in values)
 
-    def _neighbourhoods(self) -> Iterator[tuple[Parameter, dict[str, Any]]]:
+    def _neighbourhoods(self) -> Iterator[tuple[Parameter, dict[str, object]]]:
         """Each parameter beside the least it needs, and beside every value of each toggle under which it is active."""
         toggles = [parameter for parameter in self.parameters if isinstance(parameter.domain, Choice)]
         for parameter in self.parameters:
@@ -202,7 +204,7 @@ class Space:
                 for value in toggle.domain.values or ():
                     yield parameter, {**needed, **self._needed(toggle), toggle.name: value}
 
-    def _needed(self, parameter: Parameter) -> dict[str, Any]:
+    def _needed(self, parameter: Parameter) -> dict[str, object]:
         """Values of the parents under which it is active."""
         if parameter.when is None:
             return {}
@@ -223,7 +225,7 @@ class Space:
         return len(found) > 1
 
 
-def _config_fields(changes: Mapping[str, Any]) -> dict[str, Any]:
+def _config_fields(changes: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in changes.items() if name not in BESIDE_CONFIG}
 
 

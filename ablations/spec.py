@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 from ablations.arms import Arm, Depths
 from ablations.published import published_tables
@@ -14,6 +14,7 @@ from promptad.configs.method_config import ConfigError, MethodConfig, Task
 from promptad.configs.method_table import under_protocol
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.scoring.metric_table import METRICS
+from promptad.user_error import UserError
 
 Artefact = Literal["embedding", "attention", "compared", "cost"]
 """What a cell keeps when a figure or table needs it: arrays beside its examples, of the model's inside
@@ -24,7 +25,7 @@ Query = Literal["test", "synthetic"]
 """What cells are asked about: test images, or pseudo-anomalies on normal ones."""
 
 
-class AblationError(ValueError):
+class AblationError(UserError):
     """An ablation that does not say what it means: a change without effect, two equal arms, a missing baseline."""
 
 
@@ -110,7 +111,7 @@ class Ablation:
         if self.published is not None and self.published not in published_tables():
             problems.append(f"published must be one of {', '.join(published_tables())}, but is {self.published!r}")
         if problems:
-            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
+            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}", problems)
         problems = [
             f"{what} must be some of {', '.join(known)}, but got {value!r}"
             for what, values, known in (
@@ -131,7 +132,7 @@ class Ablation:
         if len(set(self.shots)) < len(self.shots):
             problems.append(f"shots must differ, but got {', '.join(map(str, self.shots))}")
         if problems:
-            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
+            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}", problems)
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -153,9 +154,9 @@ class Ablation:
         own = [arm.shots is not None for arm in self.arms]
         return (*(() if all(own) else asked or self.shots), *(("own",) if any(own) else ()))
 
-    def factors(self) -> dict[str, list[Any]]:
+    def factors(self) -> dict[str, list[object]]:
         """Levels of each factor in the order of the arms."""
-        levels: dict[str, list[Any]] = {}
+        levels: dict[str, list[object]] = {}
         for arm in self.arms:
             for name, level in arm.factors.items():
                 found = levels.setdefault(name, [])
@@ -201,7 +202,7 @@ class Ablation:
                 problems.append(f"arm {arm.name}: {error}")
         problems += self._repeated(configs)
         if problems:
-            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}")
+            raise AblationError(f"ablation {self.name}: {'; '.join(problems)}", problems)
         return configs
 
     def _repeated(self, configs: Mapping[str, MethodConfig]) -> list[str]:
@@ -216,6 +217,6 @@ class Ablation:
         return problems
 
 
-def in_tower(changes: Mapping[str, Any], blocks: int) -> dict[str, Any]:
+def in_tower(changes: Mapping[str, object], blocks: int) -> dict[str, object]:
     """Changes with ``Depths`` turned into layers of a tower with this many blocks."""
     return {name: value.in_tower(blocks) if isinstance(value, Depths) else value for name, value in changes.items()}

@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,13 +18,14 @@ from torch import Tensor
 
 from promptad.configs.method_config import ConfigError
 from promptad.configs.promptad_config import PromptADConfig
+from promptad.user_error import UserError
 
 FORMAT = "promptad-detector-1"
 _TEXTS = ("backbone", "weights", "category", "config")
 """What the metadata must say beside the format; ``activation`` and ``digest`` are in files of later versions."""
 
 
-class DetectorError(ValueError):
+class DetectorError(UserError):
     """A detector that cannot be fitted, saved, loaded or used as asked."""
 
 
@@ -125,7 +126,7 @@ class DetectorFile:
 
 def _config(path: Path, text: str) -> PromptADConfig:
     try:
-        values: Any = json.loads(text)
+        values: object = json.loads(text)
         if not isinstance(values, dict):
             raise DetectorError(f"detector {path} must hold its config as fields, but holds {text[:40]!r}")
         return PromptADConfig.from_dict(values)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
@@ -27,15 +27,17 @@ def counted(computation: Callable[[], _Result]) -> tuple[_Result, int]:
     return result, counter.get_total_flops()
 
 
-def _attention(query: _Shape, key: _Shape, value: _Shape, *_: Any, **__: Any) -> int:
+def _attention(query: _Shape, key: _Shape, value: _Shape, *_: object, **__: object) -> int:
     return int(sdpa_flop_count(query, key, value))
 
 
-def _attention_backward(gradient: _Shape, query: _Shape, key: _Shape, value: _Shape, *_: Any, **__: Any) -> int:
+def _attention_backward(gradient: _Shape, query: _Shape, key: _Shape, value: _Shape, *_: object, **__: object) -> int:
     return int(sdpa_backward_flop_count(gradient, query, key, value))
 
 
-def _native_attention(query: _Shape, _key: _Shape, _value: _Shape, width: int, heads: int, *_: Any, **__: Any) -> int:
+def _native_attention(
+    query: _Shape, _key: _Shape, _value: _Shape, width: int, heads: int, *_: object, **__: object
+) -> int:
     """Self-attention with both of its projections: ``query`` is sequences x tokens x width."""
     sequences, tokens = query[:2]
     part = (sequences, heads, tokens, width // heads)
@@ -43,30 +45,30 @@ def _native_attention(query: _Shape, _key: _Shape, _value: _Shape, width: int, h
     return projections + _attention(part, part, part)
 
 
-def _matrix_vector(matrix: _Shape, *_: Any, **__: Any) -> int:
+def _matrix_vector(matrix: _Shape, *_: object, **__: object) -> int:
     return 2 * prod(matrix)
 
 
-def _added_matrix_vector(_added: _Shape, matrix: _Shape, *_: Any, **__: Any) -> int:
+def _added_matrix_vector(_added: _Shape, matrix: _Shape, *_: object, **__: object) -> int:
     return 2 * prod(matrix)
 
 
-def _cholesky(matrix: _Shape, *_: Any, **__: Any) -> int:
+def _cholesky(matrix: _Shape, *_: object, **__: object) -> int:
     """n^3 / 3."""
     return prod(matrix) * matrix[-1] // 3
 
 
-def _triangular(matrix: _Shape, right: _Shape, *_: Any, **__: Any) -> int:
+def _triangular(matrix: _Shape, right: _Shape, *_: object, **__: object) -> int:
     """n^2 for each column of the right side."""
     return prod(matrix) * right[-1]
 
 
-def _cholesky_solve(right: _Shape, matrix: _Shape, *_: Any, **__: Any) -> int:
+def _cholesky_solve(right: _Shape, matrix: _Shape, *_: object, **__: object) -> int:
     """Two triangular systems."""
     return 2 * _triangular(matrix, right)
 
 
-_FORMULAS: Mapping[Any, Callable[..., int]] = {
+_FORMULAS: Mapping[object, Callable[..., int]] = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
     torch.ops.aten._native_multi_head_attention: _native_attention,

@@ -19,7 +19,7 @@ from promptad.backbones.towers import UnsupportedTowerError, linear_local_featur
 from promptad.configs.method_config import Task
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.features.extraction import Features
-from promptad.prompts.prompt_learning import learned_prompts
+from promptad.prompts.prompt_learning import PromptTraining
 from promptad.prompts.sequences import Learned, Prompt, PromptSet
 
 VISUAL_FEATURES = 100
@@ -28,21 +28,17 @@ VISUAL_FEATURES = 100
 
 def embedded_features(
     backbone: Backbone,
-    support: Features,
+    training: PromptTraining,
     query: Features,
     normal_images: Sequence[int],
     config: PromptADConfig,
-    *,
     task: Task,
-    category: str,
-    seed: int,
 ) -> dict[str, NDArray[np.float32]]:
     """l2-normalised features of learned prompts and of normal images, number x embed, by kind.
 
-    The prompts are learned as ``PromptAD.fit`` learns them. ``visual`` are global features of the query's
+    ``training`` is that of the prompts, after its last step. ``visual`` are global features of the query's
     ``normal_images`` (numbers), or their patches for the pixel task, evenly thinned out to 100.
     """
-    training = learned_prompts(backbone, support, config, task=task, category=category, seed=seed)
     with torch.no_grad():
         prompts = dict(zip(("normal", "manual", "learnable"), training.text_features(), strict=True))
     if task == "image":

@@ -4,7 +4,6 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
@@ -69,7 +68,7 @@ class SearchSection:
 
     id: str
     search: Search
-    rows: Mapping[str, Mapping[str, Any]]
+    rows: Mapping[str, Mapping[str, object]]
     shown: Sequence[Shown]
 
 
@@ -94,7 +93,7 @@ def _asset(name: str) -> Markup:
 def render_page(
     sections: Sequence[Section],
     *,
-    heatmaps: Mapping[str, Any],
+    heatmaps: Mapping[str, object],
     damaged: Mapping[str, str],
     searches: Sequence[SearchSection] = (),
     ranks: Sequence[Ranking] = (),
@@ -113,7 +112,7 @@ def render_page(
     )
 
 
-def _totals(sections: Sequence[Section]) -> dict[str, Any]:
+def _totals(sections: Sequence[Section]) -> dict[str, object]:
     """Numbers over all plans, every cell counted once."""
     states: dict[str, str] = {}
     for section in sections:
@@ -125,7 +124,7 @@ def _totals(sections: Sequence[Section]) -> dict[str, Any]:
     return {"cells": len(states), "ok": counts.get("ok", 0), "rest": {k: v for k, v in counts.items() if k != "ok"}}
 
 
-def _plan_view(section: Section) -> dict[str, Any]:
+def _plan_view(section: Section) -> dict[str, object]:
     table, plan = section.table, section.table.plan
     return {
         "id": plan.name,
@@ -151,7 +150,7 @@ def _plan_view(section: Section) -> dict[str, Any]:
     }
 
 
-def _rank_view(ranking: Ranking) -> dict[str, Any]:
+def _rank_view(ranking: Ranking) -> dict[str, object]:
     return {
         "facts": rank_facts(ranking),
         "says": _unbroken(" ".join(rank_sentences(ranking))),
@@ -159,7 +158,7 @@ def _rank_view(ranking: Ranking) -> dict[str, Any]:
     }
 
 
-def _search_view(section: SearchSection) -> dict[str, Any]:
+def _search_view(section: SearchSection) -> dict[str, object]:
     search = section.search
     reasons: dict[str, list[int]] = {}
     for trial in search.trials:

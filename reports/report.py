@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
@@ -41,8 +40,8 @@ MANY = 16
 
 def write_report(
     *,
-    plans: Sequence[Mapping[str, Any]],
-    rows: Mapping[str, Mapping[str, Any]],
+    plans: Sequence[Mapping[str, object]],
+    rows: Mapping[str, Mapping[str, object]],
     examples: Loader,
     out: Path,
     damaged: Mapping[str, str] | None = None,
@@ -127,7 +126,7 @@ def _read_searches(searches: Sequence[SearchFiles]) -> tuple[list[Search], dict[
 
 
 def _search_section(
-    search: Search, rows: Mapping[str, Mapping[str, Any]], stage: Staging, drawings: dict[str, Drawing]
+    search: Search, rows: Mapping[str, Mapping[str, object]], stage: Staging, drawings: dict[str, Drawing]
 ) -> SearchSection:
     name = _search_id(search.name)
     if search.complete:

@@ -6,10 +6,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from promptad.user_error import UserError
 
 
-class ReportError(ValueError):
+class ReportError(UserError):
     """A report that cannot be written where it should be."""
 
 
@@ -70,7 +71,7 @@ def staging(out: Path) -> Iterator[Staging]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def compact_json(value: Any) -> str:
+def compact_json(value: object) -> str:
     """JSON in ASCII that is safe inside a script element: no "<", no "&", no line separators."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,6 +1,6 @@
 """Which code this is: one digest over the files of the four packages, the same wherever the same files lie.
 
-Standard library only: ``run.py`` asks before anything heavy is imported.
+Nothing but the standard library and the base of errors: ``run.py`` asks before anything heavy is imported.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
+from promptad.user_error import UserError
+
 PACKAGES = ("promptad", "ablations", "study", "reports")
 """What every node of a cluster gets, and what the digest covers."""
 
 
-class SkewError(ValueError):
+class SkewError(UserError):
     """Code that differs from the code it was submitted from."""
 
 

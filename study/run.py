@@ -36,9 +36,9 @@ def main() -> int:
         return 2
     except ValueError as error:
         # The code is another one than this script's, or a file that belongs to the code is damaged.
-        from study.command.exits import tells_what_to_do
+        from promptad.user_error import UserError
 
-        if not tells_what_to_do(error):
+        if not isinstance(error, UserError):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -13,6 +13,7 @@ from helpers.places import DOCS, ROOT
 PACKAGES = ("promptad", "ablations", "study", "reports")
 
 ROOMS = (
+    "promptad.user_error",
     *("promptad.randomness", "promptad.flops", "promptad.texts", "promptad.datasets", "promptad.configs"),
     *("promptad.tiny.render", "promptad.tiny", "promptad.backbones", "promptad.tiny.training", "promptad.images"),
     *("promptad.scoring", "promptad.features", "promptad.prompts", "promptad.inside", "promptad.methods"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from ablations.arms import PAPER_BACKBONE, Arm, Depths, Measured
 from ablations.designs import PaperTable
@@ -64,7 +64,7 @@ TABLE2 = Ablation(
 )
 
 
-def _table3_arm(name: str, label: str, changes: Mapping[str, Any], *, sc: bool, eam: bool, vad: bool) -> Arm:
+def _table3_arm(name: str, label: str, changes: Mapping[str, object], *, sc: bool, eam: bool, vad: bool) -> Arm:
     return Arm(
         name=name,
         label=label,

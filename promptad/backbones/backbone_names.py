@@ -26,12 +26,13 @@ from promptad.backbones.known_weights import (
     is_torchscript,
     known_tag,
 )
+from promptad.user_error import UserError
 
 CNN_PREFIX = "timm/"
 """What the architecture of a convolutional network of timm begins with."""
 
 
-class BackboneError(ValueError):
+class BackboneError(UserError):
     """A backbone that does not exist, cannot be loaded, or has an unsupported text tower."""
 
 

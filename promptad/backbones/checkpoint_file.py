@@ -13,6 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from promptad.user_error import UserError
+
 Container = Literal["safetensors", "zip", "legacy"]
 """How a file keeps weights: safetensors, or ``torch.save``'s format of since, or of before, torch 1.6."""
 
@@ -35,7 +37,7 @@ _FOREIGN: Mapping[str, tuple[bytes, ...]] = {
 }
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A file that gives no weights, or not those that are looked for; one line without the file's name."""
 
 

@@ -10,11 +10,13 @@ from jaxtyping import Float
 from open_clip.transformer import VisionTransformer
 from torch import Tensor
 
+from promptad.user_error import UserError
+
 PARTS = ("_embeds", "_pool")
 """Methods of ``VisionTransformer``: images to embedded tokens before the first block, and tokens to the pooled one."""
 
 
-class OpenClipPartsError(ValueError):
+class OpenClipPartsError(UserError):
     """An open_clip without a part that this project runs."""
 
 

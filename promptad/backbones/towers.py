@@ -21,9 +21,10 @@ from promptad.backbones.attention import join_heads, split_heads
 from promptad.backbones.cnn import REDUCTIONS, CNNTower
 from promptad.backbones.local_attention import LocalAttention
 from promptad.configs.transformation_table import TRANSFORMATIONS, transformation_problems
+from promptad.user_error import UserError
 
 
-class UnsupportedTowerError(ValueError):
+class UnsupportedTowerError(UserError):
     """An image tower that has no local branch here, or a view that the tower cannot give."""
 
 

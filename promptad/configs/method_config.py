@@ -14,13 +14,18 @@ from typing import Any, ClassVar, Literal, Self
 
 from promptad.configs.field_types import as_stored, fits, number_problems, spelled
 from promptad.datasets.bit_depth import BitDepth
+from promptad.user_error import UserError
 
 Task = Literal["image", "pixel"]
 """Image-level detection or pixel-level localisation: two separate trainings (deviation D17)."""
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """One or several fields of a config are out of their domain; the message names all of them."""
+
+
+class MissingPartError(ConfigError):
+    """Fields that are each in their domain, but one of them needs a part of the method that another switches off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +90,19 @@ class MethodConfig:
             if not fits(getattr(self, name), hint)
         ]
         problems = problems or number_problems({name: getattr(self, name) for name in hints})
-        if problems := problems or self.domain_problems():
-            raise ConfigError("; ".join(problems))
+        if problems:
+            raise ConfigError("; ".join(problems), problems)
+        problems, missing = self.domain_problems(), self.missing_parts()
+        if problems:
+            raise ConfigError("; ".join([*problems, *missing]), [*problems, *missing])
+        if missing:
+            raise MissingPartError("; ".join(missing), missing)
         for name, hint in hints.items():
             object.__setattr__(self, name, as_stored(getattr(self, name), hint))
+
+    def missing_parts(self) -> list[str]:
+        """A sentence for each part that a field needs and another switches off."""
+        return []
 
     def domain_problems(self) -> list[str]:
         """A sentence for each value that is out of its domain; a subclass adds its own."""

@@ -200,6 +200,15 @@ class PromptADConfig(MethodConfig):
             inert |= {"eam", "margin", "margin_weight", "margin_distance", "align_weight", "alignment"}
         return frozenset(inert)
 
+    def missing_parts(self) -> list[str]:
+        """A score without a branch, and a loss without its prompts."""
+        problems = []
+        if not (self.pad or self.vad):
+            problems.append("a score needs a branch: set pad or vad")
+        if self.sc and not (self.maps or self.laps):
+            problems.append("sc needs anomaly prompts: set maps or laps, or set sc to false")
+        return problems
+
     def domain_problems(self) -> list[str]:
         """A sentence for each value that is out of its domain."""
         problems = MethodConfig.domain_problems(self)
@@ -228,10 +237,6 @@ class PromptADConfig(MethodConfig):
                 f"transformation {self.transformation} is learned, so prompts cannot be ensemble: use "
                 f"{', '.join(unlearned())}"
             )
-        if not (self.pad or self.vad):
-            problems.append("a score needs a branch: set pad or vad")
-        if self.sc and not (self.maps or self.laps):
-            problems.append("sc needs anomaly prompts: set maps or laps, or set sc to false")
         problems += layer_list_problems(self.memory_layers)
         for suffix in self.own_suffixes or ():
             if suffix.count("{}") != 1 or set("{}") & set(suffix.replace("{}", "")):

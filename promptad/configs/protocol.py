@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from promptad.configs.method_config import MethodConfig
 from promptad.configs.promptad_config import PromptADConfig
@@ -127,19 +127,34 @@ def other_settings(config: PromptADConfig) -> dict[str, Any]:
     }
 
 
+def missing_deviations(config: MethodConfig) -> tuple[str, ...]:
+    """Numbers of the deviations that are not in force."""
+    in_force = departures(config)
+    return tuple(deviation.number for deviation in DEVIATIONS if deviation.number not in in_force)
+
+
+def nearest_protocol(config: MethodConfig) -> Literal["paper", "reference"]:
+    """The named protocol that a config is called after: the released code's where few of its deviations are off."""
+    return "reference" if len(missing_deviations(config)) <= MOST_MISSING else "paper"
+
+
+def is_paper(config: PromptADConfig) -> bool:
+    """Whether every field is the paper's."""
+    return not departures(config) and not other_settings(config)
+
+
 def protocol_name(config: PromptADConfig) -> str:
     """``paper`` or ``reference`` with their differences, and every other field that is not the default.
 
     For example ``paper + D2, D5``, ``reference without D11`` or ``paper with epochs=50``.
     """
-    in_force = departures(config)
-    missing = [deviation.number for deviation in DEVIATIONS if deviation.number not in in_force]
-    if not missing:
-        name = "reference"
-    elif len(missing) <= MOST_MISSING:
-        name = f"reference without {', '.join(missing)}"
-    else:
-        name = f"paper + {', '.join(in_force)}" if in_force else "paper"
+    in_force, missing = departures(config), missing_deviations(config)
+    name: str = nearest_protocol(config)
+    match nearest_protocol(config):
+        case "reference":
+            name += f" without {', '.join(missing)}" if missing else ""
+        case "paper":
+            name += f" + {', '.join(in_force)}" if in_force else ""
     # Of a deviation with several fields one may be the paper's: the number alone would say that all are the code's.
     partly = {
         field: getattr(config, field)

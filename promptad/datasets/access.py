@@ -23,6 +23,9 @@ def unreadable_folders(folder: Path, depth: int) -> list[str]:
         return []
     except OSError as error:
         return [f"{folder} ({error.strerror})"]
+    except ValueError:
+        # No folder has a null byte in its name.
+        return []
     return [] if depth == 0 else [found for each in sorted(inner) for found in unreadable_folders(each, depth - 1)]
 
 

@@ -7,11 +7,13 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 
+from promptad.user_error import UserError
+
 Row = tuple[int, dict[str, str]]
 """The number of a row's last line, from 1, and its fields by column."""
 
 
-class CSVError(ValueError):
+class CSVError(UserError):
     """Text that is no table with the columns that it must have; the message names the file and, if it can, the line."""
 
 

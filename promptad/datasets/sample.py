@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
+
+from promptad.user_error import UserError
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A data set that cannot be used as it is; the message lists every problem found and what was expected."""
 
 
@@ -12,14 +15,15 @@ class UnreadableImageError(DatasetError):
     """A file that cannot be decoded as an image. `reason` says why, without the path, so that it can be recorded."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, reason)
+        super().__init__(
+            f"every image must decode completely, but {path} does not ({reason}): replace or remove the file"
+        )
         self.path = path
         self.reason = reason
 
-    def __str__(self) -> str:
-        return (
-            f"every image must decode completely, but {self.path} does not ({self.reason}): replace or remove the file"
-        )
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, str]]:
+        """What it was made of, so that it passes between processes."""
+        return type(self), (self.path, self.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

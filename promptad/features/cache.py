@@ -19,12 +19,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from promptad.features.cache_folder import DEFAULT_CAP
+from promptad.user_error import UserError
 
 FEATURE_VERSION = 1
 """Raised by hand whenever the code that makes features changes their values."""
 
 
-class CacheError(ValueError):
+class CacheError(UserError):
     """A cache folder that this user may not change."""
 
 
@@ -47,7 +48,7 @@ def feature_key(
 
 
 class FeatureCache:
-    """Tensors by key in a folder. Any number of processes may read and write the same folder."""
+    """Tensors by key in a folder. object number of processes may read and write the same folder."""
 
     def __init__(self, root: Path, *, cap: int = DEFAULT_CAP) -> None:
         self._root = root / "features"

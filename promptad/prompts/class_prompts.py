@@ -12,7 +12,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from promptad.prompts.prompt_tree import PromptTree, build_tree
-from promptad.prompts.sequences import Learned, Prompt, Word, build_prompts
+from promptad.prompts.sequences import Learned, Prompt, PromptForm, Word, build_prompts
 from promptad.randomness import torch_generator
 from promptad.texts.suffixes import object_name
 
@@ -42,15 +42,7 @@ class ClassPrompts:
         prompts = build_prompts(
             tokenizer,
             object_name(category, mapped),
-            semantic_concatenation=False,
-            manual_suffixes=(),
-            n_normal_prompts=1,
-            n_normal_tokens=n_tokens,
-            n_anomaly_suffixes=0,
-            n_anomaly_tokens=1,
-            suffix_position="after_object",
-            pairing="all",
-            full_stop=mapped,
+            PromptForm(semantic_concatenation=False, n_normal_tokens=n_tokens, full_stop=mapped),
         )
         return cls(normal=_ids(prompts.normal[0]), anomaly=_ids(prompts.anomaly[0]))
 

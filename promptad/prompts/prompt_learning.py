@@ -22,7 +22,7 @@ from promptad.prompts.descent import Descent
 from promptad.prompts.losses import alignment_loss, contrastive_loss, margin_loss, prototype
 from promptad.prompts.prompt_ensemble import ensemble_prompts
 from promptad.prompts.prompt_tree import build_tree, encode_tree
-from promptad.prompts.sequences import PromptSet, build_prompts
+from promptad.prompts.sequences import PromptForm, PromptSet, build_prompts
 from promptad.randomness import torch_generator
 from promptad.texts.suffixes import manual_suffixes, object_name
 
@@ -72,9 +72,7 @@ def prompts_for(tokenizer: SimpleTokenizer, config: PromptADConfig, task: Task, 
     suffixes = (
         manual_suffixes(category, config.generic_suffixes, config.own_suffixes) if config.sc and config.maps else ()
     )
-    return build_prompts(
-        tokenizer,
-        object_name(category, mapped),
+    form = PromptForm(
         semantic_concatenation=config.sc,
         manual_suffixes=suffixes,
         n_normal_prompts=config.n_normal_prompts(task),
@@ -85,6 +83,7 @@ def prompts_for(tokenizer: SimpleTokenizer, config: PromptADConfig, task: Task, 
         pairing=config.pairing,
         full_stop=mapped,
     )
+    return build_prompts(tokenizer, object_name(category, mapped), form)
 
 
 class PromptTraining:

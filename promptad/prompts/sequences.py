@@ -14,6 +14,8 @@ from typing import Literal
 
 from open_clip.tokenizer import SimpleTokenizer
 
+from promptad.user_error import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -31,7 +33,7 @@ class Learned:
     position: int
 
 
-class PromptError(ValueError):
+class PromptError(UserError):
     """A prompt that the text tower cannot read."""
 
 
@@ -62,32 +64,39 @@ class PromptSet:
         return self.normal + self.manual + self.learnable
 
 
-def build_prompts(
-    tokenizer: SimpleTokenizer,
-    object_name: str,
-    *,
-    semantic_concatenation: bool,
-    manual_suffixes: Sequence[str],
-    n_normal_prompts: int,
-    n_normal_tokens: int,
-    n_anomaly_suffixes: int,
-    n_anomaly_tokens: int,
-    suffix_position: Literal["after_object", "before_object"],
-    pairing: Literal["all", "modulo"],
-    full_stop: bool,
-) -> PromptSet:
-    """The prompts of one object (eq. 9-11), or CoOp's two classes without semantic concatenation.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptForm:
+    """How the prompts of any object are built (eq. 9-11); without ``semantic_concatenation`` they are CoOp's classes.
 
-    ``manual_suffixes`` are templates with one ``{}`` for the object's name (empty: no MAPs); ``n_anomaly_suffixes``
-    is L (0: no LAPs). ``pairing`` ``modulo`` joins prefix i mod N with suffix i mod L for i < N L (deviation D8),
-    which repeats pairs unless N and L are coprime.
+    ``manual_suffixes`` are templates with one ``{}`` for the object's name (empty: no MAPs). ``n_normal_prompts`` is N,
+    ``n_anomaly_suffixes`` L (0: no LAPs), each of so many learnable tokens. ``pairing`` ``modulo`` joins prefix
+    i mod N with suffix i mod L for i < N L (deviation D8), which repeats pairs unless N and L are coprime.
+    """
+
+    semantic_concatenation: bool = True
+    manual_suffixes: tuple[str, ...] = ()
+    n_normal_prompts: int = 1
+    n_normal_tokens: int
+    n_anomaly_suffixes: int = 0
+    n_anomaly_tokens: int = 1
+    suffix_position: Literal["after_object", "before_object"] = "after_object"
+    pairing: Literal["all", "modulo"] = "all"
+    full_stop: bool = False
+
+
+def build_prompts(tokenizer: SimpleTokenizer, object_name: str, form: PromptForm) -> PromptSet:
+    """The prompts of one object.
 
     Raises:
         PromptError: a prompt longer than the text tower's context.
     """
-    stop = "." if full_stop else ""
-    prefixes = [tuple(Learned("prefix", n, i) for i in range(n_normal_tokens)) for n in range(n_normal_prompts)]
-    suffixes = [tuple(Learned("suffix", m, i) for i in range(n_anomaly_tokens)) for m in range(n_anomaly_suffixes)]
+    stop = "." if form.full_stop else ""
+    prefixes = [
+        tuple(Learned("prefix", n, i) for i in range(form.n_normal_tokens)) for n in range(form.n_normal_prompts)
+    ]
+    suffixes = [
+        tuple(Learned("suffix", m, i) for i in range(form.n_anomaly_tokens)) for m in range(form.n_anomaly_suffixes)
+    ]
 
     def words(text: str) -> tuple[Word, ...]:
         return _words(tokenizer, text)
@@ -95,7 +104,7 @@ def build_prompts(
     def close(*parts: tuple[Symbol, ...]) -> Prompt:
         return _closed(tokenizer, object_name, sum(parts, ()))
 
-    if not semantic_concatenation:
+    if not form.semantic_concatenation:
         return PromptSet(
             normal=tuple(close(prefix, words(f"normal {object_name}{stop}")) for prefix in prefixes),
             manual=tuple(close(prefix, words(f"abnormal {object_name}{stop}")) for prefix in prefixes),
@@ -103,11 +112,11 @@ def build_prompts(
         )
 
     def learnable(prefix: tuple[Symbol, ...], suffix: tuple[Symbol, ...]) -> Prompt:
-        if suffix_position == "before_object":
+        if form.suffix_position == "before_object":
             return close(prefix, suffix, words(f"{object_name}{stop}"))
         return close(prefix, words(object_name), suffix, words(stop))
 
-    if pairing == "all":
+    if form.pairing == "all":
         pairs = [(prefix, suffix) for prefix in prefixes for suffix in suffixes]
     else:
         pairs = [
@@ -117,7 +126,7 @@ def build_prompts(
         normal=tuple(close(prefix, words(f"{object_name}{stop}")) for prefix in prefixes),
         manual=tuple(
             close(prefix, words(f"{suffix.format(object_name)}{stop}"))
-            for suffix in manual_suffixes
+            for suffix in form.manual_suffixes
             for prefix in prefixes
         ),
         learnable=tuple(learnable(prefix, suffix) for prefix, suffix in pairs),

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from promptad.user_error import UserError
+
 MOST_NAMED = 5
 """Images that a message names."""
 
 
-class NotFiniteError(ValueError):
+class NotFiniteError(UserError):
     """A feature, score or map of an image that is NaN or infinite; the message names the images."""
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from promptad.configs.method_config import Task
 from promptad.configs.parts import part_at
+from promptad.user_error import UserError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Metric:
     task: Task
     measure: str
 
-    def compute(self, *arguments: Any) -> Mapping[str, float]:
+    def compute(self, *arguments: object) -> Mapping[str, float]:
         """The values of all metrics that the measure gives, by name.
 
         Raises:
@@ -45,11 +45,11 @@ METRICS: Mapping[str, Metric] = {
 """Every metric; the order is that of the columns of every table."""
 
 
-class MeasureError(ValueError):
+class MeasureError(UserError):
     """A measure that does not give a metric that names it."""
 
 
-def measured(task: Task, *arguments: Any) -> dict[str, float]:
+def measured(task: Task, *arguments: object) -> dict[str, float]:
     """All metrics of a task, in the order of the table; each measure is computed once.
 
     Raises:

@@ -1,7 +1,6 @@
 """The cells behind a table's numbers, as a script that the page loads when someone asks for them."""
 
 import math
-from typing import Any
 
 from reports.staging import compact_json
 from reports.tables.table import Table
@@ -17,7 +16,7 @@ def cells_script(table: Table) -> str:
     arms = {arm.name: place for place, arm in enumerate(plan.arms)}
     categories = {name: place for place, name in enumerate(plan.categories)}
     configs, reasons, supports, origins = _Pool(), _Pool(), _Pool(), _Pool()
-    cells: list[list[Any]] = []
+    cells: list[list[object]] = []
     for cell in plan.cells:
         row = table.rows.found.get(cell.digest)
         head = [arms[cell.arm], categories[cell.category], cell.shots, cell.seed, cell.task, cell.digest]
@@ -64,10 +63,10 @@ class _Pool:
     """Values that occur often, each once."""
 
     def __init__(self) -> None:
-        self.values: list[Any] = []
+        self.values: list[object] = []
         self._places: dict[str, int] = {}
 
-    def place(self, value: Any) -> int:
+    def place(self, value: object) -> int:
         if not value:
             return -1
         key = compact_json(value)
@@ -77,7 +76,7 @@ class _Pool:
         return self._places[key]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """The value with what JSON cannot say (infinite numbers) as text."""
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}

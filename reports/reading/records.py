@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from reports.reading.shots import Shots
 
@@ -18,9 +17,9 @@ class Arm:
 
     name: str
     label: str
-    marks: Mapping[str, Any]
-    changes: Mapping[str, Any]
-    factors: Mapping[str, Any]
+    marks: Mapping[str, object]
+    changes: Mapping[str, object]
+    factors: Mapping[str, object]
     method: str
     not_runnable: str | None
     random_weights: bool
@@ -37,7 +36,7 @@ class Factor:
 
     name: str
     label: str
-    levels: tuple[Any, ...]
+    levels: tuple[object, ...]
 
     @property
     def numeric(self) -> bool:

@@ -2,10 +2,12 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
+
+from promptad.user_error import UserError
 
 DEEPEST = 20
 """Levels of lists and objects that a value may have in which anything is allowed."""
@@ -15,11 +17,11 @@ MOST_FAULTS = 4
 """Faults that a message spells out."""
 
 Faults = Iterator[str]
-Find = Callable[[Any, str], Faults]
+Find = Callable[[object, str], Faults]
 """Finds what is wrong with a value; the text is its place in the document."""
 
 
-def _nothing(_: Any) -> bool:
+def _nothing(_: object) -> bool:
     return False
 
 
@@ -33,28 +35,28 @@ class Shape:
 
     rule: str
     find: Find
-    holds: Callable[[Any], bool] = _nothing
+    holds: Callable[[object], bool] = _nothing
 
-    def __call__(self, value: Any, place: str) -> Faults:
+    def __call__(self, value: object, place: str) -> Faults:
         """What is wrong with a value at a place of the document, in sentences."""
         return self.find(value, place)
 
 
-def simple(rule: str, fits: Callable[[Any], bool]) -> Shape:
+def simple(rule: str, fits: Callable[[object], bool]) -> Shape:
     """A rule about a value without parts."""
 
-    def find(value: Any, place: str) -> Faults:
+    def find(value: object, place: str) -> Faults:
         if not fits(value):
             yield _must_be(rule, value, place)
 
     return Shape(rule=rule, find=find)
 
 
-def _must_be(rule: str, value: Any, place: str) -> str:
+def _must_be(rule: str, value: object, place: str) -> str:
     return f"{place or 'it'} must be {rule}, but is {shown(value)}"
 
 
-class DocumentError(ValueError):
+class DocumentError(UserError):
     """A file that does not hold what it should: not JSON, of another version, or with values of other types."""
 
 
@@ -77,7 +79,7 @@ def json_object(content: bytes | str) -> dict[str, Any]:
     return value
 
 
-def check(value: Any, shape: Shape, what: str) -> None:
+def check(value: object, shape: Shape, what: str) -> None:
     """Raise ``DocumentError`` that names the first faults of a document; ``what`` is how it is called."""
     faults = list(dict.fromkeys(shape(value, "")))
     if faults:
@@ -85,7 +87,7 @@ def check(value: Any, shape: Shape, what: str) -> None:
         raise DocumentError(f"{what}: {'; '.join(faults[:MOST_FAULTS])}{more}")
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as messages show it: short."""
     try:
         text = repr(value)
@@ -105,14 +107,14 @@ text = simple("text", lambda value: isinstance(value, str) and not _unprintable(
 whole = simple("a whole number from 0", lambda value: type(value) is int and 0 <= value < LARGEST)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """True for a finite number that can be computed with."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) < LARGEST if isinstance(value, int) else math.isfinite(value)
 
 
-def _is_moment(value: Any) -> bool:
+def _is_moment(value: object) -> bool:
     try:
         return isinstance(value, str) and datetime.fromisoformat(value).utcoffset() is not None
     except ValueError:
@@ -124,11 +126,11 @@ flag = simple("true or false", lambda value: isinstance(value, bool))
 moment = simple("an ISO time with a zone", _is_moment)
 
 
-def _find_in_anything(value: Any, place: str) -> Faults:
+def _find_in_anything(value: object, place: str) -> Faults:
     yield from _anything(value, place, DEEPEST)
 
 
-def _anything(value: Any, place: str, levels: int) -> Faults:
+def _anything(value: object, place: str, levels: int) -> Faults:
     if levels == 0:
         yield f"{place} is nested too deeply"
     elif isinstance(value, dict):
@@ -147,7 +149,7 @@ def _anything(value: Any, place: str, levels: int) -> Faults:
 anything = Shape(rule="JSON that can be printed, without too many levels or too large numbers", find=_find_in_anything)
 
 
-def one_of(*values: Any) -> Shape:
+def one_of(*values: object) -> Shape:
     """One of some values."""
     rule = f"one of {', '.join(map(str, values))}" if len(values) > 1 else str(values[0])
     return simple(rule, lambda value: any(value == known and type(value) is type(known) for known in values))
@@ -161,7 +163,7 @@ def either(*shapes: Shape) -> Shape:
     """
     rule = " or ".join(shape.rule for shape in shapes)
 
-    def find(value: Any, place: str) -> Faults:
+    def find(value: object, place: str) -> Faults:
         if not all(any(shape(value, place)) for shape in shapes):
             return
         looked_into = [shape for shape in shapes if shape.holds(value)]
@@ -176,7 +178,7 @@ def either(*shapes: Shape) -> Shape:
 def maybe(inner: Shape) -> Shape:
     """None, or what fits a rule."""
 
-    def find(value: Any, place: str) -> Faults:
+    def find(value: object, place: str) -> Faults:
         if value is not None:
             yield from inner(value, place)
 
@@ -184,18 +186,18 @@ def maybe(inner: Shape) -> Shape:
 
 
 # Documents that did not come from a file hold tuples.
-def _is_list(value: Any) -> bool:
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
     return isinstance(value, list | tuple)
 
 
-def _is_object(value: Any) -> bool:
+def _is_object(value: object) -> TypeGuard[Mapping[Any, object]]:
     return isinstance(value, Mapping)
 
 
 def each(inner: Shape) -> Shape:
     """A list whose items fit a rule."""
 
-    def find(value: Any, place: str) -> Faults:
+    def find(value: object, place: str) -> Faults:
         if not _is_list(value):
             yield _must_be("a list", value, place)
             return
@@ -208,7 +210,7 @@ def each(inner: Shape) -> Shape:
 def by_name(inner: Shape) -> Shape:
     """An object whose values fit a rule, whatever their names."""
 
-    def find(value: Any, place: str) -> Faults:
+    def find(value: object, place: str) -> Faults:
         if not _is_object(value):
             yield _must_be("an object", value, place)
             return
@@ -226,7 +228,7 @@ def record(required: Mapping[str, Shape], optional: Mapping[str, Shape] | None =
     """
     known = {**required, **{name: maybe(inner) for name, inner in (optional or {}).items()}}
 
-    def find(value: Any, place: str) -> Faults:
+    def find(value: object, place: str) -> Faults:
         if not _is_object(value):
             yield _must_be("an object", value, place)
             return

@@ -1,7 +1,6 @@
 """Everything that the page shows of one search: the views in the order in which they answer questions."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from reports.searches.configuration_figures import parallel_drawing, stability_drawing
 from reports.searches.contours import contour_drawing
@@ -16,7 +15,7 @@ from reports.views.views import View
 NONE = "No trial is complete yet."
 
 
-def search_views(search: Search, rows: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, View], ...]:
+def search_views(search: Search, rows: Mapping[str, Mapping[str, object]]) -> tuple[tuple[str, View], ...]:
     """The views of a search, each with its kind."""
     places = range(len(search.objectives))
     views = {"best": _best(search, rows)}
@@ -62,7 +61,7 @@ def _view(title: str, caption: str, drawings: list[Drawing | None], absent: str)
     return View(title=title, caption=caption, drawings=made) if made else View(title=title, caption="", absent=absent)
 
 
-def _best(search: Search, rows: Mapping[str, Mapping[str, Any]]) -> View:
+def _best(search: Search, rows: Mapping[str, Mapping[str, object]]) -> View:
     title = "The best configurations"
     if not search.complete:
         return View(title=title, caption="", absent=NONE)

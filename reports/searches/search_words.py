@@ -1,7 +1,6 @@
 """What a search found, in sentences made from its numbers, and how far to trust it."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from reports.searches.search import Search
 from reports.searches.search_tables import changed_text, number_text
@@ -10,7 +9,7 @@ from reports.searches.winners import Candidate, candidates, held_out_effect, sta
 from reports.tables.formats import difference_text, listing, percent, points, seeds_text, summary_text
 
 TUNED_ON_TEST = "TUNED ON TEST"
-Rows = Mapping[str, Mapping[str, Any]]
+Rows = Mapping[str, Mapping[str, object]]
 
 
 def search_title(search: Search) -> str:

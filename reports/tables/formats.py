@@ -61,19 +61,20 @@ def summary_text(summary: Summary, *, sd: bool = False) -> str:
 
 def effect_text(summary: Summary) -> str:
     """Mean, interval and n of a difference in points: "+3.2 [+1.1, +5.3], n = 3"."""
-    return f"{points(summary.mean)}{_reach(summary)}"
+    return f"{points(summary.mean)}{'' if summary.interval else ','} {reach_text(summary)}"
 
 
 def difference_text(summary: Summary) -> str:
     """The same for a sentence, which says what it is: "a difference of +3.2 points [+1.1, +5.3], n = 3"."""
-    return f"a difference of {points(summary.mean)} points{_reach(summary)}"
+    return f"a difference of {points(summary.mean)} points{'' if summary.interval else ','} {reach_text(summary)}"
 
 
-def _reach(difference: Summary) -> str:
+def reach_text(difference: Summary) -> str:
+    """What stands behind the mean of a difference: its interval in points, or why there is none, and n."""
     if difference.interval is None:
-        return f", {no_interval_reason(difference)}, n = {difference.n}"
+        return f"{no_interval_reason(difference)}, n = {difference.n}"
     low, high = difference.interval
-    return f" [{points(low)}, {points(high)}], n = {difference.n}"
+    return f"[{points(low)}, {points(high)}], n = {difference.n}"
 
 
 def claim_text(difference: Difference) -> str:

@@ -20,6 +20,7 @@ from reports.tables.formats import (
     points,
     probability,
     published_text,
+    reach_text,
     row_marks,
     seeds_text,
 )
@@ -246,7 +247,7 @@ def contrast_grids(table: Table) -> tuple[Grid, ...]:
             if contrast is None:
                 spots.append(Spot(main="incomplete", notes=("no seed has every arm",), tone="absent"))
                 continue
-            lines = [effect_text(contrast.summary).partition(" ")[2] or effect_text(contrast.summary)]
+            lines = [reach_text(contrast.summary)]
             if contrast.p is not None:
                 lines.append(f"p {probability(contrast.p)}, Holm {probability(contrast.p_holm)}")
                 lines.append(_equivalence_line(contrast))

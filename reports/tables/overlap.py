@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from promptad.user_error import UserError
+
 FEWEST = 2
 """Features that a kind must have: one is judged, and one remains."""
 TIE = 1e-12
@@ -14,7 +16,7 @@ Kin = NDArray[np.bool_]
 """Which features must not judge each other, (n + m) x (n + m), those of the first kind first; the diagonal is True."""
 
 
-class OverlapError(ValueError):
+class OverlapError(UserError):
     """Kinds of features whose overlap cannot be measured."""
 
 

@@ -176,21 +176,22 @@ def _first_line(text: str | None, longest: int = 120) -> str:
 def _absence(gaps: Sequence[_Gap], planned: int) -> Missing:
     """What to print where `gaps` of `planned` cells leave no number."""
     kinds = Counter(gap.kind for gap in gaps)
-    parts = []
+    told: dict[Kind, str] = {}
     for kind in URGENCY:
         reasons = list(dict.fromkeys(gap.reason for gap in gaps if gap.kind == kind))
         if reasons:
             more = f" and {len(reasons) - 2} other reasons" if len(reasons) > 2 else ""
-            parts.append(f"{kinds[kind]} {kind}: {'; '.join(reasons[:2])}{more}")
+            told[kind] = f"{'; '.join(reasons[:2])}{more}"
+    together = ", ".join(f"{kinds[kind]} {kind}: {reasons}" for kind, reasons in told.items())
     if len(gaps) < planned:
-        return Missing(kind="incomplete", reason=", ".join(parts), count=planned - len(gaps), planned=planned)
+        return Missing(kind="incomplete", reason=together, count=planned - len(gaps), planned=planned)
     worst = next(kind for kind in URGENCY if kinds[kind])
     if len(kinds) == 1:
-        return Missing(kind=worst, reason=parts[0].split(": ", 1)[1], count=len(gaps), planned=planned)
+        return Missing(kind=worst, reason=told[worst], count=len(gaps), planned=planned)
     if worst == "unavailable":
         # "unavailable" prints its reason instead of a count, which would hide the cells that may still come.
-        return Missing(kind="incomplete", reason=", ".join(parts), count=0, planned=planned)
-    return Missing(kind=worst, reason=", ".join(parts), count=kinds[worst], planned=planned)
+        return Missing(kind="incomplete", reason=together, count=0, planned=planned)
+    return Missing(kind=worst, reason=together, count=kinds[worst], planned=planned)
 
 
 def _split(slots: _Slots) -> tuple[dict[tuple[int, str], float], list[_Gap]]:

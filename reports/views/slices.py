@@ -1,7 +1,6 @@
 """Scores along one numeric factor, and over two factors."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import seaborn as sns
@@ -158,7 +157,7 @@ def grid_drawings(table: Table) -> tuple[Drawing, ...]:
 
 
 def _grid(table: Table, down: Factor, across: Factor, column: Column) -> Drawing:
-    arms: dict[tuple[Any, Any], Arm] = {}
+    arms: dict[tuple[object, object], Arm] = {}
     for arm in table.plan.runnable:
         arms.setdefault((_key(arm.factors.get(down.name)), _key(arm.factors.get(across.name))), arm)
     means = np.full((len(down.levels), len(across.levels)), np.nan)
@@ -216,7 +215,7 @@ def _grid(table: Table, down: Factor, across: Factor, column: Column) -> Drawing
     )
 
 
-def _key(level: Any) -> str:
+def _key(level: object) -> str:
     return repr(level)
 
 

@@ -10,12 +10,11 @@ import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 _PACKAGES = ("promptad-study", "torch", "open_clip_torch", "numpy", "scipy", "pillow", "ray")
 
 
-def provenance(*, device: str, threads: int) -> dict[str, Any]:
+def provenance(*, device: str, threads: int) -> dict[str, object]:
     """JSON-compatible facts about this process and its code."""
     commit, dirty = _revision()
     return {

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from promptad.datasets import Sample
 from promptad.images.preparation import Preprocessing, anomaly_in_view
+from promptad.user_error import UserError
 
 
-class UnseenError(ValueError):
+class UnseenError(UserError):
     """A pixel-level question whose every anomalous pixel is cropped away, lost by sampling, or in no mask."""
 
 
@@ -26,7 +26,7 @@ class View:
     with_mask: int
     unseen: tuple[str, ...]
 
-    def recorded(self, vanished: Sequence[str] | None) -> dict[str, Any]:
+    def recorded(self, vanished: Sequence[str] | None) -> dict[str, object]:
         """How a row holds it; ``vanished`` are images whose anomalous pixels are in view and lost at the maps' size."""
         known = {"anomalous": self.anomalous, "with_mask": self.with_mask, "unseen": list(self.unseen)}
         return known if vanished is None else known | {"vanished": list(vanished)}

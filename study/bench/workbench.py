@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -116,10 +116,9 @@ class Workbench:
                 kept = artefacts(
                     cell,
                     self._bench,
+                    queries,
                     support=support,
                     query=query,
-                    tests=queries.samples,
-                    shown=queries.support[0],
                     preprocessing=self._support_preprocessing(cell.config),
                 )
                 examples = {**(examples or {}), **kept} or None
@@ -252,7 +251,7 @@ class Workbench:
             std=backbone.std,
         )
 
-    def _view(self, cell: Cell, queries: Queries, masks: MaskSet | None) -> dict[str, Any] | None:
+    def _view(self, cell: Cell, queries: Queries, masks: MaskSet | None) -> dict[str, object] | None:
         """What of the anomalies is in view, as rows hold it; ``UnseenError`` where pixels are asked for and none is."""
         if cell.query != "test":
             return None

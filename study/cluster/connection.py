@@ -15,8 +15,10 @@ from typing import IO, Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from promptad.user_error import UserError
 from study.cluster.ray_parts import cluster_of_this_machine
 from study.codebase import code_digest, folders_in_use
+from study.running.execution_options import ClusterOptions
 
 ANSWER_SECONDS = 10.0
 """How long a cluster's port may take to answer before its address counts as wrong."""
@@ -25,48 +27,44 @@ PREPARE_SECONDS = 300.0
 """How long a node may take to unpack the project, start a process, and render the embedded set."""
 
 
-class ClusterError(ValueError):
+class ClusterError(UserError):
     """A cluster that cannot be reached, or a node that cannot run this code."""
 
 
 def connect(
-    address: str = "auto",
+    options: ClusterOptions,
     *,
-    nodes: int = 1,
-    wait_seconds: float = 300.0,
     cpus: int = 1,
     gpus: float | None = None,
-    embedded: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
     """Connect this process to Ray; nothing happens if it is connected already.
 
-    ``address`` is ``auto`` (``$RAY_ADDRESS``, else the cluster that ``ray start`` began on this machine, else Ray is
+    The address is ``auto`` (``$RAY_ADDRESS``, else the cluster that ``ray start`` began on this machine, else Ray is
     started here), ``local`` (Ray is started here) or ``HOST:PORT``. Every node of a cluster gets this project's
-    packages. ``nodes`` are waited for, at most ``wait_seconds``; an autoscaler is asked for as many that fit a trial of
-    ``cpus`` and ``gpus``. ``embedded``: every node renders the embedded set into its own cache. ``say`` gets a line for
-    each thing worth knowing.
+    packages. An autoscaler is asked for as many nodes as are waited for, each with room for a trial of ``cpus`` and
+    ``gpus``. ``say`` gets a line for each thing worth knowing.
 
     Raises:
         ClusterError: nothing answers at the address, the token is wrong, or a node cannot run this code.
     """
     if ray.is_initialized():
         return
-    cluster = _find(address, say)
+    cluster = _find(options.address, say)
     with _own_handlers():
         if cluster is None:
             _init("local", include_dashboard=False)
         else:
             packages = [str(folder) for folder in folders_in_use().values()]
             # Ray presents the token only where it looked the address up itself, or where RAY_AUTH_MODE says so.
-            _init(None if address == "auto" else cluster, runtime_env={"py_modules": packages})
+            _init(None if options.address == "auto" else cluster, runtime_env={"py_modules": packages})
     if cluster is None:
-        if nodes > 1:
-            say(f"--nodes {nodes} does not apply: Ray runs on this machine alone")
+        if options.nodes > 1:
+            say(f"--nodes {options.nodes} does not apply: Ray runs on this machine alone")
         return
     say(f"connected to the Ray cluster at {cluster}")
-    _wait_for_nodes(nodes, wait_seconds, {"CPU": float(cpus), "GPU": gpus or 0.0}, say)
-    _check_nodes(embedded=embedded)
+    _wait_for_nodes(options.nodes, options.wait_seconds, {"CPU": float(cpus), "GPU": gpus or 0.0}, say)
+    _check_nodes(embedded=options.embedded)
 
 
 def _find(address: str, say: Callable[[str], None]) -> str | None:

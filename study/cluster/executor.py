@@ -12,26 +12,27 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from promptad.user_error import UserError
 from study.cluster import nodes
 from study.cluster.connection import ClusterError
-from study.cluster.fit_nodes import Muster, RequireData
-from study.cluster.group_trial import GroupTrial, TrialResources
+from study.cluster.fit_nodes import Muster
+from study.cluster.group_trial import GroupTrial, TrialResources, TrialSetup
 from study.cluster.nodes import Node
-from study.cluster.readiness import ReadinessError, needs_of
+from study.cluster.readiness import Needs, ReadinessError, needs_of
 from study.records.folder import LedgerError
 from study.records.group import Group
 from study.records.ledger import Ledger
-from study.records.pulse import NodeUse, OnPulse, Pulse
-from study.running.dispatcher import Assignment, Dispatcher, Finished, OnFinished
+from study.records.pulse import NodeUse, Pulse
+from study.running.dispatcher import Assignment, Dispatcher, Finished, finished_with
+from study.running.execution_options import CacheSettings, ExecutionOptions, Listeners
 from study.running.rounds import Round, Rounds
 
 WORKER_DEATHS = 8
@@ -47,30 +48,22 @@ KILL_GRACE = 15.0
 """Seconds after its time is up at which a worker that did not end itself is killed."""
 
 
-class ResourceError(ValueError):
+class ResourceError(UserError):
     """A trial that asks for more than the cluster has."""
 
 
 def run_on_ray(
     ledger: Ledger,
     groups: Sequence[Group],
+    options: ExecutionOptions,
+    listeners: Listeners,
     *,
-    cpus: int,
-    gpus: float | None,
-    cache_root: Path,
-    cache_cap: int,
-    on_finished: OnFinished,
-    on_pulse: OnPulse | None = None,
-    on_notice: Callable[[str], None] | None = None,
-    cell_timeout: float | None = None,
-    require_data: RequireData = "any",
     trial: type[GroupTrial] | None = None,
 ) -> None:
     """Run every cell of ``groups`` on the connected cluster; when this returns each has a row.
 
-    ``cpus`` and ``gpus`` are per trial; ``gpus`` None: a quarter of a GPU if the cluster has any, else none.
-    ``cell_timeout`` is in seconds, None: no limit. ``require_data``: a node without the data or weights stops the run
-    (``all``), or is left out (``any``). ``trial`` stands in for ``GroupTrial`` (benchmarks and tests).
+    The root of the cache must be absolute: workers have another current folder. ``trial`` stands in for ``GroupTrial``
+    (benchmarks and tests).
 
     Raises:
         ResourceError: no trial would ever fit the cluster.
@@ -79,21 +72,12 @@ def run_on_ray(
         ClusterError: the cluster lost what takes in the rows.
     """
     prepare_tune()
-    study = Execution(
-        ledger=ledger,
-        resources=trial_resources(cpus, gpus),
-        cache=(str(cache_root), cache_cap),
-        limit=cell_timeout,
-        trial=trial or GroupTrial,
-        muster=Muster(needs_of(groups), require_data, on_notice or say_nothing),
-        on_finished=on_finished,
-        on_pulse=on_pulse,
-    )
-    check_resources(study.resources, study.muster.usable())
+    execution = Execution.planned(ledger, needs_of(groups), options, listeners)
+    check_resources(execution.resources, execution.muster.usable())
     rounds = Rounds(groups)
     try:
         while (current := rounds.next()) is not None:
-            study.run(current, rounds)
+            execution.run(current, rounds, trial or GroupTrial)
     except ray.exceptions.RayActorError as error:
         raise lost_dispatcher(error) from error
 
@@ -141,14 +125,35 @@ class Execution:
 
     ledger: Ledger
     resources: TrialResources
-    cache: tuple[str, int]
+    cache: CacheSettings
     limit: float | None
-    trial: type[GroupTrial]
     muster: Muster
-    on_finished: OnFinished
-    on_pulse: OnPulse | None
+    listeners: Listeners
 
-    def run(self, current: Round, rounds: Rounds) -> None:
+    @classmethod
+    def planned(cls, ledger: Ledger, needs: Needs, options: ExecutionOptions, listeners: Listeners) -> Self:
+        """What a user asked for, on the connected cluster; ``needs`` is what a node must have."""
+        return cls(
+            ledger=ledger,
+            resources=trial_resources(options.cpus, options.gpus),
+            cache=options.cache,
+            limit=options.cell_timeout,
+            muster=Muster(needs, options.require_data, listeners.on_notice),
+            listeners=listeners,
+        )
+
+    def setup(self, dispatcher: Any, resources: TrialResources) -> TrialSetup:
+        """What every worker gets now; ``dispatcher`` is the actor that it asks for cells."""
+        return TrialSetup(
+            dispatcher=dispatcher,
+            resources=resources,
+            cache=self.cache,
+            limit=self.limit,
+            needs=self.muster.needs,
+            fit=frozenset(self.muster.fit),
+        )
+
+    def run(self, current: Round, rounds: Rounds, trial: type[GroupTrial]) -> None:
         """Run one round, and let ``rounds`` sort what it leaves."""
         usable = self.muster.usable()
         resources = _whole_device(self.resources, usable) if current.alone else self.resources
@@ -163,35 +168,25 @@ class Execution:
         )
         overseer = Overseer(dispatcher, self, resources)
         overseer.pulse([])
-        trouble = self._fit(current, resources, dispatcher, overseer)
+        trouble = self._fit(current, self.setup(dispatcher, resources), overseer, trial)
         end = ray.get(dispatcher.end.remote())
         ray.kill(dispatcher)
         lost = nodes.gone({aside.worker.node for aside in end.aside if aside.worker})
         lost |= {node.identity for node in usable} - {node.identity for node in nodes.known_nodes() if node.alive}
         for row in rounds.end(end, lost_nodes=lost, trouble=trouble):
             self.ledger.write_row(row)
-            self.on_finished(
-                Finished(cell=str(row.cell), status=row.status, seconds=0.0, scores=None, reason=row.reason)
-            )
+            self.listeners.on_finished(finished_with(row))
 
-    def _fit(self, current: Round, resources: TrialResources, dispatcher: Any, overseer: Overseer) -> str | None:
+    def _fit(self, current: Round, shared: TrialSetup, overseer: Overseer, trial: type[GroupTrial]) -> str | None:
         """Let Tune run the groups; returns what a trial said that ended with an error."""
+        resources = shared.resources
         bundles, where = nodes.placement(
             {"CPU": resources.cpus, "GPU": resources.gpus}, without=self.muster.unfit.keys()
         )
         with tempfile.TemporaryDirectory(prefix="promptad-tune-") as scratch:
             tuner = tune.Tuner(
                 tune.with_resources(
-                    tune.with_parameters(
-                        self.trial,
-                        groups=list(current.groups),
-                        dispatcher=dispatcher,
-                        resources=resources,
-                        cache=self.cache,
-                        limit=self.limit,
-                        needs=self.muster.needs,
-                        fit=frozenset(self.muster.fit),
-                    ),
+                    tune.with_parameters(trial, groups=list(current.groups), shared=shared),
                     tune.PlacementGroupFactory(bundles, **where),
                 ),
                 param_space={"group": tune.grid_search(list(range(len(current.groups))))},
@@ -206,10 +201,6 @@ class Execution:
             )
             errors = tuner.fit().errors
         return str(errors[-1]).strip().splitlines()[-1] if errors else None
-
-
-def say_nothing(_: str) -> None:
-    """Say nothing."""
 
 
 def _whole_device(resources: TrialResources, usable: Sequence[Node]) -> TrialResources:
@@ -233,8 +224,8 @@ def check_resources(resources: TrialResources, usable: Sequence[Node]) -> None:
 class Overseer(tune.Callback):  # type: ignore[misc]
     """Beside Tune's loop: passes finished cells on, ends workers that hang, tells of the work, stops what is broken."""
 
-    def __init__(self, dispatcher: Any, study: Execution, resources: TrialResources) -> None:
-        self._dispatcher, self._study, self._resources = dispatcher, study, resources
+    def __init__(self, dispatcher: Any, execution: Execution, resources: TrialResources) -> None:
+        self._dispatcher, self._execution, self._resources = dispatcher, execution, resources
         self._broken: Exception | None = None
         self._last = time.monotonic()
 
@@ -242,13 +233,13 @@ class Overseer(tune.Callback):  # type: ignore[misc]
         """Nothing of it goes into the state that Tune saves: the ledger is the truth, and a driver holds locks."""
         return tune.Callback, ()
 
-    def on_trial_result(self, *_: Any, result: dict[str, Any], **__: Any) -> None:
+    def on_trial_result(self, *_: object, result: dict[str, Any], **__: object) -> None:
         """Take in what a step brought. Errors wait for the next step: here, Tune would hold them to be the trial's."""
         for finished in result.get("finished", ()):
-            self._study.on_finished(Finished(**finished))
+            self._execution.listeners.on_finished(Finished(**finished))
         try:
             if "unfit" in result:
-                self._study.muster.refuse(*result["unfit"])
+                self._execution.muster.refuse(*result["unfit"])
         except ReadinessError as error:
             self._broken = error
         if "broken" in result:
@@ -258,7 +249,7 @@ class Overseer(tune.Callback):  # type: ignore[misc]
         """Raise an error at the next step, where Tune does not hold it to be a trial's."""
         self._broken = error
 
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
+    def on_step_begin(self, *_: object, **__: object) -> None:
         """Raise what stops the study; every few seconds look after the workers."""
         if self._broken is not None:
             raise self._broken
@@ -270,7 +261,7 @@ class Overseer(tune.Callback):  # type: ignore[misc]
         except (ray.exceptions.GetTimeoutError, ray.exceptions.ActorUnavailableError):
             # Ray starts it again.
             return
-        limit = self._study.limit
+        limit = self._execution.limit
         for assignment in at_work:
             if limit is not None and assignment.seconds > limit + KILL_GRACE:
                 nodes.end_process(assignment.worker.node, assignment.worker.process)
@@ -278,7 +269,7 @@ class Overseer(tune.Callback):  # type: ignore[misc]
 
     def pulse(self, at_work: Sequence[Assignment]) -> None:
         """Tell which cells are at work, and how much of each node they take."""
-        if self._study.on_pulse is None:
+        if (on_pulse := self._execution.listeners.on_pulse) is None:
             return
         counts = [assignment.worker.node for assignment in at_work]
         use = tuple(
@@ -289,9 +280,9 @@ class Overseer(tune.Callback):  # type: ignore[misc]
                 cpus_used=float(counts.count(node.identity) * self._resources.cpus),
                 gpus=node.gpus,
                 gpus_used=counts.count(node.identity) * self._resources.gpus,
-                reason=self._study.muster.unfit.get(node.identity),
+                reason=self._execution.muster.unfit.get(node.identity),
             )
             for node in nodes.known_nodes()
         )
         running = tuple(assignment.running() for assignment in at_work if assignment.cell is not None)
-        self._study.on_pulse(Pulse(running=running, nodes=use))
+        on_pulse(Pulse(running=running, nodes=use))

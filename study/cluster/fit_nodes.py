@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
 
 from study.cluster import nodes
 from study.cluster.nodes import Node
 from study.cluster.readiness import Needs, ReadinessError
-
-RequireData: TypeAlias = Literal["all", "any"]
+from study.running.execution_options import RequireData
 
 
 class Muster:

@@ -7,16 +7,14 @@ import faulthandler
 import os
 import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
 
-from promptad.features.cache import FeatureCache
 from study.bench.workbench import Workbench, pick_device
 from study.cluster import nodes
 from study.cluster.readiness import Needs, lacks
@@ -26,6 +24,7 @@ from study.records.folder import LedgerError
 from study.records.group import Group
 from study.records.outcome import Outcome
 from study.running.dispatcher import Finished, Worker
+from study.running.execution_options import CacheSettings
 from study.running.worker import begin_group, run_next
 
 PARKED_SECONDS = 1.0
@@ -41,6 +40,22 @@ class TrialResources:
     threads: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSetup:
+    """What every worker of a run gets when it begins.
+
+    ``dispatcher`` is the actor that hands out cells and takes in rows. ``limit`` is the seconds that a cell may take,
+    None: as long as it likes. ``needs`` is what a node must have; those in ``fit`` are known to have it.
+    """
+
+    dispatcher: Any
+    resources: TrialResources
+    cache: CacheSettings
+    limit: float | None
+    needs: Needs
+    fit: Collection[str]
+
+
 class GroupTrial(tune.Trainable):  # type: ignore[misc]
     """One group of cells; each step is one cell."""
 
@@ -50,24 +65,17 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
     _problem: str | None
     _broken: LedgerError | None
 
-    def setup(
-        self,
-        config: dict[str, Any],
-        groups: list[Group],
-        dispatcher: Any,
-        resources: TrialResources,
-        cache: tuple[str, int],
-        limit: float | None,
-        needs: Needs,
-        fit: Collection[str],
-    ) -> None:
+    def setup(self, config: dict[str, Any], groups: Sequence[Group], shared: TrialSetup) -> None:
         """Open the workbench, which outlives this group, and prepare the first group."""
-        self._groups, self._source, self._limit = groups, RemoteSource(dispatcher), limit
-        self._needs, self._fit = needs, fit
+        self._groups, self._source, self._limit = groups, RemoteSource(shared.dispatcher), shared.limit
+        self._needs, self._fit = shared.needs, shared.fit
         self._lacks: dict[tuple[str, str], list[str]] = {}
         self._worker = own_worker()
-        feature_cache = FeatureCache(Path(cache[0]), cap=cache[1])
-        self._bench = self.bench(cache=feature_cache, device=pick_device(resources.gpus), threads=resources.threads)
+        self._bench = self.bench(
+            cache=shared.cache.feature_cache(),
+            device=pick_device(shared.resources.gpus),
+            threads=shared.resources.threads,
+        )
         self._start(config["group"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -6,10 +6,12 @@ import importlib
 
 import ray
 
+from promptad.user_error import UserError
+
 MODULE, NAME = "ray._private.services", "get_ray_address_from_environment"
 
 
-class RayPartsError(ValueError):
+class RayPartsError(UserError):
     """A Ray without a part that this project calls."""
 
 

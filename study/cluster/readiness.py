@@ -10,13 +10,14 @@ from pathlib import Path
 from promptad.backbones.backbone import weights_digest
 from promptad.backbones.backbone_names import BackboneError, parse_backbone
 from promptad.datasets import Category
+from promptad.user_error import UserError
 from study.planning.data_source import SYNTHETIC
 from study.records.group import Group
 
 MOST_FILES_NAMED = 3
 
 
-class ReadinessError(ValueError):
+class ReadinessError(UserError):
     """Nodes that lack data or weights; the message names them and what they lack."""
 
 

@@ -14,6 +14,7 @@ from ablations.shots import Shots
 from ablations.spec import Ablation
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.configs.protocol import protocol_config
+from promptad.user_error import UserError
 from study.planning.data_source import parse_source
 from study.planning.given_files import given_json
 from study.planning.promoted import read_method
@@ -41,7 +42,7 @@ LONGEST = 10.0 * 365 * 24 * 3600
 """Seconds that somebody may wait for something: more than clocks and threads take."""
 
 
-class UsageError(ValueError):
+class UsageError(UserError):
     """A command line, or a file named on it, that does not have the form it must have."""
 
 

@@ -6,7 +6,6 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from ablations.catalogue import DEFAULT
 from ablations.ours.ready_spaces import SPACES
@@ -14,10 +13,11 @@ from promptad.configs.promptad_config import PromptADConfig
 from promptad.configs.protocol import PROTOCOLS
 from promptad.datasets import LAYOUTS
 from promptad.features.cache_folder import DEFAULT_CAP
+from promptad.user_error import UserError
 from study.codebase import code_digest
 from study.command import look_verbs, run_verb, search_verb, streams
 from study.command.arguments import SPLIT_VALUES, seconds
-from study.command.exits import INTERRUPTED, USAGE, tells_what_to_do
+from study.command.exits import INTERRUPTED, USAGE
 from study.planning.data_source import SYNTHETIC
 from study.search.objectives import OBJECTIVES
 
@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name.startswith("--") and value == "--":
             # Argparse takes such a value for the sign that no more options follow, and leaves a list of nothing.
             parser.error(f"argument {name}: expected one argument, but got {value!r}")
-    options = parser.parse_args(given)
+    options, unknown = parser.parse_known_args(given)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)} ({SPLIT_VALUES})")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code: int = options.handler(options)
@@ -60,9 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; every finished cell is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
-    except ValueError as error:
-        if not tells_what_to_do(error):
-            raise
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     return code
@@ -78,18 +78,9 @@ def _print_digest(_: argparse.Namespace) -> int:
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what may have become of an argument on its way to a cluster."""
-
-    def error(self, message: str) -> NoReturn:
-        if message.startswith("unrecognized arguments"):
-            message += f" ({SPLIT_VALUES})"
-        super().error(message)
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The parser of every verb."""
-    parser = _Parser(
+    parser = argparse.ArgumentParser(
         prog="run.py",
         description="PromptAD ablations: plan cells, run the missing ones, report. Without a verb: run.",
         epilog=EPILOG,

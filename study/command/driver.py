@@ -22,8 +22,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from promptad.user_error import UserError
 from reports.reading.shapes import DocumentError, check, json_object, record, text
-from study.command.exits import FAILED, INTERRUPTED, USAGE, tells_what_to_do
+from study.command.exits import FAILED, INTERRUPTED, USAGE
 from study.records.driver_record import PROCESS, RECORD, DriverRecord, Process, State, last_record
 from study.records.folder import LedgerError, StudyFolder
 from study.records.pulse import Pulse
@@ -43,7 +44,7 @@ PATIENCE = 15.0
 _CLAIM = record({"run": text, "user": text, "process": PROCESS})
 
 
-class LockedError(ValueError):
+class LockedError(UserError):
     """A study folder that another driver holds."""
 
 
@@ -243,7 +244,7 @@ def _ending(error: BaseException | None) -> tuple[State, int, str | None]:
         return "stopped", INTERRUPTED, "nobody reads what it prints any more: the same command goes on from there"
     if error is None or isinstance(error, KeyboardInterrupt):
         return "stopped", INTERRUPTED, None
-    if tells_what_to_do(error):
+    if isinstance(error, UserError):
         return "failed", USAGE, str(error)
     return "crashed", FAILED, repr(error)
 

@@ -1,4 +1,4 @@
-"""How the command line ends: its exit codes, and which errors are a user's to mend."""
+"""How the command line ends: its exit codes."""
 
 FAILED = 1
 """Some cells failed; they are rows with reasons."""
@@ -8,9 +8,3 @@ USAGE = 2
 
 INTERRUPTED = 130
 """Stopped by Ctrl-C or a polite kill."""
-
-
-def tells_what_to_do(error: BaseException) -> bool:
-    """Whether an error is one of ours: a ValueError of this project, whose message says what to do."""
-    home = type(error).__module__.partition(".")[0]
-    return isinstance(error, ValueError) and home in ("study", "promptad", "ablations", "reports")

@@ -96,8 +96,7 @@ def planned(options: argparse.Namespace) -> StudyPlan:
     for category, data in made.categories.items():
         for caution in data.cautions:
             print(f"caution: {category}: {caution}", file=sys.stderr)
-    for name, reason in made.left_out.items():
-        first, *others = reason.removeprefix(f"ablation {name}: ").split("; ")
+    for name, (first, *others) in made.left_out.items():
         more = f" (and {len(others)} more reasons: plan {name})" if others else ""
         print(f"left out: {name}: {first}{more}", file=sys.stderr)
     return made
@@ -119,11 +118,11 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
         )
         return
     folder = Path(out) if out is not None else Path(str(root)) / "report"
-    found, documents, damaged = ledger.everything()
+    stored = ledger.everything()
     place = {name: number for number, name in enumerate(CATALOGUE)}
-    documents.sort(key=lambda document: place.get(document["ablation"], len(place)))
-    rows = {digest: row.plain() for digest, row in found.items()}
-    for name, why in damaged.items():
+    documents = sorted(stored.plans, key=lambda document: place.get(document["ablation"], len(place)))
+    rows = {digest: row.plain() for digest, row in stored.rows.items()}
+    for name, why in stored.damaged.items():
         print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
     searches = _searches(ledger)
     page = write_report(
@@ -131,7 +130,7 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
         rows=rows,
         examples=ledger.kept,
         out=folder,
-        damaged=damaged,
+        damaged=stored.damaged,
         searches=searches,
         say=lambda message: print(message, file=sys.stderr),
     )

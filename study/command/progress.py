@@ -53,7 +53,7 @@ class Progress:
         if cell.status == "failed":
             tqdm.write(f"failed: {cell.cell}: {cell.reason}", file=self._stream)
         scores = "  ".join(f"{name} {value:.3f}" for name, value in (cell.scores or {}).items())
-        self._bar.set_postfix_str(f"{cell.cell.rsplit(' (', 1)[0]}: {scores or cell.status}", refresh=False)
+        self._bar.set_postfix_str(f"{cell.place}: {scores or cell.status}", refresh=False)
         self._bar.update()
         now = self._clock()
         self._first = now if self._first is None else self._first
@@ -61,7 +61,7 @@ class Progress:
             self._last = now
             print(
                 f"{self._done}/{self._total} cells, {duration(now - self._start)} elapsed, {self._left(now)}latest: "
-                f"{cell.cell.rsplit(' (', 1)[0]}: {scores or cell.status}",
+                f"{cell.place}: {scores or cell.status}",
                 file=self._stream,
                 flush=True,
             )

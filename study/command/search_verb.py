@@ -4,39 +4,31 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
-from promptad.features.cache_folder import default_root
 from study.codebase import check_code
 from study.command.arguments import search_request
 from study.command.driver import Driver
+from study.command.execution_arguments import SearchOptions, search_options
 from study.command.exits import FAILED
 from study.command.look_verbs import write_report_of
 from study.command.progress import Progress
-from study.command.run_verb import (
-    cache_cap,
-    check_execution,
-    connect_ray,
-    execute,
-    ray_resources,
-    serial_resources,
-    sole_driver,
-    warn,
-)
+from study.command.run_verb import connect_ray, execute, listeners_of, serial_device, sole_driver, warn
 from study.planning.promoted import MethodConfig, MethodError, check_name, write_method
 from study.records.ledger import Ledger
-from study.running.dispatcher import Finished
+from study.running.execution_options import ExecutionOptions
 from study.search.trial_records import SearchLog, TrialRecord
 
 if TYPE_CHECKING:
     from study.records.group import Group
     from study.search.engine import Search
     from study.search.search_plan import SearchPlan
+    from study.search.trial_bench import TrialBench
 
 
 def search(options: argparse.Namespace) -> int:
     """Run the trials that are missing, export them, and print the best; with ``--promote`` store the best config."""
-    check_execution(options)
+    asked = search_options(options)
     if options.code is not None:
         check_code(options.code)
     request = search_request(options)
@@ -45,20 +37,20 @@ def search(options: argparse.Namespace) -> int:
     from study.search.search_plan import plan_search
 
     check_sampler(request.sampler, single=named_objective(request.objective).single)
-    if options.promote is not None:
-        check_name(options.promote)
+    if asked.promote is not None:
+        check_name(asked.promote)
         if not named_objective(request.objective).single:
             raise MethodError(f"objective {request.objective} has a front and no single best config to --promote")
     plan = plan_search(request)
     ledger = Ledger(options.study)
     with sole_driver(ledger) as driver:
-        found = _search_as(driver, options, ledger, plan)
+        found = _search_as(driver, asked, ledger, plan)
         failed = sum(record.state == "failed" for record in found.records.values())
         driver.end("failed" if failed else "finished", FAILED if failed else 0)
     return FAILED if failed else 0
 
 
-def _search_as(driver: Driver, options: argparse.Namespace, ledger: Ledger, plan: SearchPlan) -> Search:
+def _search_as(driver: Driver, options: SearchOptions, ledger: Ledger, plan: SearchPlan) -> Search:
     """The work of the driver that holds the study folder."""
     from study.search.engine import Search
     from study.search.optuna_journal import journal
@@ -86,57 +78,54 @@ def _search_as(driver: Driver, options: argparse.Namespace, ledger: Ledger, plan
     return found
 
 
-def _run_trials(driver: Driver, options: argparse.Namespace, ledger: Ledger, found: Search) -> None:
+def _run_trials(driver: Driver, options: SearchOptions, ledger: Ledger, found: Search) -> None:
     per_trial = len(found.plan.cells({}))
     to_run = max(0, options.trials - len(found.records)) * per_trial
     driver.plan(planned=options.trials * per_trial, to_run=to_run)
     if found.full:
         return
-    connect_ray(options)
+    connect_ray(options.execution)
     with Progress(to_run) as progress:
         from study.search.search_text import trial_line
 
         found.on_trial = lambda record: progress.notice(trial_line(record))
 
-        def on_finished(finished: Finished) -> None:
-            driver.finished(finished.status)
-            progress.finished(finished)
+        listeners = listeners_of(driver, progress)
+        match options.execution.executor:
+            case "serial":
+                from study.search.serial_search import search_serially
 
-        if options.executor == "serial":
-            from promptad.features.cache import FeatureCache
-            from study.search.serial_search import search_serially
-            from study.search.trial_bench import TrialBench
+                bench = _serial_bench(options.execution, found)
+                search_serially(bench, ledger, found, listeners, timeout=options.timeout)
+            case "ray":
+                from study.search.ray_search import search_on_ray
 
-            bench = TrialBench(
-                cache=FeatureCache(default_root(), cap=cache_cap(options)),
-                categories=found.plan.categories,
-                tasks=found.plan.request.tasks,
-                **serial_resources(options),
-            )
-            search_serially(bench, ledger, found, on_finished, on_pulse=driver.pulse, timeout=options.timeout)
-            return
-        from study.search.ray_search import search_on_ray
-
-        search_on_ray(
-            ledger,
-            found,
-            on_finished=on_finished,
-            on_pulse=driver.pulse,
-            on_notice=progress.notice,
-            timeout=options.timeout,
-            **ray_resources(options),
-        )
+                search_on_ray(ledger, found, options.execution, listeners, timeout=options.timeout)
+            case other:
+                assert_never(other)
 
 
-def _reevaluated(driver: Driver, options: argparse.Namespace, ledger: Ledger, found: Search) -> dict[str, Any]:
+def _serial_bench(options: ExecutionOptions, found: Search) -> TrialBench:
+    from study.search.trial_bench import TrialBench
+
+    return TrialBench(
+        cache=options.cache.feature_cache(),
+        device=serial_device(options),
+        threads=options.cpus,
+        categories=found.plan.categories,
+        tasks=found.plan.request.tasks,
+    )
+
+
+def _reevaluated(driver: Driver, options: SearchOptions, ledger: Ledger, found: Search) -> dict[str, Any]:
     """What the document gets of the winners where the search did not look: ``report`` and ``fresh``."""
     from study.planning.plan import PlanError
     from study.search.reevaluation import on_fresh_seeds, on_held_out, winners
     from study.search.search_text import held_out_text
 
     def run(groups: Sequence[Group]) -> None:
-        connect_ray(options)
-        execute(driver, options, ledger, groups)
+        connect_ray(options.execution)
+        execute(options.execution, ledger, groups, driver)
 
     told: dict[str, Any] = {}
     best, chosen = found.best(), winners(found)

@@ -88,9 +88,10 @@ class StudyStatus:
 
 def study_status(ledger: Ledger) -> StudyStatus:
     """Read a study's state; failures are the latest first."""
-    rows, documents, damaged = ledger.everything()
+    files = ledger.everything()
+    rows, documents = files.rows, files.plans
     record, fault = driver_record(ledger.folder)
-    damaged |= {} if fault is None else {RECORD: fault}
+    damaged = {**files.damaged, **({} if fault is None else {RECORD: fault})}
     alive = record is not None and record.alive
     running = record.running if record is not None and alive else ()
     at_work = {cell.digest for cell in running}

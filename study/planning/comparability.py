@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ablations.arms import PAPER_BACKBONE, Arm
 from ablations.published import PublishedCell
@@ -91,7 +91,7 @@ class ArmFacts:
     arm: Arm
     config: MethodConfig
     backbone: PlannedBackbone
-    other_settings: Mapping[str, Any]
+    other_settings: Mapping[str, object]
     named_support: tuple[str, ...]
     named_suffixes: tuple[str, ...]
     one_support_set: tuple[str, ...]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from promptad.datasets import (
     LAYOUTS,
@@ -16,15 +18,28 @@ from promptad.datasets import (
     with_contents,
 )
 from promptad.features.cache_folder import default_root
+from promptad.user_error import UserError
 
 
-class SourceError(ValueError):
+class SourceError(UserError):
     """A data source that is not spelled LAYOUT:ROOT or synthetic."""
 
 
 SYNTHETIC = "synthetic"
 
 SYNTHETIC_TITLE = "synthetic inspection set"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedCategory:
+    """A category that was looked through, and the digest of its data."""
+
+    data: Category
+    digest: str
+
+
+Opened: TypeAlias = Mapping[str, OpenedCategory]
+"""Categories by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +61,8 @@ class DataSource:
             self.layout, self.root, category, skip_bad=skip_bad, check_images=check_images, normal_only=normal_only
         )
 
-    def checked(self, category: str, *, skip_bad: bool, normal_only: bool = False) -> tuple[Category, str]:
-        """One category with every image decoded once in its life, and its data digest.
+    def checked(self, category: str, *, skip_bad: bool, normal_only: bool = False) -> OpenedCategory:
+        """One category with every image decoded once in its life.
 
         Data that decoded before, byte for byte, is not decoded again. With ``normal_only`` there are no test images.
         """
@@ -58,7 +73,7 @@ class DataSource:
                 digest = data_digest(known)
                 with contextlib.suppress(ValueError, TypeError):
                     cautions = json.loads(_marker(digest).read_text(encoding="utf-8"))
-                    return replace(known, cautions=tuple(cautions)), digest
+                    return OpenedCategory(data=replace(known, cautions=tuple(cautions)), digest=digest)
             checked = self.open(category, skip_bad=False, normal_only=normal_only)
             # The digest of the bytes that were decoded, which may have changed since.
             digest = data_digest(checked)
@@ -66,9 +81,9 @@ class DataSource:
             with contextlib.suppress(OSError):
                 _marker(digest).parent.mkdir(parents=True, exist_ok=True)
                 _marker(digest).write_text(json.dumps(checked.cautions), encoding="utf-8")
-            return checked, digest
+            return OpenedCategory(data=checked, digest=digest)
         checked = self.open(category, skip_bad=True, normal_only=normal_only)
-        return checked, data_digest(checked)
+        return OpenedCategory(data=checked, digest=data_digest(checked))
 
 
 def _marker(digest: str) -> Path:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+
+from promptad.user_error import UserError
 
 LARGEST = 64 * 2**20
 """Bytes that such a file may have: a list of texts has a few thousand."""
 
 
-class GivenFileError(ValueError):
+class GivenFileError(UserError):
     """A file named on the command line that cannot be read, or does not hold what it must."""
 
 
@@ -39,7 +40,7 @@ def given_text(what: str, path: str) -> str:
         ) from error
 
 
-def given_json(what: str, path: str) -> Any:
+def given_json(what: str, path: str) -> object:
     """What a JSON file holds.
 
     Raises:
@@ -48,7 +49,7 @@ def given_json(what: str, path: str) -> Any:
     text = given_text(what, path)
     repeated: dict[str, None] = {}
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
         names = [name for name, _ in pairs]
         repeated.update(dict.fromkeys(name for name in names if names.count(name) > 1))
         return dict(pairs)

@@ -14,11 +14,12 @@ from ablations.spec import Ablation, AblationError
 from promptad.backbones.backbone_names import available_blocks, parse_backbone
 from promptad.configs.method_table import method_of
 from promptad.datasets import Category, DatasetError, data_digest, named_support
+from promptad.user_error import UserError
 from reports.view_table import view_problems
 from study.planning.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones, weights_here
 from study.planning.capabilities import impossible_requests, unfit_backbones
 from study.planning.cell_config import kinds_of, tower_facts, with_suffixes
-from study.planning.data_source import chosen_categories
+from study.planning.data_source import Opened, OpenedCategory, chosen_categories
 from study.planning.plan_document import plan_document
 from study.planning.plan_problems import layer_problems, prompt_problems
 from study.planning.printed import PlannedAblation
@@ -31,7 +32,7 @@ GROUP_SIZE = 32
 """Most cells in a group: small enough to spread over workers, large enough to make scheduling cheap."""
 
 
-class PlanError(ValueError):
+class PlanError(UserError):
     """A study that cannot run as asked; the message lists every problem found."""
 
 
@@ -39,14 +40,14 @@ class PlanError(ValueError):
 class StudyPlan:
     """Every cell of a request by digest, which of them the data cannot answer and why, and the plan documents.
 
-    ``left_out`` are ablations of the whole catalogue that cannot be planned, and why.
+    ``left_out`` are ablations of the whole catalogue that cannot be planned, and what is wrong with each.
     """
 
     cells: Mapping[str, Cell]
     unavailable: Mapping[str, str]
     categories: Mapping[str, Category]
     documents: Mapping[str, Mapping[str, Any]]
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def groups(self, digests: Iterable[str]) -> list[Group]:
         """The named cells in groups, in a fixed order; cells of equal preprocessing and task stand together."""
@@ -89,14 +90,14 @@ def plan_study(request: StudyRequest) -> StudyPlan:
     study = named[parse_backbone(request.backbone).architecture]
     cells: dict[str, Cell] = {}
     documents: dict[str, dict[str, Any]] = {}
-    left_out: dict[str, str] = {}
+    left_out: dict[str, tuple[str, ...]] = {}
     for ablation in request.ablations:
         try:
             planned = _planned(ablation, request, study, named, opened)
         except (AblationError, PlanError) as error:
             if not request.whole_catalogue:
                 raise
-            left_out[ablation.name] = str(error)
+            left_out[ablation.name] = error.problems
             continue
         listed: dict[str, list[dict[str, Any]]] = {"test": [], "synthetic": []}
         for place, cell in _cells(planned, request, opened):
@@ -111,15 +112,15 @@ def plan_study(request: StudyRequest) -> StudyPlan:
         unavailable={
             digest: f"{cell.category} has no ground-truth masks"
             for digest, cell in cells.items()
-            if cell.task == "pixel" and cell.query == "test" and not opened[cell.category][0].has_masks
+            if cell.task == "pixel" and cell.query == "test" and not opened[cell.category].data.has_masks
         },
-        categories={name: data for name, (data, _) in opened.items()},
+        categories={name: category.data for name, category in opened.items()},
         documents=documents,
         left_out=left_out,
     )
 
 
-def _check_shots_of_ablations(request: StudyRequest, opened: Mapping[str, tuple[Category, str]]) -> None:
+def _check_shots_of_ablations(request: StudyRequest, opened: Opened) -> None:
     """Raise ``PlanError`` where a category has too few images; of the whole catalogue ablations are left out later."""
     for ablation in () if request.whole_catalogue else request.ablations:
         chosen = {name: opened[name] for name in ablation.categories(opened)}
@@ -131,7 +132,7 @@ def _planned(
     request: StudyRequest,
     study: PlannedBackbone,
     named: Mapping[str, PlannedBackbone],
-    opened: Mapping[str, tuple[Category, str]],
+    opened: Opened,
 ) -> PlannedAblation:
     """An ablation checked against the request."""
     configs = ablation.configs(request.base, blocks=available_blocks(study.name))
@@ -148,7 +149,7 @@ def _planned(
     problems = [f"arm {arm}: {reason}" for arm, reason in unfit.items()]
     problems += impossible_requests(ablation, set(backbones) - set(printed), columns)
     if problems:
-        raise PlanError("\n".join(problems))
+        raise PlanError("\n".join(problems), problems)
     backbones = {arm: backbone for arm, backbone in backbones.items() if arm not in printed}
     not_runnable |= printed
     planned = PlannedAblation(
@@ -166,14 +167,12 @@ def _planned(
     return planned
 
 
-def _cells(
-    planned: PlannedAblation, request: StudyRequest, opened: Mapping[str, tuple[Category, str]]
-) -> Iterator[tuple[dict[str, Any], Cell]]:
+def _cells(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> Iterator[tuple[dict[str, Any], Cell]]:
     """Each cell with its place in the ablation."""
-    data = {name: {"test": digest} for name, (_, digest) in opened.items()}
+    data = {name: {"test": category.digest} for name, category in opened.items()}
     if "synthetic" in planned.ablation.queries:
         for name in planned.categories:
-            normal = dataclasses.replace(opened[name][0], test=(), has_masks=False)
+            normal = dataclasses.replace(opened[name].data, test=(), has_masks=False)
             data[name]["synthetic"] = data_digest(normal)
     arms = [arm for arm in planned.ablation.arms if arm.name in planned.configs]
     for arm, category, task in itertools.product(arms, planned.categories, planned.ablation.tasks):
@@ -183,7 +182,7 @@ def _cells(
         for column, seed, query in itertools.product(
             settings_of(arm, planned.shots), range(planned.seeds), planned.ablation.queries
         ):
-            shots = support_images(shots_of(arm, column), opened[category][0])
+            shots = support_images(shots_of(arm, column), opened[category].data)
             cell = Cell(
                 method=method_of(config),
                 config=config,
@@ -206,13 +205,13 @@ def _cells(
             yield {**place, "seed": seed, "task": task}, cell
 
 
-def open_categories(request: StudyRequest, *, normal_only: bool = False) -> dict[str, tuple[Category, str]]:
-    """The request's categories with their data digests; ``normal_only``: without their test images.
+def open_categories(request: StudyRequest, *, normal_only: bool = False) -> dict[str, OpenedCategory]:
+    """The request's categories; ``normal_only``: without their test images.
 
     Raises:
         PlanError: with every problem of the data, and of lists that name other categories or images.
     """
-    opened: dict[str, tuple[Category, str]] = {}
+    opened: dict[str, OpenedCategory] = {}
     problems = []
     for name in chosen_categories(request.source, request.categories):
         try:
@@ -229,38 +228,36 @@ def open_categories(request: StudyRequest, *, normal_only: bool = False) -> dict
             problems.append(f"the support list names {name}, which is no category of this study")
             continue
         try:
-            named_support(opened[name][0], support)
+            named_support(opened[name].data, support)
         except DatasetError as error:
             problems.append(str(error))
     if problems:
-        raise PlanError("\n".join(problems))
+        raise PlanError("\n".join(problems), problems)
     return opened
 
 
-def check_shots(opened: Mapping[str, tuple[Category, str]], asked: Sequence[Shots], request: StudyRequest) -> None:
+def check_shots(opened: Opened, asked: Sequence[Shots], request: StudyRequest) -> None:
     """Raise ``PlanError`` where a category cannot give as many support images."""
     _refuse(shots_problems(opened, asked, request))
 
 
-def shots_problems(
-    opened: Mapping[str, tuple[Category, str]], asked: Sequence[Shots], request: StudyRequest
-) -> list[str]:
+def shots_problems(opened: Opened, asked: Sequence[Shots], request: StudyRequest) -> list[str]:
     """A sentence for each category that cannot give as many support images."""
     problems = []
-    for name, (category, _) in opened.items():
+    for name, category in opened.items():
         named = (request.support or {}).get(name)
         for shots in asked:
-            k = support_images(shots, category)
+            k = support_images(shots, category.data)
             if named is not None and len(named) != k:
                 problems.append(f"the support list of {name} has {len(named)} images, but {k} shots are asked for")
-            elif k > len(category.train):
+            elif k > len(category.data.train):
                 problems.append(
-                    f"shots must be at most the {len(category.train)} normal images of {name}, but got {k}: "
+                    f"shots must be at most the {len(category.data.train)} normal images of {name}, but got {k}: "
                     "use --shots, leave the category out with --categories, or add images"
                 )
     return problems
 
 
 def _refuse(problems: Iterable[str]) -> None:
-    if text := "\n".join(problems):
-        raise PlanError(text)
+    if found := list(problems):
+        raise PlanError("\n".join(found), found)

@@ -9,11 +9,11 @@ from typing import Any
 
 from ablations.arms import Arm
 from promptad.backbones.backbone_names import parse_backbone
-from promptad.configs.protocol import protocol_name
+from promptad.configs.protocol import is_paper, nearest_protocol, protocol_name
 from promptad.texts.suffixes import CATEGORY_SUFFIXES, manual_suffixes
 from study.planning.arm_backbones import PlannedBackbone
+from study.planning.data_source import Opened
 from study.planning.printed import (
-    Opened,
     PlannedAblation,
     data_title,
     is_own_data,
@@ -30,13 +30,13 @@ def document_name(planned: PlannedAblation, request: StudyRequest, opened: Opene
 
     The number of seeds is no part of it: more seeds make the same table better.
     """
-    name = parse_backbone(request.backbone)
-    protocol = protocol_name(request.base)
-    parts = [planned.ablation.name, name.architecture, *([] if name.is_tiny else [name.label]), request.source.name]
-    parts += [] if protocol == "paper" else [protocol.partition(" ")[0]]
+    backbone = parse_backbone(request.backbone)
+    label = [] if backbone.is_tiny else [backbone.label]
+    parts = [planned.ablation.name, backbone.architecture, *label, request.source.name]
+    parts += [] if is_paper(request.base) else [nearest_protocol(request.base)]
     identity = [
         {arm: _weights(backbone) for arm, backbone in planned.backbones.items()},
-        {category: digest for category, (_, digest) in opened.items()},
+        {name: category.digest for name, category in opened.items()},
         list(planned.shots),
         {arm: config.as_dict() for arm, config in planned.configs.items()},
         request.support,
@@ -100,11 +100,11 @@ def plan_document(
         "cells": listed,
         "proxies": proxies,
         "method": request.method,
-        "data_cautions": [f"{name}: {caution}" for name, (data, _) in opened.items() for caution in data.cautions],
+        "data_cautions": [f"{name}: {caution}" for name, each in opened.items() for caution in each.data.cautions],
         "left_out": [
             {"image": f"{category}/{image}", "reason": why}
-            for category, (data, _) in opened.items()
-            for image, why in data.left_out
+            for category, each in opened.items()
+            for image, why in each.data.left_out
         ],
     }
 
@@ -113,7 +113,7 @@ def given_by_user(request: StudyRequest, opened: Opened) -> dict[str, Any]:
     """Folders and files of the user's own, each with digests of its content: reports tell plans apart by them."""
     given: dict[str, Any] = {}
     if is_own_data(request, opened):
-        digests = {category: digest for category, (_, digest) in opened.items()}
+        digests = {name: category.digest for name, category in opened.items()}
         given["data"] = {"path": request.source.root, "digests": digests}
     lists = {
         "suffixes": (request.suffixes_file, request.suffixes),

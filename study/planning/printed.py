@@ -12,11 +12,11 @@ from ablations.shots import Setting, Shots
 from ablations.spec import Ablation
 from promptad.configs.method_config import MethodConfig
 from promptad.configs.protocol import other_settings
-from promptad.datasets import Category, full_set_of
+from promptad.datasets import full_set_of
 from promptad.scoring.metric_table import METRICS
 from study.planning.arm_backbones import PlannedBackbone
 from study.planning.comparability import ArmFacts, DataFacts, obstacles
-from study.planning.data_source import SYNTHETIC
+from study.planning.data_source import SYNTHETIC, Opened
 from study.planning.request import StudyRequest
 from study.planning.shots import settings_of, shots_of, support_images
 
@@ -35,10 +35,6 @@ class PlannedAblation:
     shots: tuple[Setting, ...]
     seeds: int
     categories: tuple[str, ...]
-
-
-Opened = Mapping[str, tuple[Category, str]]
-"""Categories by name, each with its data digest."""
 
 
 def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> list[dict[str, Any]]:
@@ -159,7 +155,7 @@ def _shared(
     return tuple(
         name
         for name in planned.categories
-        for category in [opened[name][0]]
+        for category in [opened[name].data]
         if config.support_draw == "fixed"
         or name in (request.support or {})
         or support_images(shots_of(arm, column), category) == len(category.train)
@@ -175,7 +171,7 @@ def data_title(request: StudyRequest, opened: Opened) -> str:
 
 
 def _test_images(opened: Opened) -> dict[str, int]:
-    return {name: len(category.test) for name, (category, _) in opened.items()}
+    return {name: len(category.data.test) for name, category in opened.items()}
 
 
 def is_own_data(request: StudyRequest, opened: Opened) -> bool:
@@ -184,7 +180,7 @@ def is_own_data(request: StudyRequest, opened: Opened) -> bool:
         return False
     known = full_set_of(request.source.name)
     published = {} if known is None else {category.name: category.test for category in known.categories}
-    return any(published.get(name) != len(category.test) for name, (category, _) in opened.items())
+    return any(published.get(name) != len(category.data.test) for name, category in opened.items())
 
 
 def _facts(

@@ -11,6 +11,7 @@ from typing import Any
 
 from promptad.configs.method_config import ConfigError
 from promptad.configs.promptad_config import PromptADConfig
+from promptad.user_error import UserError
 from reports.reading.shapes import DocumentError, anything, by_name, check, flag, json_object, record, text, whole
 from study.planning.given_files import GivenFileError, given_text
 from study.records.folder import StudyFolder
@@ -26,7 +27,7 @@ _FORM = record(
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
-class MethodError(ValueError):
+class MethodError(UserError):
     """A method config that is not there, or cannot be read."""
 
 

@@ -101,8 +101,13 @@ class Cell:
 
     def __str__(self) -> str:
         """How messages name the cell."""
+        return f"{self.place} ({self.digest[:8]})"
+
+    @property
+    def place(self) -> str:
+        """Where in a study it stands, in words; cells of several arms share one."""
         query = "" if self.query == "test" else f" {self.query}"
-        return f"{self.category} {self.task}{query} {self.shots}-shot seed {self.seed} ({self.digest[:8]})"
+        return f"{self.category} {self.task}{query} {self.shots}-shot seed {self.seed}"
 
 
 @functools.cache

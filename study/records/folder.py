@@ -11,11 +11,13 @@ from pathlib import Path, PurePosixPath
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from promptad.user_error import UserError
+
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci"})
 """fsspec's protocols of file systems without folders."""
 
 
-class LedgerError(ValueError):
+class LedgerError(UserError):
     """A study folder that cannot be read or written."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +20,15 @@ from reports.reading.plan_reading import read_plan
 from reports.reading.shapes import DocumentError, json_object
 from study.records.folder import StudyFolder
 from study.records.row import Row, RowError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFiles:
+    """What a study folder holds: rows by digest, plans by name, and what is wrong with each file that is damaged."""
+
+    rows: Mapping[str, Row]
+    plans: tuple[dict[str, Any], ...]
+    damaged: Mapping[str, str]
 
 
 class Ledger:
@@ -56,19 +66,19 @@ class Ledger:
         """Rows by digest: those asked for, as far as they exist, or all."""
         return {digest: row for digest, row in self._rows(digests).items() if isinstance(row, Row)}
 
-    def damaged(self) -> dict[str, str]:
+    def damaged(self) -> Mapping[str, str]:
         """Files of the folder that cannot be used, by name, and why: half written, altered, or of another version."""
-        return self.everything()[2]
+        return self.everything().damaged
 
-    def everything(self) -> tuple[dict[str, Row], list[dict[str, Any]], dict[str, str]]:
-        """Rows by digest, plans by name, and damaged files with what is wrong, from one look at the folder."""
+    def everything(self) -> StudyFiles:
+        """All that the folder holds but arrays, from one look at it."""
         rows, plans = self._rows(None), self._plans()
         damaged = {f"rows/{name}.json": row for name, row in rows.items() if isinstance(row, str)}
         damaged |= {f"plans/{name}.json": plan for name, plan in plans.items() if isinstance(plan, str)}
-        return (
-            {digest: row for digest, row in rows.items() if isinstance(row, Row)},
-            [plan for _, plan in sorted(plans.items()) if isinstance(plan, dict)],
-            damaged,
+        return StudyFiles(
+            rows={digest: row for digest, row in rows.items() if isinstance(row, Row)},
+            plans=tuple(plan for _, plan in sorted(plans.items()) if isinstance(plan, dict)),
+            damaged=damaged,
         )
 
     def write_examples(self, digest: str, arrays: Mapping[str, NDArray[Any]]) -> None:

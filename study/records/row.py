@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from promptad.configs.protocol import departures
+from promptad.user_error import UserError
 from reports.reading.forms import ROW
 from reports.reading.shapes import (
     DocumentError,
@@ -43,7 +44,7 @@ _STORED = record(
 Status = Literal["ok", "failed", "pruned", "unavailable"]
 
 
-class RowError(ValueError):
+class RowError(UserError):
     """A row that contradicts itself or its cell."""
 
 

@@ -64,9 +64,10 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """One line of progress: a cell that got its row."""
+    """One line of progress: a cell that got its row; ``place`` names it without its digest."""
 
     cell: str
+    place: str
     status: str
     seconds: float
     scores: dict[str, float] | None
@@ -152,7 +153,7 @@ class Dispatcher:
         if cell.digest != digest or digest not in self._planned:
             raise ValueError(f"the cell that ran must be the one that was asked for, {digest[:8]}, but was {cell}")
         if digest in self._stored:
-            return _finished(self._stored[digest])
+            return finished_with(self._stored[digest])
         if outcome.examples is not None:
             self._ledger.write_examples(digest, outcome.examples)
         return self._store(outcome.row)
@@ -254,7 +255,7 @@ class Dispatcher:
         for waiting in self._waiting:
             if row.cell in waiting:
                 waiting.remove(row.cell)
-        return _finished(row)
+        return finished_with(row)
 
 
 def failed_row(cell: Cell, failure: Failure, *, earlier: str | None = None, attempts: int) -> Row:
@@ -262,9 +263,11 @@ def failed_row(cell: Cell, failure: Failure, *, earlier: str | None = None, atte
     return Row(cell=cell, status="failed", reason=last_words(failure, earlier), provenance={"attempts": attempts})
 
 
-def _finished(row: Row) -> Finished:
+def finished_with(row: Row) -> Finished:
+    """The line of a cell that has this row now."""
     return Finished(
         cell=str(row.cell),
+        place=row.cell.place,
         status=row.status,
         seconds=row.seconds.get("total", 0.0),
         scores=None if row.scores is None else dict(row.scores),

@@ -12,7 +12,8 @@ from study.bench.workbench import Workbench
 from study.records.group import Group
 from study.records.ledger import Ledger
 from study.records.pulse import NodeUse, OnPulse, Pulse
-from study.running.dispatcher import Assignment, Dispatcher, OnFinished, Worker
+from study.running.dispatcher import Assignment, Dispatcher, Worker
+from study.running.execution_options import Listeners
 from study.running.rounds import Rounds
 from study.running.worker import begin_group, run_next
 
@@ -20,14 +21,7 @@ PULSE_SECONDS = 5.0
 """How often an executor tells of its work."""
 
 
-def run_serially(
-    bench: Workbench,
-    ledger: Ledger,
-    groups: Sequence[Group],
-    on_finished: OnFinished,
-    *,
-    on_pulse: OnPulse | None = None,
-) -> None:
+def run_serially(bench: Workbench, ledger: Ledger, groups: Sequence[Group], listeners: Listeners) -> None:
     """Run every cell; those that ran out of memory once more after all others."""
     host = socket.gethostname()
     worker = Worker(node=host, name=host, process=os.getpid())
@@ -37,17 +31,17 @@ def run_serially(
     def at_work() -> list[Assignment]:
         return [] if dispatcher is None else dispatcher.at_work()
 
-    with beating(lambda: serial_pulse(host, bench, at_work()), on_pulse):
+    with beating(lambda: serial_pulse(host, bench, at_work()), listeners.on_pulse):
         while (current := rounds.next()) is not None:
             dispatcher = Dispatcher(ledger, current.groups, earlier=current.earlier)
             for number, group in enumerate(current.groups):
                 for failed in begin_group(bench, dispatcher, number, group, worker):
-                    on_finished(failed)
+                    listeners.on_finished(failed)
                 more = True
                 while more:
                     more, finished = run_next(bench, dispatcher, number, worker)
                     if finished is not None:
-                        on_finished(finished)
+                        listeners.on_finished(finished)
             rounds.end(dispatcher.end(), lost_nodes=())
 
 

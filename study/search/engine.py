@@ -10,7 +10,6 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json
@@ -102,7 +101,7 @@ class Search:
                 return running
         return None
 
-    def propose(self, trial: Trial) -> dict[str, Any]:
+    def propose(self, trial: Trial) -> dict[str, object]:
         """Values of a trial of Optuna's."""
         return suggest(trial, self.plan.request.space)
 

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from promptad.configs.method_config import Task
 from promptad.scoring.metric_table import METRICS
+from promptad.user_error import UserError
 from study.records.cell import Query
 from study.records.row import Row
 
 
-class ObjectiveError(ValueError):
+class ObjectiveError(UserError):
     """An objective that does not exist, or that the data cannot answer."""
 
 

@@ -9,7 +9,6 @@ import dataclasses
 import os
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -26,15 +25,12 @@ from study.cluster.executor import (
     check_resources,
     lost_dispatcher,
     prepare_tune,
-    say_nothing,
-    trial_resources,
 )
-from study.cluster.fit_nodes import Muster, RequireData
-from study.cluster.group_trial import GroupTrial, TrialResources
+from study.cluster.fit_nodes import Muster
+from study.cluster.group_trial import TrialResources
 from study.cluster.readiness import Needs, needs_of
 from study.records.ledger import Ledger
-from study.records.pulse import OnPulse
-from study.running.dispatcher import OnFinished
+from study.running.execution_options import ExecutionOptions, Listeners
 from study.search.engine import Search
 from study.search.ray_trial import SearchTrial
 from study.search.search_plan import grouped
@@ -44,16 +40,9 @@ from study.search.trial_dispatcher import TrialDispatcher
 def search_on_ray(
     ledger: Ledger,
     search: Search,
+    options: ExecutionOptions,
+    listeners: Listeners,
     *,
-    cpus: int,
-    gpus: float | None,
-    cache_root: Path,
-    cache_cap: int,
-    on_finished: OnFinished,
-    on_pulse: OnPulse | None = None,
-    on_notice: Callable[[str], None] | None = None,
-    cell_timeout: float | None = None,
-    require_data: RequireData = "any",
     timeout: float | None = None,
     trial: type[SearchTrial] | None = None,
 ) -> None:
@@ -66,17 +55,7 @@ def search_on_ray(
     prepare_tune()
     # The objective's metrics are computed from rows; results of a worker do not hold them.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
-    needs = _needs(search)
-    execution = Execution(
-        ledger=ledger,
-        resources=trial_resources(cpus, gpus),
-        cache=(str(cache_root), cache_cap),
-        limit=cell_timeout,
-        trial=GroupTrial,
-        muster=Muster(needs, require_data, on_notice or say_nothing),
-        on_finished=on_finished,
-        on_pulse=on_pulse,
-    )
+    execution = Execution.planned(ledger, _needs(search), options, listeners)
     resources, muster = execution.resources, execution.muster
     check_resources(resources, muster.usable())
 
@@ -90,7 +69,7 @@ def search_on_ray(
     dispatcher = (
         ray.remote(TrialDispatcher)
         .options(num_cpus=0, scheduling_strategy=beside_driver)
-        .remote(ledger, limit=cell_timeout)
+        .remote(ledger, limit=execution.limit)
     )
     overseer = _SearchOverseer(dispatcher, execution, resources)
     overseer.pulse([])
@@ -101,12 +80,7 @@ def search_on_ray(
                 tune.with_resources(
                     tune.with_parameters(
                         trial or SearchTrial,
-                        dispatcher=dispatcher,
-                        resources=resources,
-                        cache=execution.cache,
-                        limit=cell_timeout,
-                        needs=needs,
-                        fit=frozenset(muster.fit),
+                        shared=execution.setup(dispatcher, resources),
                         categories=search.plan.categories,
                         tasks=search.plan.request.tasks,
                     ),
@@ -216,11 +190,11 @@ class TrialEnds(tune.Stopper):  # type: ignore[misc]
 class _SearchOverseer(Overseer):
     """Also lets a cell go whose worker died, so that no other trial waits for it."""
 
-    def on_trial_recover(self, *_: Any, trial: Any, **__: Any) -> None:
+    def on_trial_recover(self, *_: object, trial: Any, **__: object) -> None:
         """A trial's worker died; Tune begins it again."""
         self._dispatcher.lost.remote(trial.config["number"])
 
-    def on_trial_error(self, *_: Any, trial: Any, **__: Any) -> None:
+    def on_trial_error(self, *_: object, trial: Any, **__: object) -> None:
         """A trial's worker died for the last time."""
         self._dispatcher.lost.remote(trial.config["number"])
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import ray
@@ -13,10 +12,9 @@ from ray import tune
 
 from promptad.configs.method_config import Task
 from promptad.datasets import Category
-from promptad.features.cache import FeatureCache
 from study.bench.workbench import pick_device
-from study.cluster.group_trial import RemoteSource, TrialResources, own_worker, watched
-from study.cluster.readiness import Needs, ReadinessError, lacks
+from study.cluster.group_trial import RemoteSource, TrialSetup, own_worker, watched
+from study.cluster.readiness import ReadinessError, lacks
 from study.records.cell import Cell
 from study.records.folder import LedgerError
 from study.running.dispatcher import Worker
@@ -35,23 +33,18 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
     def setup(
         self,
         config: dict[str, Any],
-        dispatcher: Any,
-        resources: TrialResources,
-        cache: tuple[str, int],
-        limit: float | None,
-        needs: Needs,
-        fit: Collection[str],
+        shared: TrialSetup,
         categories: Mapping[str, Category],
         tasks: tuple[Task, ...],
     ) -> None:
         """Open the workbench, which outlives this trial."""
-        self._worker, self._source, self._limit = own_worker(), TrialSource(dispatcher), limit
-        if self._worker.node not in fit and (problems := lacks(needs)):
+        self._worker, self._source, self._limit = own_worker(), TrialSource(shared.dispatcher), shared.limit
+        if self._worker.node not in shared.fit and (problems := lacks(shared.needs)):
             raise ReadinessError(f"a node that joined cannot work: {'; '.join(problems)}")
         self._bench = self.bench(
-            cache=FeatureCache(Path(cache[0]), cap=cache[1]),
-            device=pick_device(resources.gpus),
-            threads=resources.threads,
+            cache=shared.cache.feature_cache(),
+            device=pick_device(shared.resources.gpus),
+            threads=shared.resources.threads,
             categories=categories,
             tasks=tasks,
         )

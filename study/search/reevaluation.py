@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
+from study.planning.data_source import Opened
 from study.planning.plan import PlanError, open_categories
 from study.records.cell import Cell
 from study.records.group import Group
@@ -25,7 +25,7 @@ MOST_WINNERS = 3
 """Trials that run again on fresh seeds; of several objectives the best of each."""
 
 
-def on_held_out(plan: SearchPlan, best: TrialRecord, ledger: Ledger, run: RunGroups) -> dict[str, Any]:
+def on_held_out(plan: SearchPlan, best: TrialRecord, ledger: Ledger, run: RunGroups) -> dict[str, object]:
     """Winner and base config on the categories that were held out, for the search's document."""
     opened, seeds = {name: plan.opened[name] for name in plan.held_out}, range(plan.request.study.seeds)
     asked = {
@@ -38,7 +38,7 @@ def on_held_out(plan: SearchPlan, best: TrialRecord, ledger: Ledger, run: RunGro
     return {"held_out": list(plan.held_out), **judged}
 
 
-def on_fresh_seeds(found: Search, count: int, ledger: Ledger, run: RunGroups) -> dict[str, Any]:
+def on_fresh_seeds(found: Search, count: int, ledger: Ledger, run: RunGroups) -> dict[str, object]:
     """Best trials and the paper's values on the test images, at ``count`` seeds after the search's, for its document.
 
     Raises:
@@ -47,7 +47,7 @@ def on_fresh_seeds(found: Search, count: int, ledger: Ledger, run: RunGroups) ->
     plan = found.plan
     study = dataclasses.replace(plan.request.study, categories=plan.tune)
     opened, seeds = open_categories(study), range(study.seeds, study.seeds + count)
-    if empty := [name for name, (category, _) in opened.items() if not category.test]:
+    if empty := [name for name, category in opened.items() if not category.data.test]:
         raise PlanError(f"there are no test images of {', '.join(empty)}")
     asked = {
         str(record.number): plan.cells_on(opened, record.params, seeds=seeds, query="test") for record in winners(found)
@@ -72,20 +72,18 @@ def winners(found: Search) -> list[TrialRecord]:
     return list(chosen.values())
 
 
-def _run_missing(
-    opened: Mapping[str, Any], asked: Mapping[str, Sequence[Cell]], ledger: Ledger, run: RunGroups
-) -> dict[str, Row]:
+def _run_missing(opened: Opened, asked: Mapping[str, Sequence[Cell]], ledger: Ledger, run: RunGroups) -> dict[str, Row]:
     """The rows of all cells that are asked for, after those without one (or with a failed one) were run."""
     cells = {cell.digest: cell for some in asked.values() for cell in some}
     rows = ledger.rows(cells)
     missing = [cell for digest, cell in cells.items() if digest not in rows or rows[digest].status != "ok"]
     if not missing:
         return rows
-    run(grouped(missing, {name: category for name, (category, _) in opened.items()}))
+    run(grouped(missing, {name: category.data for name, category in opened.items()}))
     return ledger.rows(cells)
 
 
-def _judged(plan: SearchPlan, cells: Sequence[Cell], rows: Mapping[str, Row]) -> dict[str, Any]:
+def _judged(plan: SearchPlan, cells: Sequence[Cell], rows: Mapping[str, Row]) -> dict[str, object]:
     digests = [cell.digest for cell in cells]
     if any(digest not in rows or rows[digest].status != "ok" for digest in digests):
         return {"value": None, "cells": digests, "steps": []}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -20,12 +19,13 @@ from ablations.domains import Choice, FloatRange, IntRange
 from ablations.sobol import sobol_point
 from ablations.spaces import Parameter, Params, Space
 from promptad.randomness import seed_of
+from promptad.user_error import UserError
 
 POPULATION = 20
 """Trials of a generation of NSGA-II: Optuna's 50 would leave a search of 100 trials two generations."""
 
 
-class SamplerError(ValueError):
+class SamplerError(UserError):
     """A sampler that does not exist, or does not fit the objective."""
 
 
@@ -39,9 +39,9 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     return CategoricalDistribution([level.value for level in domain.levels])
 
 
-def suggest(trial: Trial, space: Space) -> dict[str, Any]:
+def suggest(trial: Trial, space: Space) -> dict[str, object]:
     """Values of the active parameters, each drawn (or fixed) by Optuna in the space's order."""
-    params: dict[str, Any] = {}
+    params: dict[str, object] = {}
     for parameter in space.parameters:
         if not parameter.active(params):
             continue
@@ -84,13 +84,13 @@ class SeededSampler(BaseSampler):  # type: ignore[misc]
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """As the sampler does."""
         return dict(self._current.sample_relative(study, trial, search_space))
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
+    ) -> object:
         """As the sampler does."""
         return self._current.sample_independent(study, trial, param_name, param_distribution)
 
@@ -110,15 +110,15 @@ class SobolSampler(BaseSampler):  # type: ignore[misc]
         self._space, self._seed = space, seed
         self._names = [parameter.name for parameter in space.parameters]
 
-    def infer_relative_search_space(self, *_: Any) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, *_: object) -> dict[str, BaseDistribution]:
         """Nothing is sampled together."""
         return {}
 
-    def sample_relative(self, *_: Any) -> dict[str, Any]:
+    def sample_relative(self, *_: object) -> dict[str, object]:
         """Nothing is sampled together."""
         return {}
 
-    def sample_independent(self, _: Study, trial: FrozenTrial, param_name: str, __: BaseDistribution) -> Any:
+    def sample_independent(self, _: Study, trial: FrozenTrial, param_name: str, __: BaseDistribution) -> object:
         """The point's coordinate in the parameter's domain."""
         point = sobol_point(len(self._names), self._seed, trial.number)
         return self._space.parameter(param_name).domain.at(point[self._names.index(param_name)])

@@ -13,8 +13,8 @@ from ablations.domains import Choice, FloatRange
 from ablations.spaces import Parameter, Space
 from promptad.backbones.backbone_names import parse_backbone
 from promptad.configs.method_config import Task
-from promptad.datasets import Category
 from study.planning.arm_backbones import PlannedBackbone
+from study.planning.data_source import Opened
 from study.planning.plan_document import given_by_user
 from study.planning.printed import data_title
 from study.planning.request import StudyRequest
@@ -74,7 +74,7 @@ def search_document(
     objective: Objective,
     tune: tuple[str, ...],
     held_out: tuple[str, ...],
-    opened: Mapping[str, tuple[Category, str]],
+    opened: Opened,
     backbones: Mapping[str, PlannedBackbone],
 ) -> dict[str, Any]:
     """What is stored of a search before its first trial; all but ``NO_IDENTITY`` makes its ``id``."""
@@ -132,7 +132,7 @@ def search_document(
         **{name: value for name, value in document.items() if name not in NO_IDENTITY},
         "levels": levels,
         "weights": {text: backbone.weights for text, backbone in backbones.items()},
-        "data": {name: digest for name, (_, digest) in opened.items()},
+        "data": {name: category.digest for name, category in opened.items()},
         "support": study.support,
         "suffixes": study.suffixes,
         "numerics": NUMERICS,

@@ -12,8 +12,10 @@ from ablations.spaces import Params, Space
 from promptad.backbones.backbone_names import available_blocks, parse_backbone
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import Category
+from promptad.user_error import UserError
 from study.planning.arm_backbones import PlannedBackbone, planned_backbones, weights_here
 from study.planning.cell_config import kinds_of, tower_facts, with_suffixes
+from study.planning.data_source import Opened
 from study.planning.plan import check_shots, open_categories
 from study.planning.request import StudyRequest
 from study.records.cell import Cell, Query
@@ -22,7 +24,7 @@ from study.search.objectives import Objective, ObjectiveError, fold_of, named_ob
 from study.search.search_document import SearchRequest, search_document
 
 
-class SearchError(ValueError):
+class SearchError(UserError):
     """A search that cannot run as asked."""
 
 
@@ -34,7 +36,7 @@ class SearchPlan:
     objective: Objective
     tune: tuple[str, ...]
     held_out: tuple[str, ...]
-    opened: Mapping[str, tuple[Category, str]]
+    opened: Opened
     backbones: Mapping[str, PlannedBackbone]
     id: str
     document: Mapping[str, Any]
@@ -42,7 +44,7 @@ class SearchPlan:
     @property
     def categories(self) -> dict[str, Category]:
         """Categories by name."""
-        return {name: category for name, (category, _) in self.opened.items()}
+        return {name: category.data for name, category in self.opened.items()}
 
     def config(self, params: Params) -> tuple[PromptADConfig, PlannedBackbone, int]:
         """Config, backbone and shots of a trial.
@@ -67,9 +69,7 @@ class SearchPlan:
         opened = {name: self.opened[name] for name in self.tune}
         return self.cells_on(opened, params, seeds=range(self.request.study.seeds), query=self.objective.query)
 
-    def cells_on(
-        self, opened: Mapping[str, tuple[Category, str]], params: Params, *, seeds: Sequence[int], query: Query
-    ) -> tuple[Cell, ...]:
+    def cells_on(self, opened: Opened, params: Params, *, seeds: Sequence[int], query: Query) -> tuple[Cell, ...]:
         """Cells of a trial's config on other categories, seeds or questions, in the order of ``cells``.
 
         Raises:
@@ -79,9 +79,9 @@ class SearchPlan:
         config, backbone, shots = self.config(params)
         tower = tower_facts(backbone.text, backbone.name)
         cells = []
-        for seed, (category, (data, digest)) in itertools.product(seeds, opened.items()):
+        for seed, (category, found) in itertools.product(seeds, opened.items()):
             for task in self.request.tasks:
-                if task == "pixel" and query == "test" and not data.has_masks:
+                if task == "pixel" and query == "test" and not found.data.has_masks:
                     continue
                 cells.append(
                     Cell(
@@ -93,7 +93,7 @@ class SearchPlan:
                         activation=backbone.activation,
                         dataset=study.source.name,
                         category=category,
-                        data=digest,
+                        data=found.digest,
                         shots=shots,
                         seed=seed,
                         task=task,
@@ -155,7 +155,7 @@ def plan_search(request: SearchRequest) -> SearchPlan:
     if objective.folds:
         tune, held_out = fold_of(tune, folds=request.folds, fold=request.fold)
     check_shots(opened, tuple(sorted(_shots(space, study))), study)
-    without = [name for name, (data, _) in opened.items() if not data.has_masks]
+    without = [name for name, category in opened.items() if not category.data.has_masks]
     if request.tasks == ("pixel",) and objective.query == "test" and without:
         raise ObjectiveError(f"the pixel task needs masks, but there are none of {', '.join(without)}")
     backbones = planned_by_text(space, study.backbone)

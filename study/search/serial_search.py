@@ -7,8 +7,8 @@ import socket
 import time
 
 from study.records.ledger import Ledger
-from study.records.pulse import OnPulse
-from study.running.dispatcher import OnFinished, Worker
+from study.running.dispatcher import Worker
+from study.running.execution_options import Listeners
 from study.running.serial import beating, serial_pulse
 from study.running.worker import run_next
 from study.search.engine import Search
@@ -20,9 +20,8 @@ def search_serially(
     bench: TrialBench,
     ledger: Ledger,
     search: Search,
-    on_finished: OnFinished,
+    listeners: Listeners,
     *,
-    on_pulse: OnPulse | None = None,
     timeout: float | None = None,
 ) -> None:
     """Run trials until there are as many as asked for, or for ``timeout`` seconds; a cell is not cut short."""
@@ -30,7 +29,7 @@ def search_serially(
     worker = Worker(node=host, name=host, process=os.getpid())
     source = TrialDispatcher(ledger)
     deadline = None if timeout is None else time.monotonic() + timeout
-    with beating(lambda: serial_pulse(host, bench, source.at_work()), on_pulse):
+    with beating(lambda: serial_pulse(host, bench, source.at_work()), listeners.on_pulse):
         while (running := search.ask()) is not None:
             source.open(running.number, running.cells)
             ended = False
@@ -40,7 +39,7 @@ def search_serially(
                 missing = running.missing
                 more, finished = run_next(bench, source, running.number, worker)
                 if finished is not None:
-                    on_finished(finished)
+                    listeners.on_finished(finished)
                     ended = search.ran(running.number, None if missing is None else missing.digest)
                 elif not more:
                     search.fail(running.number, "none of its cells could be run")

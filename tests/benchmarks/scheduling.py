@@ -24,6 +24,7 @@ from study.records.group import Group
 from study.records.ledger import Ledger
 from study.records.outcome import Outcome
 from study.records.row import Row
+from study.running.execution_options import CacheSettings, ExecutionOptions, Listeners
 
 CELLS = {0.1: 40, 1.0: 9, 10.0: 4}
 """Seconds of a cell, and how many of them each worker gets."""
@@ -115,11 +116,8 @@ def _run(workers: int, count: int, duration: float) -> tuple[float, float]:
         executor.run_on_ray(
             Ledger(folder),
             groups,
-            cpus=1,
-            gpus=0.0,
-            cache_root=Path(folder),
-            cache_cap=2**30,
-            on_finished=lambda finished: rows[worker_of[finished.cell]].append(time.perf_counter() - start),
+            ExecutionOptions(gpus=0.0, cache=CacheSettings(root=Path(folder))),
+            Listeners(on_finished=lambda finished: rows[worker_of[finished.cell]].append(time.perf_counter() - start)),
             trial=WaitingTrial,
         )
     rates = [(times[-1] - times[0]) / (count - 1) for times in rows.values()]

@@ -24,6 +24,7 @@ from study.records.cell import Cell
 from study.records.ledger import Ledger
 from study.records.outcome import Outcome
 from study.running.dispatcher import Finished
+from study.running.execution_options import CacheSettings, ExecutionOptions, Listeners
 from study.search.engine import Search
 from study.search.ray_search import search_on_ray
 from study.search.ray_trial import SearchTrial
@@ -93,17 +94,14 @@ def _run(name: str, folder: Path, data: Path, trials: int) -> tuple[float, list[
     start = time.perf_counter()
     search = Search(plan, ledger, SearchLog(ledger.folder, plan.id), trials=trials)
     if name == "serial":
-        search_serially(WaitingBench(), ledger, search, on_finished)
+        search_serially(WaitingBench(), ledger, search, Listeners(on_finished=on_finished))
         return start, rows
     ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     search_on_ray(
         ledger,
         search,
-        cpus=1,
-        gpus=0.0,
-        cache_root=folder,
-        cache_cap=2**30,
-        on_finished=on_finished,
+        ExecutionOptions(gpus=0.0, cache=CacheSettings(root=folder)),
+        Listeners(on_finished=on_finished),
         trial=WaitingTrial,
     )
     ray.shutdown()

@@ -1,6 +1,7 @@
 """A study of a user's own table of one row, from the command line to its page."""
 
 from html import unescape
+from pathlib import Path
 
 from study.command.cli import main
 
@@ -17,7 +18,13 @@ MINE = Ablation(
 """
 
 
-def page_of(folder, source, *options, arm='changes={"pad": False}', table='metrics=("pixel_auroc",)'):
+def page_of(
+    folder: Path,
+    source: str,
+    *options: str,
+    arm: str = 'changes={"pad": False}',
+    table: str = 'metrics=("pixel_auroc",)',
+) -> str:
     """The text of the page after ``run`` on one category at one seed; ``table`` and ``arm`` are Python."""
     file = folder / "mine.py"
     file.write_text(TABLE.format(arm=arm, options=table), encoding="utf-8")

@@ -1,18 +1,30 @@
 """What somebody adds from outside the package, at addresses that its tables can name."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from promptad.configs.method_config import MethodConfig
+from promptad.backbones.backbone import Backbone
+from promptad.configs.method_config import MethodConfig, Task
 from promptad.datasets import Sample, Scan
 from promptad.datasets.layouts.layout import folders_in, images_in
+from promptad.features.extraction import Features
+from promptad.images.preparation import Pixels
 from promptad.methods.method import MethodSize, Scores, WithoutPrompts
+from promptad.scoring.metrics import Parts
+from reports.reading.kept import Loader
+from reports.tables.table import Table
 from reports.views.views import View
 
 
-def counted_view(table, _loader):
+def counted_view(table: Table, _loader: Loader) -> View:
     """A view that counts the arms."""
     return View(title="Arms, counted", caption=f"{len(table.plan.arms)} arms.", absent="Nothing to draw.")
 
@@ -22,11 +34,11 @@ class PairsLayout:
 
     form = "<category>/ok/*, <category>/nok/*"
 
-    def category_names(self, root):
+    def category_names(self, root: Path) -> tuple[str, ...]:
         return tuple(folder.name for folder in folders_in(root) if (folder / "ok").is_dir())
 
-    def scan(self, root, category):
-        def sample(path, anomalous):
+    def scan(self, root: Path, category: str) -> Scan:
+        def sample(path: Path, *, anomalous: bool) -> Sample:
             kind = "bad" if anomalous else "good"
             return Sample(name=f"{kind}/{path.name}", path=path, anomalous=anomalous, kind=kind)
 
@@ -35,7 +47,7 @@ class PairsLayout:
         return Scan(train=tuple(good[::2]), test=(*good[1::2], *bad))
 
 
-def stripe(pixels, generator):
+def stripe(pixels: Pixels, generator: np.random.Generator) -> tuple[Pixels, NDArray[np.bool_]]:
     """A pseudo-anomaly: one white column."""
     altered, mask = pixels.copy(), np.zeros(pixels.shape[:2], dtype=np.bool_)
     mask[:, generator.integers(0, pixels.shape[1])] = True
@@ -43,7 +55,7 @@ def stripe(pixels, generator):
     return altered, mask
 
 
-def best_f1(parts):
+def best_f1(parts: Parts) -> dict[str, float]:
     """A pixel metric: the highest F1 over all thresholds, by sorting."""
     truth = np.concatenate([np.asarray(masks).ravel() for masks, _ in parts])
     score = np.concatenate([np.asarray(maps).ravel() for _, maps in parts])
@@ -51,7 +63,7 @@ def best_f1(parts):
     return {"pixel_f1": float((2 * hits / (np.arange(1, len(hits) + 1) + truth.sum())).max())}
 
 
-def key_to_key(query, key, value):  # noqa: ARG001
+def key_to_key(query: Tensor, key: Tensor, value: Tensor) -> Tensor:  # noqa: ARG001
     """A transformation's rule: attention from keys to keys."""
     return torch.nn.functional.scaled_dot_product_attention(key, key, value)
 
@@ -62,7 +74,7 @@ class DistanceConfig(MethodConfig):
 
     weight: float = 1.0
 
-    def domain_problems(self):
+    def domain_problems(self) -> list[str]:
         """Values out of their domain."""
         problems = [] if self.weight > 0 else [f"weight must be above 0, but got {self.weight}"]
         return [*MethodConfig.domain_problems(self), *problems]
@@ -75,12 +87,12 @@ class FittedDistance:
     config: DistanceConfig
     mean: torch.Tensor
 
-    def score(self, query):
+    def score(self, query: Features) -> Scores:
         """How far each image's global feature is from it."""
         features = torch.stack(list(query.views["global"])).float()
         return Scores(image=self.config.weight * (features - self.mean).norm(dim=-1).cpu(), maps=None, branches={})
 
-    def tensors(self):
+    def tensors(self) -> dict[str, Tensor]:
         """The mean."""
         return {"mean": self.mean}
 
@@ -88,19 +100,21 @@ class FittedDistance:
 class Distance(WithoutPrompts):
     """A method for images alone."""
 
-    def views(self, config, task, backbone):  # noqa: ARG002
+    def views(self, config: DistanceConfig, task: Task, backbone: Backbone) -> frozenset[str]:
         """Global features."""
         return frozenset({"global"})
 
-    def fit(self, backbone, support, config, *, task, category, seed, on_epoch=None):  # noqa: ARG002
+    def fit(self, backbone: Backbone, support: Features, config: DistanceConfig, **_: object) -> FittedDistance:
         """Their mean."""
         mean = torch.stack(list(support.views["global"])).float().mean(dim=0)
         return FittedDistance(config=config, mean=mean)
 
-    def size(self, backbone, config, *, task, category):  # noqa: ARG002
+    def size(self, backbone: Backbone, config: DistanceConfig, *, task: Task, category: str) -> MethodSize:
         """No prompt, nothing learned by gradients."""
         return MethodSize(prompts=0, learned_parameters=0)
 
-    def restore(self, backbone, tensors, config, *, task):  # noqa: ARG002
+    def restore(
+        self, backbone: Backbone, tensors: Mapping[str, Tensor], config: DistanceConfig, *, task: Task
+    ) -> FittedDistance:
         """The inverse of ``tensors``."""
         return FittedDistance(config=config, mean=tensors["mean"])

@@ -1,12 +1,14 @@
 """Cells and rows that tests make up."""
 
+from typing import Any
+
 from promptad.configs.promptad_config import PromptADConfig
 from study.records.cell import Cell
 from study.records.row import Row
 
 
-def make_cell(**changes):
-    values = {
+def make_cell(**changes: Any) -> Cell:
+    values: dict[str, Any] = {
         "method": "promptad",
         "config": PromptADConfig(memory_layers=(2, 3)),
         "backbone": "tiny",
@@ -25,8 +27,8 @@ def make_cell(**changes):
 SCORES = {"image_auroc": 0.75, "image_aupr": 0.5}
 
 
-def make_row(**changes):
-    values = {
+def make_row(**changes: Any) -> Row:
+    values: dict[str, Any] = {
         "cell": make_cell(),
         "status": "ok",
         "scores": SCORES,

@@ -1,17 +1,20 @@
 """Data sets of a few images, in the layouts of the published ones."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image
 
+from promptad.datasets import Sample
 
-def write(path: Path, size=(8, 6), value=100, mode="RGB") -> Path:
+
+def write(path: Path, size: tuple[int, int] = (8, 6), value: int = 100, mode: str = "RGB") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, value if mode != "RGB" else (value, value, value)).save(path)
     return path
 
 
-def mvtec(root: Path, category="gear") -> Path:
+def mvtec(root: Path, category: str = "gear") -> Path:
     folder = root / category
     for index in (2, 0, 1):
         write(folder / f"train/good/{index:03d}.png", value=index)
@@ -22,7 +25,7 @@ def mvtec(root: Path, category="gear") -> Path:
     return folder
 
 
-def visa(root: Path, rows=None, category="candle") -> Path:
+def visa(root: Path, rows: Sequence[str] | None = None, category: str = "candle") -> Path:
     folder = root / category / "Data"
     for index in range(3):
         write(folder / f"Images/Normal/{index:04d}.JPG")
@@ -40,5 +43,5 @@ def visa(root: Path, rows=None, category="candle") -> Path:
     return root / category
 
 
-def names(samples) -> list[str]:
+def names(samples: Iterable[Sample]) -> list[str]:
     return [sample.name for sample in samples]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,18 +16,18 @@ from helpers.places import TESTS
 DEADLINE = 400
 """Seconds after which a study that should have ended counts as hung."""
 
-TABLE = defaultdict(lambda: defaultdict(int))
+TABLE: defaultdict[tuple[str, str], defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
 """(fault, signal) -> rounds, lost, doubled, redone; printed when the tests are over."""
 
 COLUMNS = ("rounds", "rows lost", "rows doubled", "cells redone", "most in flight", "slowest end (s)")
 
 
-def note(fault, kind, name, value):
+def note(fault: str, kind: str, name: str, value: float) -> None:
     """Keep the largest of these values."""
     TABLE[fault, kind][name] = max(round(value), TABLE[fault, kind][name])
 
 
-def table_lines():
+def table_lines() -> Iterator[str]:
     """The counts of all rounds so far, as a table."""
     yield f"{'fault':<28} {'signal':<8} " + " ".join(f"{name:>15}" for name in COLUMNS)
     for (fault, kind), counts in sorted(TABLE.items()):
@@ -41,25 +42,25 @@ class StudyUnderFaults:
     log: Path
     data: Path
     faults: Path
-    environment: dict
-    options: tuple = ()
-    command: tuple = ("run", "table3")
-    seen: dict = field(default_factory=dict)
-    marks: list = field(default_factory=list)
+    environment: dict[str, str]
+    options: tuple[str, ...] = ()
+    command: tuple[str, ...] = ("run", "table3")
+    seen: dict[str, bytes] = field(default_factory=dict)
+    marks: list[tuple[int, str, str, int]] = field(default_factory=list)
     lost: int = 0
     doubled: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """An empty log, and no faults but those from outside."""
         self.set_faults({})
         (self.faults / "begun.log").write_text("")
         (self.faults / "pause").write_text("0.25")
 
-    def set_faults(self, by_digest):
+    def set_faults(self, by_digest: Mapping[str, tuple[str, int]]) -> None:
         """Say what shall befall which cell, and how often."""
         (self.faults / "faults.json").write_text(json.dumps(by_digest))
 
-    def start(self, *more):
+    def start(self, *more: str) -> subprocess.Popen[bytes]:
         """The study's command, always the same, in a session of its own."""
         arguments = [*self.command, "--data", f"mvtec:{self.data}", "--study", str(self.root), "--seeds", "1"]
         fast = ["--set", "epochs=3", "--set", "map_size=48"]
@@ -72,15 +73,15 @@ class StudyUnderFaults:
                 start_new_session=True,
             )
 
-    def said(self):
+    def said(self) -> str:
         """All that the study's commands printed."""
         return self.log.read_text()
 
-    def finish(self, *more):
+    def finish(self, *more: str) -> int:
         """Run the command to its end; returns its exit code."""
         return self.wait(self.start(*more))
 
-    def wait(self, process):
+    def wait(self, process: subprocess.Popen[bytes]) -> int:
         """Its exit code; a study that hangs is ended, and an error."""
         try:
             return process.wait(DEADLINE)
@@ -88,7 +89,7 @@ class StudyUnderFaults:
             os.killpg(process.pid, signal.SIGKILL)
             raise AssertionError(f"the study hung; it said:\n{self.said()[-3000:]}") from None
 
-    def await_rows(self, count, process):
+    def await_rows(self, count: int, process: subprocess.Popen[bytes]) -> None:
         """Wait until so many rows are there."""
         deadline = time.monotonic() + DEADLINE
         while len(self.rows()) < count:
@@ -96,7 +97,7 @@ class StudyUnderFaults:
             assert time.monotonic() < deadline, f"no rows in time:\n{self.said()[-3000:]}"
             time.sleep(0.02)
 
-    def rows(self):
+    def rows(self) -> dict[str, bytes]:
         """Bytes of every row by digest."""
         found = {}
         for path in (self.root / "rows").glob("*.json"):
@@ -104,23 +105,23 @@ class StudyUnderFaults:
                 found[path.stem] = path.read_bytes()
         return found
 
-    def watch_rows(self):
+    def watch_rows(self) -> None:
         """Count rows that vanished or changed since the last look."""
         now = self.rows()
         self.lost += sum(digest not in now for digest in self.seen)
         self.doubled += sum(now[digest] != content for digest, content in self.seen.items() if digest in now)
         self.seen = now
 
-    def begun(self):
+    def begun(self) -> list[str]:
         """Digests of cells in the order in which they began."""
         return [line.split()[0] for line in (self.faults / "begun.log").read_text().splitlines()]
 
-    def mark(self, fault, kind, workers=2):
+    def mark(self, fault: str, kind: str, workers: int = 2) -> None:
         """Note that a fault happens now, and that so many cells may be in flight."""
         self.watch_rows()
         self.marks.append((len(self.begun()), fault, kind, workers))
 
-    def count(self):
+    def count(self) -> list[int]:
         """Enter the rounds into the table; returns how many cells were begun again after each fault."""
         self.watch_rows()
         begun = self.begun()
@@ -140,6 +141,6 @@ class StudyUnderFaults:
         first["rows doubled"] += self.doubled
         return redone
 
-    def tables(self):
+    def tables(self) -> dict[str, bytes]:
         """Every table of the report, byte for byte."""
         return {path.name: path.read_bytes() for path in sorted((self.root / "report" / "tables").iterdir())}

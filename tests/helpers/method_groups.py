@@ -1,5 +1,8 @@
 """Groups of cells, one per method."""
 
+from pathlib import Path
+from typing import Any
+
 from helpers.benches import FAST
 from helpers.plans import request
 
@@ -8,12 +11,15 @@ from ablations.designs import PaperTable
 from ablations.spec import Ablation
 from promptad.configs.method_table import METHODS
 from promptad.configs.promptad_config import PromptADConfig
+from promptad.features.cache import FeatureCache
 from study.bench.workbench import Workbench
 from study.planning.plan import plan_study
+from study.records.group import Group
+from study.records.outcome import Outcome
 
 
-def group_of(root, *methods, **options):
-    tables = []
+def group_of(root: Path, *methods: str, **options: Any) -> Group:
+    tables: list[Ablation] = []
     # A table asks all its rows for the same tasks.
     for tasks in dict.fromkeys(METHODS[name].tasks for name in methods):
         arms = tuple(Arm(name=name, label=name, runs=name) for name in methods if METHODS[name].tasks == tasks)
@@ -27,7 +33,7 @@ def group_of(root, *methods, **options):
     return group
 
 
-def run(group, cache=None):
+def run(group: Group, cache: FeatureCache | None = None) -> list[Outcome]:
     bench = Workbench(cache=cache, device="cpu", threads=1)
     bench.start_group(group.cells, group.category)
     return [bench.run(cell) for cell in group.cells]

@@ -4,19 +4,25 @@ import copy
 import io
 import json
 import random
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Place = tuple[Any, ...]
+"""Keys and indices on the way to a value inside a document."""
 
 
-def nested(levels):
+def nested(levels: int) -> list[Any]:
     """A list in a list in a list."""
-    value = []
+    value: list[Any] = []
     for _ in range(levels):
         value = [value]
     return value
 
 
-VALUES = (
+VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 3, 1.5, -0.0, 1e308, float("nan"), float("inf"), 2**53 + 1, 10**400, -(10**30)),
     *("", "x", "x" * 5000, "../../x", "a/b", "\ud800", "\x00\x1b[31m", "名", "<script>", "full", "own", "2026-01-01"),
     *([], {}, [None], [1, "a"], [[]], {"": None}, {"name": 1}, nested(30), nested(400)),
@@ -34,15 +40,17 @@ BYTES = (
 )
 
 
-def places(value, path=()):
+def places(value: Any, path: Place = ()) -> Iterator[Place]:
     """The path of everything inside a JSON value."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items: Iterable[tuple[Any, Any]] = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
     for key, inner in items:
         yield (*path, key)
         yield from places(inner, (*path, key))
 
 
-def mutated(document, dice):
+def mutated(document: Any, dice: random.Random) -> bytes:
     """Bytes of a JSON document with one to three things in it changed, or of what is no longer JSON."""
     if dice.random() < 0.1:
         return dice.choice(BYTES)
@@ -61,7 +69,7 @@ def mutated(document, dice):
     return damaged(content, dice) if dice.random() < 0.1 else content
 
 
-def change(holder, key, dice):
+def change(holder: Any, key: Any, dice: random.Random) -> None:
     """Delete, replace, repeat, rename or wrap what a list or an object has in one place."""
     what = dice.choice(("delete", "replace", "replace", "replace", "repeat", "rename", "wrap", "retype"))
     value = holder[key]
@@ -82,7 +90,7 @@ def change(holder, key, dice):
         holder[key] = copy.deepcopy(dice.choice(VALUES))
 
 
-def damaged(content, dice):
+def damaged(content: bytes, dice: random.Random) -> bytes:
     """Bytes with a part cut off or changed."""
     place = dice.randrange(len(content))
     what = dice.choice(("cut", "flip", "double", "head"))
@@ -93,7 +101,7 @@ def damaged(content, dice):
     return content + content if what == "double" else content[place:]
 
 
-def mutated_arrays(arrays, dice):
+def mutated_arrays(arrays: Mapping[str, NDArray[Any]], dice: random.Random) -> bytes:
     """Bytes of an archive of arrays with one or two of them changed, or damaged as a whole."""
     made = dict(arrays)
     for _ in range(dice.choice((1, 1, 2))):
@@ -118,11 +126,11 @@ def mutated_arrays(arrays, dice):
         if not made:
             break
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **made)
+    np.savez_compressed(buffer, allow_pickle=True, **made)
     content = buffer.getvalue()
     return damaged(content, dice) if dice.random() < 0.3 else content
 
 
-def dice_of(number):
+def dice_of(number: int) -> random.Random:
     """A generator of random numbers."""
     return random.Random(number)

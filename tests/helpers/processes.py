@@ -1,10 +1,11 @@
 """The machine's processes, as Linux tells of them; only ever those below a given one, or with a given mark."""
 
 import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 
-def table():
+def table() -> dict[int, tuple[int, str]]:
     """Number -> (parent, command line) of every live process."""
     found = {}
     for process in Path("/proc").iterdir():
@@ -19,7 +20,7 @@ def table():
     return found
 
 
-def below(ancestor):
+def below(ancestor: int) -> dict[int, str]:
     """Number -> command line of every live process below ``ancestor``."""
     processes = table()
     found = {}
@@ -32,7 +33,7 @@ def below(ancestor):
     return found
 
 
-def marked(mark):
+def marked(mark: str) -> dict[int, str]:
     """Number -> command line of every live process that inherited ``mark`` in its environment."""
     found = {}
     for number, (_, command) in table().items():
@@ -44,7 +45,7 @@ def marked(mark):
     return found
 
 
-def await_none(find, seconds):
+def await_none(find: Callable[[], Collection[object]], seconds: float) -> float:
     """Wait until ``find()`` is empty; returns how many seconds that took."""
     start = time.monotonic()
     while left := find():

@@ -1,9 +1,12 @@
 """A fabricated study for the tests of `reports`: a plan like table 3, rows of known values, and example arrays."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+
+Document = dict[str, Any]
 
 CATEGORIES = ("bolt", "gear", "mesh", "plate", "ring", "weave")
 SEEDS = (0, 1, 2)
@@ -46,7 +49,9 @@ def digest_of(*parts: object) -> str:
 OTHER_WEIGHTS = ({"reason": "other_weights", "text": "weights (embedded tiny CLIP; the paper's are others)"},)
 
 
-def printed_number(arm: str, metric: str, value: float, *, obstacles=OTHER_WEIGHTS, **changes) -> dict:
+def printed_number(
+    arm: str, metric: str, value: float, *, obstacles: Sequence[Document] = OTHER_WEIGHTS, **changes: object
+) -> Document:
     """A number of the paper as a plan JSON has it; by default it gets no verdict."""
     number = {
         "arm": arm,
@@ -64,12 +69,20 @@ def printed_number(arm: str, metric: str, value: float, *, obstacles=OTHER_WEIGH
     return number | changes
 
 
-def comparable(plan: dict) -> dict:
+def comparable(plan: Document) -> Document:
     """The plan with nothing that keeps its printed numbers from being compared."""
     return plan | {"printed": [number | {"obstacles": []} for number in plan["printed"]]}
 
 
-def make_plan(name: str = "table3", *, seeds=SEEDS, shots=(1,), categories=CATEGORIES, arms=ARMS, **changes) -> dict:
+def make_plan(
+    name: str = "table3",
+    *,
+    seeds: Sequence[int] = SEEDS,
+    shots: Sequence[int | str] = (1,),
+    categories: Sequence[str] = CATEGORIES,
+    arms: Sequence[tuple[str, str, Mapping[str, object]]] = ARMS,
+    **changes: object,
+) -> Document:
     """A valid plan JSON; `changes` overwrite its keys."""
     plan = {
         "schema": 1,
@@ -118,7 +131,7 @@ def make_plan(name: str = "table3", *, seeds=SEEDS, shots=(1,), categories=CATEG
     return plan | changes
 
 
-def make_rows(plan: dict, value: Callable[[str, str, int, str], float] = score) -> dict[str, dict]:
+def make_rows(plan: Document, value: Callable[[str, str, int, str], float] = score) -> dict[str, Document]:
     """An ok row for every planned cell."""
     rows = {}
     for cell in plan["cells"]:
@@ -167,7 +180,9 @@ def make_rows(plan: dict, value: Callable[[str, str, int, str], float] = score) 
     return rows
 
 
-def spoil(plan: dict, rows: dict[str, dict], status: str | None, reason: str | None = None, **where: object) -> int:
+def spoil(
+    plan: Document, rows: dict[str, Document], status: str | None, reason: str | None = None, **where: object
+) -> int:
     """Give the cells that match `where` another status, or remove their rows if `status` is None; return how many."""
     hit = [cell["digest"] for cell in plan["cells"] if all(cell[axis] == value for axis, value in where.items())]
     for digest in hit:
@@ -178,7 +193,7 @@ def spoil(plan: dict, rows: dict[str, dict], status: str | None, reason: str | N
     return len(hit)
 
 
-def make_examples(plan: dict, images: int = 4) -> dict[str, dict[str, np.ndarray]]:
+def make_examples(plan: Document, images: int = 4) -> dict[str, dict[str, np.ndarray]]:
     """Arrays of example images for every pixel cell, best located first; the visual branch is off without VAD."""
     visual_on = {arm["name"]: arm["marks"].get("VAD", True) for arm in plan["arms"]}
     made = {}
@@ -216,7 +231,7 @@ def make_examples(plan: dict, images: int = 4) -> dict[str, dict[str, np.ndarray
     return made
 
 
-def damaged_rows(plan: dict) -> dict[str, dict]:
+def damaged_rows(plan: Document) -> dict[str, Document]:
     """Rows with every kind of trouble: failed, unavailable, pruned and missing cells."""
     rows = make_rows(plan)
     spoil(plan, rows, "failed", "CUDA out of memory\n  at fit", arm="sc", category="gear", seed=1)

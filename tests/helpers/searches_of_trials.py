@@ -2,10 +2,15 @@
 
 import json
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from reports.searches.search_reading import SearchFiles
+from study.records.folder import StudyFolder
+
+Document = dict[str, Any]
 
 LR = {"name": "lr", "label": "learning rate", "kind": "float", "low": 1e-4, "high": 1e-1, "log": True, "paper": 0.002}
 TOKENS = {"name": "tokens", "label": "learnable tokens", "kind": "int", "low": 1, "high": 8, "paper": 4}
@@ -24,13 +29,20 @@ SEEDS = (0, 1, 2)
 CATEGORIES = ("bolt", "gear")
 
 
-def parameter(**keys):
+def parameter(**keys: Any) -> Document:
     """A parameter with every key of the format."""
     base = dict.fromkeys(("low", "high", "log", "step", "values", "when", "paper", "fields"))
     return base | keys
 
 
-def document(name="quick", *, space=SPACE, metrics=("mean_auroc",), directions=("maximize",), **changes):
+def document(
+    name: str = "quick",
+    *,
+    space: Sequence[Mapping[str, Any]] = SPACE,
+    metrics: Sequence[str] = ("mean_auroc",),
+    directions: Sequence[str] = ("maximize",),
+    **changes: Any,
+) -> Document:
     """A valid search document; `changes` overwrite its keys."""
     made = {
         "schema": 1,
@@ -66,7 +78,13 @@ def document(name="quick", *, space=SPACE, metrics=("mean_auroc",), directions=(
     return made | changes
 
 
-def steps(value, *, seeds=SEEDS, categories=CATEGORIES, task="image"):
+def steps(
+    value: Callable[[str, int], float],
+    *,
+    seeds: Sequence[int] = SEEDS,
+    categories: Sequence[str] = CATEGORIES,
+    task: str = "image",
+) -> list[Document]:
     """One step per category and seed; `value(category, seed)` is what it measured."""
     return [
         {"cell": f"{c}{s}", "category": c, "seed": s, "task": task, "value": value(c, s)}
@@ -75,7 +93,15 @@ def steps(value, *, seeds=SEEDS, categories=CATEGORIES, task="image"):
     ]
 
 
-def trial(number, params, *, value=None, values=None, state="complete", **changes):
+def trial(
+    number: int,
+    params: Mapping[str, Any],
+    *,
+    value: Any = None,
+    values: Sequence[float] | None = None,
+    state: str = "complete",
+    **changes: Any,
+) -> Document:
     """A trial record. `value` is a number or a function of (category, seed), whose mean becomes the objective."""
     measured = value if callable(value) else (lambda _c, _s: value)
     made = [] if value is None else steps(measured)
@@ -95,7 +121,7 @@ def trial(number, params, *, value=None, values=None, state="complete", **change
     return base | changes
 
 
-def score_of(params):
+def score_of(params: Mapping[str, Any]) -> Any:
     """The fabricated score of a configuration: learning rate matters most, then tokens; weight hardly."""
     return (
         0.90
@@ -106,7 +132,7 @@ def score_of(params):
     )
 
 
-def many_trials(count=40, *, seed=0, pruned=0, failed=0):
+def many_trials(count: int = 40, *, seed: int = 0, pruned: int = 0, failed: int = 0) -> list[Document]:
     """Random configurations of SPACE, the first at the defaults; the last ones pruned after one seed or failed."""
     generator = np.random.default_rng(seed)
     shifts = {0: 0.0, 1: 0.01, 2: -0.02}
@@ -131,7 +157,14 @@ def many_trials(count=40, *, seed=0, pruned=0, failed=0):
     return made
 
 
-def files(made, trials, *, name=None, sensitivity=None, damaged=None):
+def files(
+    made: Document,
+    trials: Iterable[Document],
+    *,
+    name: str | None = None,
+    sensitivity: Document | None = None,
+    damaged: Mapping[str, str] | None = None,
+) -> SearchFiles:
     """The files of a search as the study hands them to the report."""
     name = made["name"] if name is None else name
     return SearchFiles(
@@ -143,7 +176,7 @@ def files(made, trials, *, name=None, sensitivity=None, damaged=None):
     )
 
 
-def write_search(folder, made, trials):
+def write_search(folder: StudyFolder, made: Document, trials: Iterable[Document]) -> None:
     """Put a search into a study folder (a `StudyFolder`)."""
     folder.write(f"searches/{made['name']}.json", json.dumps(made).encode())
     for one in trials:

@@ -1,9 +1,13 @@
 """CoOp's two prompts through open_clip's own text transformer, one at a time: the oracle of methods that learn them."""
 
+from collections.abc import Sequence
+
 import torch
 
+from promptad.backbones.backbone import Backbone
 
-def encode_slowly(backbone, text, contexts):
+
+def encode_slowly(backbone: Backbone, text: str, contexts: Sequence[torch.Tensor]) -> torch.Tensor:
     """Feature of ``text`` behind a context (token x width), not normalised.
 
     ``contexts`` is one context for each of the first blocks: what stands behind the start of text at its input.
@@ -18,4 +22,5 @@ def encode_slowly(backbone, text, contexts):
             tokens = torch.cat([tokens[:, :1], contexts[number][None], tokens[:, 1 + len(first) :]], dim=1)
         tokens = block(tokens, attn_mask=model.attn_mask)
     end = len(first) + int((ids == backbone.tokenizer.eot_token_id).nonzero()[0])
-    return model.ln_final(tokens)[0, end] @ model.text_projection
+    feature: torch.Tensor = model.ln_final(tokens)[0, end] @ model.text_projection
+    return feature

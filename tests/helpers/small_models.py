@@ -6,16 +6,20 @@ grids 16, 8, 4 and 2) with open_clip, so that they are backbones by name like an
 
 import functools
 import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import open_clip
 import torch
 from helpers.places import FIXTURES
+from numpy.typing import NDArray
 from PIL import Image
 
 from promptad.backbones.backbone import Backbone
 from promptad.backbones.backbone_names import BackboneName
-from promptad.features.extraction import ImageInput, extract_features
+from promptad.features.extraction import Features, ImageInput, extract_features
 from promptad.images.preparation import CLIP_MEAN, CLIP_STD, Preprocessing
 
 torch.set_num_threads(1)
@@ -25,7 +29,7 @@ CONTEXT_LENGTH = 32
 IMAGE_SIZE = {"small-vit": 32, "small-resnet": 64}
 
 
-def small_model(architecture="small-vit", seed=0):
+def small_model(architecture: str = "small-vit", seed: int = 0) -> Any:
     """An untrained CLIP whose every parameter and buffer matters (open_clip starts many at zero or one)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -44,7 +48,9 @@ def small_model(architecture="small-vit", seed=0):
 
 
 @functools.cache
-def small_backbone(architecture="small-vit", seed=0, precision="fp32"):
+def small_backbone(
+    architecture: str = "small-vit", seed: int = 0, precision: Literal["fp32", "fp16"] = "fp32"
+) -> Backbone:
     """``small_model`` as a backbone; shared between tests, so never change its weights."""
     model = small_model(architecture, seed).to(torch.float16 if precision == "fp16" else torch.float32)
     return Backbone(
@@ -61,7 +67,7 @@ def small_backbone(architecture="small-vit", seed=0, precision="fp32"):
     )
 
 
-def pixels(seed, size=32):
+def pixels(seed: int, size: int = 32) -> NDArray[np.uint8]:
     """A smooth random image with some noise, uint8 (size, size, 3)."""
     draws = np.random.default_rng(seed)
     coarse = Image.fromarray(draws.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize((size, size))
@@ -69,7 +75,7 @@ def pixels(seed, size=32):
     return np.clip(np.asarray(coarse) + noise, 0, 255).astype(np.uint8)
 
 
-def image_files(folder, seeds, size=(48, 40)):
+def image_files(folder: Path, seeds: Iterable[int], size: tuple[int, int] = (48, 40)) -> list[Path]:
     """PNG files of random images; width and height differ, so that the resizing protocols do."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -79,7 +85,7 @@ def image_files(folder, seeds, size=(48, 40)):
     return paths
 
 
-def small_features(backbone, seeds, views):
+def small_features(backbone: Backbone, seeds: Iterable[int], views: Sequence[str]) -> Features:
     """Features of random images, one per seed."""
     size = backbone.image_size
     inputs = [ImageInput(identity=f"pixels {seed}", pixels=functools.partial(pixels, seed, size)) for seed in seeds]

@@ -1,10 +1,15 @@
 """A hand-made study of any size for the tests of `reports`: plans, rows and kept maps, without running a cell."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from helpers.report_study import make_examples, make_plan, make_rows
 
 
-def study_of(arms: int, categories: int, seeds: int, shots=(1,), *, maps: bool = False, **changes):
+def study_of(
+    arms: int, categories: int, seeds: int, shots: Sequence[int | str] = (1,), *, maps: bool = False, **changes: object
+) -> Any:
     """(plan, rows, loader) of arms x categories x seeds x shots x 2 tasks cells."""
     names = tuple((f"arm{i}", f"variant {i}", {"part": i % 2 == 0}) for i in range(arms))
     plan = make_plan(

@@ -9,7 +9,7 @@ from promptad.backbones.towers import UnsupportedTowerError
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.inside import VISUAL_FEATURES, attention_by_block, embedded_features, prompt_parts
 from promptad.methods import method_named
-from promptad.prompts.prompt_learning import prompts_for
+from promptad.prompts.prompt_learning import learned_prompts, prompts_for
 
 CONFIG = PromptADConfig(epochs=2, vad=False, learning_rate=0.05, initial_deviation=0.5, n_normal_prompts_image=3)
 ASKED = {"category": "bottle", "seed": 1}
@@ -24,7 +24,8 @@ def embedded(backbone, config, task):
     views = method_named("promptad").views(config, task, backbone)
     support, query = small_features(backbone, [1], views), small_features(backbone, range(10, 18), views)
     fitted = method_named("promptad").fit(backbone, support, config, task=task, **ASKED)
-    return embedded_features(backbone, support, query, [0, 2, 3], config, task=task, **ASKED), query, fitted
+    training = learned_prompts(backbone, support, config, task=task, **ASKED)
+    return embedded_features(backbone, training, query, [0, 2, 3], config, task), query, fitted
 
 
 def test_an_embedding_holds_the_learned_prompts_and_the_normal_images(backbone):

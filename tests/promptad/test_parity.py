@@ -22,7 +22,7 @@ from promptad.configs.protocol import protocol_config
 from promptad.features.extraction import Features
 from promptad.methods.promptad import FittedPromptAD, memory_views
 from promptad.prompts.prompt_learning import LearnableTokens, PromptTraining
-from promptad.prompts.sequences import build_prompts
+from promptad.prompts.sequences import PromptForm, build_prompts
 from promptad.scoring.anomaly_scores import prompt_score, resize_maps, visual_map
 from promptad.scoring.maps import finished_maps
 
@@ -98,11 +98,8 @@ class Case:
         self._trained = {}
 
     def training(self, task):
-        prompts = build_prompts(
-            self.backbone.tokenizer,
-            str(self.reference["meta_object_name"]),
-            semantic_concatenation=True,
-            manual_suffixes=[str(suffix) for suffix in self.reference["meta_manual_suffixes"]],
+        form = PromptForm(
+            manual_suffixes=tuple(str(suffix) for suffix in self.reference["meta_manual_suffixes"]),
             n_normal_prompts=self.n,
             n_normal_tokens=4,
             n_anomaly_suffixes=self.l,
@@ -111,6 +108,7 @@ class Case:
             pairing=self.config.pairing,
             full_stop=True,
         )
+        prompts = build_prompts(self.backbone.tokenizer, str(self.reference["meta_object_name"]), form)
         return PromptTraining(self.backbone, self.support, self.config, task=task, prompts=prompts, tokens=self.tokens)
 
     def trained(self, task):

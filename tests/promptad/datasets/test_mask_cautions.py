@@ -98,7 +98,7 @@ def test_files_of_different_depths_are_said(tmp_path):
 def test_cautions_are_told_again_of_data_that_were_checked_before(tmp_path):
     category_of(tmp_path, [mask(0)])
     source = DataSource(name="mvtec", layout="mvtec", root=str(tmp_path))
-    first, second = (source.checked("gear", skip_bad=False)[0] for _ in range(2))
+    first, second = (source.checked("gear", skip_bad=False).data for _ in range(2))
     assert first == second
     assert first.cautions == second.cautions
     assert len(second.cautions) == 1

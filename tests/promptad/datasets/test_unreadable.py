@@ -10,6 +10,7 @@ import pytest
 from helpers.inspection_set import write_inspection_set
 
 from promptad.datasets import DatasetError, category_names, open_category
+from promptad.datasets.access import unreadable_folders
 from promptad.features.cache import CacheError, FeatureCache
 from promptad.features.cache_folder import why_not_writable
 from study.planning.data_source import DataSource
@@ -91,7 +92,7 @@ def test_files_that_may_not_be_read_are_all_named_or_left_out(root, forbid):
     allow = "Permission denied: allow this user to read it (chmod u+r)"
     assert f"test/good/000.png cannot be decoded ({allow})" in str(caught.value)
     assert f"test/spot/001.png cannot be decoded (mask 001_mask.png: {allow})" in str(caught.value)
-    category, _ = source.checked("plate", skip_bad=True)
+    category = source.checked("plate", skip_bad=True).data
     assert [name for name, _ in category.left_out] == ["test/good/000.png", "test/spot/001.png"]
 
 
@@ -141,3 +142,7 @@ def test_clearing_a_cache_that_may_not_be_changed_is_an_error_in_words(tmp_path,
     with pytest.raises(CacheError, match=r"1 of 1 files .* cannot be removed \(Permission denied\).*PROMPTAD_CACHE"):
         cache.clear()
     assert cache.evict() == 0
+
+
+def test_a_name_with_a_null_byte_is_that_of_no_folder(tmp_path):
+    assert unreadable_folders(tmp_path / "a\0b", 1) == []

@@ -8,7 +8,7 @@ from helpers.small_models import small_model
 from open_clip.tokenizer import SimpleTokenizer
 
 from promptad.prompts.prompt_tree import build_tree, encode_tree
-from promptad.prompts.sequences import Learned, Word, build_prompts
+from promptad.prompts.sequences import Learned, PromptForm, Word, build_prompts
 
 TOKENIZER = SimpleTokenizer(context_length=32)
 FIRST_UNUSED = 20000
@@ -27,7 +27,7 @@ def prompt_set(**changes):
         "pairing": "all",
         "full_stop": False,
     } | changes
-    return build_prompts(TOKENIZER, "bottle", **options)
+    return build_prompts(TOKENIZER, "bottle", PromptForm(**options))
 
 
 def tree_of(prompts, prefixes, suffixes):

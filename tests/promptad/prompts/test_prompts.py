@@ -3,7 +3,7 @@
 import pytest
 from open_clip.tokenizer import SimpleTokenizer
 
-from promptad.prompts.sequences import Learned, build_prompts
+from promptad.prompts.sequences import Learned, PromptForm, build_prompts
 
 TOKENIZER = SimpleTokenizer(context_length=32)
 
@@ -32,7 +32,7 @@ def build(object_name="bottle", **changes):
         "pairing": "all",
         "full_stop": False,
     } | changes
-    return build_prompts(TOKENIZER, object_name, **options)
+    return build_prompts(TOKENIZER, object_name, PromptForm(**options))
 
 
 def test_prompts_of_equations_9_to_11():

@@ -24,6 +24,7 @@ from study.planning.data_source import DataSource
 from study.planning.plan import plan_study
 from study.planning.request import StudyRequest
 from study.records.ledger import Ledger
+from study.running.execution_options import Listeners
 from study.running.serial import run_serially
 
 DEPTH: BitDepth = "by_maximum"
@@ -188,7 +189,7 @@ def quick_plan(root: Path):
 
 def run_plan(plan, ledger, cache, on_finished=lambda _: None):
     bench = Workbench(cache=FeatureCache(cache), device="cpu", threads=1)
-    run_serially(bench, ledger, plan.groups(plan.cells), on_finished)
+    run_serially(bench, ledger, plan.groups(plan.cells), Listeners(on_finished=on_finished))
     return ledger.rows(plan.cells)
 
 

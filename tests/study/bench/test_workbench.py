@@ -197,14 +197,14 @@ def synthetic(root, **changes):
     for path in (root / "plate" / "test").rglob("*.png"):
         path.write_bytes(b"no image")
     source = DataSource(name="mvtec", layout="mvtec", root=str(root))
-    category, digest = source.checked("plate", skip_bad=False, normal_only=True)
+    category = source.checked("plate", skip_bad=False, normal_only=True)
     plan = planned(write_inspection_set(root.parent / "whole"), epochs=2)
     cells = [
-        dataclasses.replace(cell, query="synthetic", data=digest, **changes)
+        dataclasses.replace(cell, query="synthetic", data=category.digest, **changes)
         for cell in plan.cells
         if cell.config.vad and cell.config.pad
     ]
-    return Group(category=category, cells=tuple(cells))
+    return Group(category=category.data, cells=tuple(cells))
 
 
 @pytest.mark.parametrize(("shots", "note"), [(1, "augmented views of the one support image"), (2, "1 held-out")])

@@ -12,6 +12,7 @@ import ray
 
 from study.cluster import connection
 from study.cluster.connection import ClusterError, connect
+from study.running.execution_options import ClusterOptions
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,7 @@ def test_ray_that_cannot_start_is_an_error_with_the_way_out(error, said, monkeyp
 
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(ClusterError, match=r"cannot be started on this machine: .*RAY_TMPDIR.*--executor serial"):
-        connect("local", say=said.append)
+        connect(ClusterOptions(address="local"), say=said.append)
 
 
 def test_the_record_of_a_cluster_that_ended_is_no_cluster(said, dead_address):
@@ -119,7 +120,7 @@ def two_nodes():
 def test_nodes_are_waited_for_and_asked_which_code_they_run(two_nodes, said, monkeypatch):
     address, add_node = two_nodes
     before = signal.getsignal(signal.SIGTERM)
-    connect(address, nodes=2, wait_seconds=1.5, say=said.append)
+    connect(ClusterOptions(address=address, nodes=2, wait_seconds=1.5), say=said.append)
     assert said == [
         f"connected to the Ray cluster at {address}",
         "1 of 2 nodes are there: waiting for the others, at most 1.5 s",
@@ -127,7 +128,7 @@ def test_nodes_are_waited_for_and_asked_which_code_they_run(two_nodes, said, mon
     ]
     assert signal.getsignal(signal.SIGTERM) is before
 
-    connect("nonsense", say=said.append)  # connected already
+    connect(ClusterOptions(address="nonsense"), say=said.append)  # connected already
     assert len(said) == 3
     ray.shutdown()
 
@@ -138,7 +139,7 @@ def test_nodes_are_waited_for_and_asked_which_code_they_run(two_nodes, said, mon
         if "waiting" in message:
             add_node()
 
-    connect(address, nodes=2, wait_seconds=120, say=say)
+    connect(ClusterOptions(address=address, nodes=2, wait_seconds=120), say=say)
     assert said[1:] == ["1 of 2 nodes are there: waiting for the others, at most 120 s"]
     assert len([node for node in ray.nodes() if node["Alive"]]) == 2
     ray.shutdown()
@@ -147,7 +148,7 @@ def test_nodes_are_waited_for_and_asked_which_code_they_run(two_nodes, said, mon
     with pytest.raises(
         ClusterError, match=r"every node must run this code, but .* imports other code, .* of 0123; .* of 0123"
     ):
-        connect(address, nodes=2, wait_seconds=1, say=said.append)
+        connect(ClusterOptions(address=address, nodes=2, wait_seconds=1), say=said.append)
 
 
 @pytest.mark.slow
@@ -155,7 +156,7 @@ def test_workers_import_the_drivers_packages(two_nodes, tmp_path, monkeypatch):
     address, _ = two_nodes
     # Workers look into the driver's folder first, where there is one; 'ray submit' calls it in the home folder.
     monkeypatch.chdir(tmp_path)
-    connect(address, say=lambda _: None)
+    connect(ClusterOptions(address=address), say=lambda _: None)
 
     @ray.remote
     def where():

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ablations.catalogue import CATALOGUE, GROUPS
-from promptad.configs.promptad_config import field_names
+from promptad.configs.promptad_config import PromptADConfig
 from study.command.cli import main
 
 thoroughly = settings(
@@ -56,7 +56,8 @@ def the_options(files):
         "--seeds": of_two(st.sampled_from("123"), WORDS),
         "--protocol": of_two(st.sampled_from(["paper", "reference"]), WORDS),
         "--method": WORDS | named_files,
-        "--set": st.builds("{}={}".format, of_two(st.sampled_from(field_names()), WORDS), WORDS | LISTS) | WORDS,
+        "--set": st.builds("{}={}".format, of_two(st.sampled_from(PromptADConfig.field_names()), WORDS), WORDS | LISTS)
+        | WORDS,
         "--support": named_files | WORDS,
         "--suffixes": named_files | WORDS,
         "--study": st.sampled_from(["results", "a" * 300, "memory://study", "nope://study", "::", "no/such"]) | WORDS,

@@ -13,7 +13,14 @@ def lines_of(times, *, total, status="ok"):
         for _ in times:
             scores = {"image_auroc": 0.75} if status == "ok" else None
             progress.finished(
-                Finished(cell="bolt image (0123)", status=status, seconds=1.0, scores=scores, reason="no disk")
+                Finished(
+                    cell="bolt image (0123)",
+                    place="bolt image",
+                    status=status,
+                    seconds=1.0,
+                    scores=scores,
+                    reason="no disk",
+                )
             )
     return stream.getvalue().splitlines()
 

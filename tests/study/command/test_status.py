@@ -178,10 +178,24 @@ def test_a_log_file_gets_failures_and_a_last_line():
     stream = io.StringIO()
     with Progress(2, stream=stream) as progress:
         progress.finished(
-            Finished(cell="plate image (ab)", status="failed", seconds=0, scores=None, reason="no memory")
+            Finished(
+                cell="plate image (ab)",
+                place="plate image",
+                status="failed",
+                seconds=0,
+                scores=None,
+                reason="no memory",
+            )
         )
         progress.finished(
-            Finished(cell="plate pixel (cd)", status="ok", seconds=1, scores={"pixel_auroc": 0.5}, reason=None)
+            Finished(
+                cell="plate pixel (cd)",
+                place="plate pixel",
+                status="ok",
+                seconds=1,
+                scores={"pixel_auroc": 0.5},
+                reason=None,
+            )
         )
     lines = stream.getvalue().splitlines()
     assert lines[0] == "failed: plate image (ab): no memory"

@@ -59,7 +59,7 @@ def test_files_are_read_and_written_in_utf_8_whatever_the_locale(package):
 
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.nowhere", "misspelled"])
 def test_a_notebooks_backend_does_not_matter(backend):
-    code = "from study import cli; cli.main(['plan', '--list']); import reports.report, matplotlib.figure"
+    code = "from study.command import cli; cli.main(['plan', '--list']); import reports.report, matplotlib.figure"
     ran = run(f"'{sys.executable}' -c \"{code}\"", MPLBACKEND=backend)
     assert (ran.returncode, ran.stderr) == (0, b"")
 

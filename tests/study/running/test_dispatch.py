@@ -12,6 +12,7 @@ from study.records.group import Group
 from study.records.ledger import Ledger
 from study.records.outcome import Outcome
 from study.running.dispatcher import ATTEMPTS, BEGINNINGS, Dispatcher, Worker
+from study.running.execution_options import Listeners
 from study.running.serial import run_serially
 from study.running.worker import run_next
 
@@ -54,7 +55,7 @@ def ledger(tmp_path):
 
 def run(ledger, bench):
     finished = []
-    run_serially(bench, ledger, GROUPS, finished.append)
+    run_serially(bench, ledger, GROUPS, Listeners(on_finished=finished.append))
     return finished
 
 
@@ -269,7 +270,7 @@ def test_the_serial_executor_tells_of_the_cell_at_work(ledger):
             time.sleep(0.2)
             return super().run(cell)
 
-    run_serially(Slow(), ledger, GROUPS, lambda _: None, on_pulse=pulses.append)
+    run_serially(Slow(), ledger, GROUPS, Listeners(on_finished=lambda _: None, on_pulse=pulses.append))
     assert pulses
     assert pulses[0].nodes[0].alive
     assert all(running.digest in {cell.digest for cell in CELLS} for pulse in pulses for running in pulse.running)
