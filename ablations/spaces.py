@@ -12,7 +12,7 @@ from typing import Any
 
 from ablations.domains import Choice, FloatRange, IntRange
 from ablations.spec import in_tower
-from promptad.configs.method_config import ConfigError, MissingPartError
+from promptad.configs.method_config import ConfigError, UnmetNeedError
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.user_error import UserError
 
@@ -142,7 +142,7 @@ class Space:
             for value in parameter.domain.values or parameter.domain.ends:
                 try:
                     base.with_changes(_config_fields(in_tower(parameter.changes(value), blocks)))
-                except MissingPartError:
+                except UnmetNeedError:
                     # Two parts may need each other: what is wrong with one alone is found when it is tried.
                     continue
                 except ConfigError as error:

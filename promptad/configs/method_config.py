@@ -24,7 +24,7 @@ class ConfigError(UserError):
     """One or several fields of a config are out of their domain; the message names all of them."""
 
 
-class MissingPartError(ConfigError):
+class UnmetNeedError(ConfigError):
     """Fields that are each in their domain, but one of them needs a part of the method that another switches off."""
 
 
@@ -96,7 +96,7 @@ class MethodConfig:
         if problems:
             raise ConfigError("; ".join([*problems, *missing]), [*problems, *missing])
         if missing:
-            raise MissingPartError("; ".join(missing), missing)
+            raise UnmetNeedError("; ".join(missing), missing)
         for name, hint in hints.items():
             object.__setattr__(self, name, as_stored(getattr(self, name), hint))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from promptad.user_error import UserError
 
-class MissingPartError(ValueError):
+
+class MissingPartError(UserError):
     """An entry of a table whose function or class is not where the entry says."""
 
 
