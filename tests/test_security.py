@@ -153,7 +153,7 @@ def test_a_report_stays_in_its_folder_whatever_a_category_is_called(category, tm
 def test_shots_that_are_no_numbers_are_refused(shots, tmp_path):
     """They are part of figures' file names."""
     plan = make_plan(shots=(shots,))
-    with pytest.raises(ValueError, match=r"shots\[0\] must be a whole number from 0"):
+    with pytest.raises(ValueError, match=r"shots\[0\] must be one of full, own or a whole number from 0"):
         write_report(plans=[plan], rows=make_rows(plan, half), examples=lambda _: None, out=tmp_path / "a" / "report")
 
 
