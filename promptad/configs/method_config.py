@@ -195,9 +195,8 @@ class MethodConfig:
     @classmethod
     def field_names(cls) -> tuple[str, ...]:
         """Names of the config's fields: its own in order, then those of the protocol."""
-        protocol = [field.name for field in dataclasses.fields(MethodConfig)]
-        own = [field.name for field in dataclasses.fields(cls) if field.name not in protocol]
-        return (*own, *protocol)
+        kind: Any = cls
+        return _field_names(kind)
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as JSON-compatible values."""
@@ -220,6 +219,14 @@ def layer_list_problems(layers: tuple[int, ...] | None) -> list[str]:
     if layers is None or (layers and len(set(layers)) == len(layers) and min(layers) >= 1):
         return []
     return [f"memory_layers must be different blocks counted from 1, but got {layers}"]
+
+
+@functools.cache
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    # As below: asked for each of thousands of configs, and the same for a whole class.
+    protocol = [field.name for field in dataclasses.fields(MethodConfig)]
+    own = [field.name for field in dataclasses.fields(kind) if field.name not in protocol]
+    return (*own, *protocol)
 
 
 @functools.cache
