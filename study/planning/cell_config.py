@@ -26,16 +26,16 @@ _Config = TypeVar("_Config", bound=MethodConfig)
 @functools.cache
 def tower_facts(text: str, name: BackboneName) -> TowerFacts:
     """What configs must know of a backbone that the user wrote as ``text``: read off its name, before any weights."""
-    whole = is_transformer(name)
+    transformer = is_transformer(name)
     return TowerFacts(
         text=text,
         kind=kind_of(name),
-        transformer=whole,
+        transformer=transformer,
         blocks=available_blocks(name),
-        grid=patch_grid(name) if whole else None,
-        prompt_blocks=prompt_blocks(name) if whole else None,
+        grid=patch_grid(name) if transformer else None,
+        prompt_blocks=prompt_blocks(name) if transformer else None,
         default_memory_layers=default_memory_layers(name),
-        default_prompt_depth=default_prompt_depth(name) if whole else None,
+        default_prompt_depth=default_prompt_depth(name) if transformer else None,
     )
 
 
