@@ -13,22 +13,6 @@ from reports.reading.shapes import MOST_FAULTS, DocumentError, check, shown
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 LONGEST_NAME = 200
 """Signs of a plan's name: its files have longer ones, of which file systems take 255."""
-OPTIONAL = (
-    "method_note",
-    "left_out",
-    "data_cautions",
-    "given",
-    "metrics",
-    "design",
-    "factors",
-    "shown_as",
-    "prompts",
-    "proxies",
-    "printed",
-    "one_support_set",
-    "printed_firsts",
-)
-"""Keys that a document of the first form lacks."""
 OLD_PLAN = "planned by an older version, which did not decide it number by number: plan it again"
 RANDOM_LABEL = "RANDOM weights"
 """How a document of the first form calls random weights."""
