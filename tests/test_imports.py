@@ -254,7 +254,10 @@ def test_looking_at_a_study_loads_neither_torch_nor_ray(module):
     assert ran.stdout.strip() == "[]", ran.stderr
 
 
-HEAVY = ("torch", "open_clip", "timm", "ray", "optuna", "scipy", "pandas", "seaborn", "matplotlib", "sklearn", "jinja2")
+HEAVY = (
+    *("torch", "open_clip", "timm", "ray", "optuna", "scipy", "pandas", "seaborn", "matplotlib", "sklearn", "jinja2"),
+    *("numpy", "PIL"),
+)
 """Packages that take long to load."""
 
 

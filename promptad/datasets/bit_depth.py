@@ -1,55 +1,14 @@
-"""How the grey values of a 16-bit file become the 256 levels that a model can see."""
+"""The rules by which the grey values of a 16-bit file become the 256 levels that a model can see."""
 
-from __future__ import annotations
-
-from typing import Any, Literal, TypeAlias, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal, TypeAlias, get_args
 
 BitDepth: TypeAlias = Literal["by_maximum", "full_range", "8_bits", "10_bits", "12_bits", "14_bits", "percentile"]
 """``by_maximum``: the file's own depth is the smallest of 8, 10, 12, 14 and 16 bits that holds its largest value.
 ``full_range``: 16 bits, whatever the values. ``8_bits`` to ``14_bits``: that depth, and a larger value is an error.
 ``percentile``: the file's 0.5th percentile becomes black, its 99.5th white. Files with 8 bits are never scaled."""
 
-DEPTHS = (8, 10, 12, 14, 16)
-LOWEST, HIGHEST = 0.5, 99.5
-
-
-def stored_bits(values: NDArray[Any]) -> int:
-    """The smallest of ``DEPTHS`` that holds every value.
-
-    Raises:
-        ValueError: values out of 0..65535.
-    """
-    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
-    if low < 0 or high > 65535:
-        raise ValueError(f"integer pixels must be in 0..65535, but span {low}..{high}")
-    return next(bits for bits in DEPTHS if high < 2**bits)
-
 
 def fixed_depth(bits: int) -> BitDepth:
-    """The rule by which every file has ``bits`` (one of ``DEPTHS``)."""
+    """The rule by which every file has ``bits`` (8, 10, 12, 14 or 16)."""
     name = "full_range" if bits == 16 else f"{bits}_bits"
     return next(rule for rule in get_args(BitDepth) if rule == name)
-
-
-def to_8_bits(values: NDArray[Any], rule: BitDepth) -> NDArray[np.uint8]:
-    """Integers in 0..65535 as 0..255 by ``rule``, halves up.
-
-    Raises:
-        ValueError: values out of 0..65535, or above the depth that the rule fixes.
-    """
-    bits = stored_bits(values)
-    if rule == "percentile":
-        low, high = np.percentile(values, (LOWEST, HIGHEST)) if values.size else (0.0, 1.0)
-        scaled = (values - low) / max(high - low, 1.0) * 255
-        return np.asarray(np.floor(np.clip(scaled, 0, 255) + 0.5), dtype=np.uint8)
-    depth = bits if rule == "by_maximum" else 16 if rule == "full_range" else int(rule.removesuffix("_bits"))
-    if bits > depth:
-        raise ValueError(
-            f"bit_depth {rule} holds values up to {2**depth - 1}, but the largest is {int(values.max())}: "
-            f"use {fixed_depth(bits)} or more"
-        )
-    top = 2**depth - 1
-    return np.asarray((values.astype(np.int64) * 510 + top) // (2 * top), dtype=np.uint8)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from promptad.datasets.access import REMEDY, listed, unreadable_folders
 from promptad.datasets.diagnosis import DEPTH, contents, other_layout, without_categories
+from promptad.datasets.findings import Findings
 from promptad.datasets.known_sets import KnownSet
 from promptad.datasets.layouts.folder import FolderLayout
 from promptad.datasets.layouts.layout import IMAGE_SUFFIXES, Layout, Scan, folders_in, printable
@@ -16,7 +17,6 @@ from promptad.datasets.layouts.mvtec import MVTEC_AD, MVTecLayout
 from promptad.datasets.layouts.visa import VISA, VisALayout
 from promptad.datasets.layouts.visa_pytorch import RepackedVisALayout
 from promptad.datasets.sample import Category, DatasetError, Origin, Sample
-from promptad.datasets.verification import Findings, verify_images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +142,9 @@ def open_category(
         scan = replace(scan, test=(), missing_masks=())
     findings = Findings(unreadable=(), problems=(), samples=(*scan.train, *scan.test))
     if check_images:
+        # Decoding loads NumPy and Pillow, which a command that looks at no image need not wait for.
+        from promptad.datasets.verification import verify_images
+
         findings = verify_images(findings.samples)
     scan = replace(scan, train=findings.samples[: len(scan.train)], test=findings.samples[len(scan.train) :])
     left_out = dict(findings.unreadable) if skip_bad else {}

@@ -1,5 +1,6 @@
 """The bytes of images and masks by their digest, so that a file which changed is never taken for the one planned."""
 
+import os
 from hashlib import blake2b, file_digest
 from pathlib import Path
 
@@ -11,6 +12,11 @@ class ChangedDataError(DatasetError):
 
 
 REMEDY = "put the files back, or run the same command again, which plans with the data as they are then"
+
+
+def worker_count() -> int:
+    """Threads for reading files: at most 8, decoding being processor-bound and each thread holding an image."""
+    return min(8, os.cpu_count() or 1)
 
 
 def content_digest(content: bytes) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 
-from promptad.datasets.bit_depth import BitDepth, stored_bits, to_8_bits
+from promptad.datasets.bit_depth import BitDepth
 from promptad.datasets.content import ChangedDataError, read_content
+from promptad.datasets.grey_levels import stored_bits, to_8_bits
 from promptad.datasets.layouts.pointers import without_content
 from promptad.datasets.sample import UnreadableImageError
 

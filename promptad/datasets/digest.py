@@ -5,9 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import blake2b
 
-from promptad.datasets.content import digest_of_file
+from promptad.datasets.content import digest_of_file, worker_count
 from promptad.datasets.sample import Category, Sample
-from promptad.datasets.verification import worker_count
 
 
 def data_digest(category: Category) -> str:

@@ -1,11 +1,15 @@
 """Which normal images a few-shot method may see."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from promptad.datasets.sample import Category, DatasetError, Sample
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def draw_support(category: Category, shots: int, generator: np.random.Generator) -> tuple[Sample, ...]:

@@ -1,6 +1,5 @@
 """Looking into every file of a category before any work starts."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -8,22 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from promptad.datasets.cautions import Look, cautions
+from promptad.datasets.content import worker_count
 from promptad.datasets.decoding import decode, read_mask
+from promptad.datasets.findings import Findings
 from promptad.datasets.sample import Sample, UnreadableImageError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
-    """(sample name, reason) of what cannot be decoded, and complete sentences about masks that cannot be used.
-
-    ``cautions`` are sentences about what is odd and is used all the same. ``samples`` are those that were looked at, in
-    their order, with the digests of the bytes that were decoded.
-    """
-
-    unreadable: tuple[tuple[str, str], ...]
-    problems: tuple[str, ...]
-    samples: tuple[Sample, ...]
-    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +38,6 @@ def verify_images(samples: Sequence[Sample]) -> Findings:
         samples=tuple(result.sample for result in results),
         cautions=cautions([result.look for result in results if result.look is not None]),
     )
-
-
-def worker_count() -> int:
-    """Threads for reading files: at most 8, decoding being processor-bound and each thread holding an image."""
-    return min(8, os.cpu_count() or 1)
 
 
 def _verify(sample: Sample) -> _Verified:

@@ -6,12 +6,14 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from tqdm import tqdm
 
 from study.command.duration import duration
-from study.running.dispatcher import Finished
+
+if TYPE_CHECKING:
+    from study.running.dispatcher import Finished
 
 QUIET_INTERVAL = 15.0
 """Seconds between lines where the output is no terminal."""

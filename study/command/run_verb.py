@@ -18,13 +18,13 @@ from study.command.look_verbs import planned, write_report_of
 from study.command.progress import Progress
 from study.records.ledger import Ledger
 from study.records.row import Row
-from study.running.dispatcher import Finished
 from study.running.execution_options import ExecutionOptions, Listeners
 
 if TYPE_CHECKING:
     from study.bench.workbench import Workbench
     from study.planning.plan import StudyPlan
     from study.records.group import Group
+    from study.running.dispatcher import Finished
 
 
 class TakenOverError(UserError):

@@ -8,9 +8,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from promptad.user_error import UserError
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci"})
@@ -35,6 +32,10 @@ class StudyFolder:
                 f"study folder {location} cannot be opened: a chain of protocols reads copies, and a study is written; "
                 "name the folder itself, a path or one URL"
             )
+        # fsspec takes a tenth of a second to load, which a command that opens no study need not wait for.
+        import fsspec
+        from fsspec.implementations.local import LocalFileSystem
+
         # Rows are small: s3fs would ask for each one's size first, to fetch large ones in parts.
         options = {"max_concurrency": 1} if location.startswith(("s3://", "s3a://")) else {}
         try:
@@ -42,11 +43,12 @@ class StudyFolder:
         # Each fsspec back end has errors of its own, as below.
         except Exception as error:
             raise LedgerError(f"study folder {location} cannot be opened: {error}") from error
+        self._is_local = isinstance(self._fs, LocalFileSystem)
 
     @property
     def local_root(self) -> Path | None:
         """The folder, if it is a local one."""
-        return Path(self._root) if isinstance(self._fs, LocalFileSystem) else None
+        return Path(self._root) if self._is_local else None
 
     def names(self, folder: str, ending: str) -> list[str]:
         """Names without ``ending`` of the files of ``folder`` that have it, sorted."""
@@ -84,7 +86,7 @@ class StudyFolder:
         path = self._path(name)
         with self._writing(path):
             self._make_parent(path)
-            if not isinstance(self._fs, LocalFileSystem):
+            if not self._is_local:
                 self._fs.pipe_file(path, content)
                 return
             partial = _partial(path)
@@ -109,7 +111,7 @@ class StudyFolder:
         path = self._path(name)
         with self._writing(path):
             self._make_parent(path)
-            if not isinstance(self._fs, LocalFileSystem):
+            if not self._is_local:
                 self._fs.invalidate_cache()
                 if self._fs.exists(path):
                     return False

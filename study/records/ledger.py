@@ -11,15 +11,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from reports.reading.plan_reading import read_plan
 from reports.reading.shapes import DocumentError, json_object
 from study.records.folder import StudyFolder
 from study.records.row import Row, RowError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +83,8 @@ class Ledger:
 
     def write_examples(self, digest: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Store the example maps of a cell."""
+        import numpy as np
+
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
         self.folder.write(f"examples/{digest}.npz", buffer.getvalue())
@@ -103,6 +105,8 @@ class Ledger:
         content = self.folder.read(f"examples/{digest}.npz") if _plain(digest) else None
         if content is None:
             return None
+        import numpy as np
+
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from promptad.features.cache_folder import DEFAULT_CAP, default_root
 from study.records.pulse import OnPulse
-from study.running.dispatcher import OnFinished
 
 if TYPE_CHECKING:
     from promptad.features.cache import FeatureCache
+    from study.running.dispatcher import OnFinished
 
 Executor: TypeAlias = Literal["ray", "serial"]
 RequireData: TypeAlias = Literal["all", "any"]

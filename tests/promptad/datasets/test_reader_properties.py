@@ -11,8 +11,9 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from promptad.datasets import UnreadableImageError
-from promptad.datasets.bit_depth import BitDepth, stored_bits
+from promptad.datasets.bit_depth import BitDepth
 from promptad.datasets.decoding import decode, decode_mask, read_frame, read_mask
+from promptad.datasets.grey_levels import stored_bits
 
 thoroughly = settings(
     max_examples=500,
