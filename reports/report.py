@@ -38,6 +38,19 @@ MANY = 16
 """Figures from which on it pays to start processes that draw."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenReport:
+    """The page that was written, and what stands on it: tables in the plans' order, and searches.
+
+    ``faults`` are the files that could not be used, each with the reason.
+    """
+
+    page: Path
+    tables: tuple[Table, ...]
+    searches: tuple[Search, ...]
+    faults: Mapping[str, str]
+
+
 def write_report(
     *,
     plans: Sequence[Mapping[str, object]],
@@ -47,8 +60,8 @@ def write_report(
     damaged: Mapping[str, str] | None = None,
     searches: Sequence[SearchFiles] = (),
     say: Callable[[str], object] | None = None,
-) -> Path:
-    """Write out/index.html with tables/, figures/, data/ and images/ beside it; return the page.
+) -> WrittenReport:
+    """Write out/index.html with tables/, figures/, data/ and images/ beside it; return what was written.
 
     `damaged` are files of rows that could not be read, each with the reason: the page names them. Each of `searches`
     gets a part of the page. `say` is told which names figures could not write, if any. Nothing depends on the
@@ -91,17 +104,18 @@ def write_report(
         if ranks:
             stage.add("tables/ranks.md", ranks_markdown(ranks))
             stage.add("tables/ranks.csv", ranks_csv(ranks))
+        all_faults = {**(damaged or {}), **unread, **faults}
         stage.add(
             "index.html",
             render_page(
                 sections,
                 heatmaps=heatmaps,
-                damaged={**(damaged or {}), **unread, **faults},
+                damaged=all_faults,
                 searches=search_sections,
                 ranks=ranks,
             ),
         )
-    return out / "index.html"
+    return WrittenReport(page=out / "index.html", tables=tuple(tables), searches=tuple(found), faults=all_faults)
 
 
 def _search_id(name: str) -> str:

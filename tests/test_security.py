@@ -159,7 +159,7 @@ def test_shots_that_are_no_numbers_are_refused(shots, tmp_path):
 
 def test_markup_in_a_name_is_text_on_the_page(tmp_path):
     plan = make_plan(categories=("<script>alert(1)</script>", "plate"), title="<img src=x onerror=alert(1)>")
-    page = write_report(plans=[plan], rows=make_rows(plan, half), examples=lambda _: None, out=tmp_path)
+    page = write_report(plans=[plan], rows=make_rows(plan, half), examples=lambda _: None, out=tmp_path).page
     assert "<script>alert(1)" not in page.read_text()
     assert "<img src=x" not in page.read_text()
 

@@ -186,7 +186,7 @@ class Execution:
         with tempfile.TemporaryDirectory(prefix="promptad-tune-") as scratch:
             tuner = tune.Tuner(
                 tune.with_resources(
-                    tune.with_parameters(trial, groups=list(current.groups), shared=shared),
+                    tune.with_parameters(trial, shared=shared),
                     tune.PlacementGroupFactory(bundles, **where),
                 ),
                 param_space={"group": tune.grid_search(list(range(len(current.groups))))},

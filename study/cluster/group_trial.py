@@ -7,7 +7,7 @@ import faulthandler
 import os
 import socket
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ from study.records.group import Group
 from study.records.outcome import Outcome
 from study.running.dispatcher import Finished, Worker
 from study.running.execution_options import CacheSettings
-from study.running.worker import begin_group, run_next
+from study.running.worker import prepare_group, run_next
 
 PARKED_SECONDS = 1.0
 """Pause between two questions of a parked trial whether it may go."""
@@ -65,9 +65,9 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
     _problem: str | None
     _broken: LedgerError | None
 
-    def setup(self, config: dict[str, Any], groups: Sequence[Group], shared: TrialSetup) -> None:
+    def setup(self, config: dict[str, Any], shared: TrialSetup) -> None:
         """Open the workbench, which outlives this group, and prepare the first group."""
-        self._groups, self._source, self._limit = groups, RemoteSource(shared.dispatcher), shared.limit
+        self._source, self._limit = RemoteSource(shared.dispatcher), shared.limit
         self._needs, self._fit = shared.needs, shared.fit
         self._lacks: dict[tuple[str, str], list[str]] = {}
         self._worker = own_worker()
@@ -105,13 +105,13 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         """Nothing: what matters is in the ledger."""
 
     def _start(self, number: int) -> None:
-        group = self._groups[number]
         self._group, self._news, self._broken = number, [], None
         with watched(self._limit):
+            group = self._source.begin(number, self._worker)
             self._problem = self._node_problem(group)
             if self._problem is None:
                 try:
-                    self._news = begin_group(self._bench, self._source, number, group, self._worker)
+                    self._news = prepare_group(self._bench, self._source, number, group)
                 except LedgerError as error:
                     self._broken = error
 
@@ -149,9 +149,10 @@ class RemoteSource:
     def __init__(self, dispatcher: Any) -> None:
         self._dispatcher = dispatcher
 
-    def begin(self, group: int, worker: Worker) -> None:
+    def begin(self, group: int, worker: Worker) -> Group:
         """As the dispatcher does."""
-        ray.get(self._dispatcher.begin.remote(group, worker))
+        begun: Group = ray.get(self._dispatcher.begin.remote(group, worker))
+        return begun
 
     def next(self, group: int, worker: Worker) -> Cell | None:
         """As the dispatcher does."""

@@ -22,6 +22,7 @@ from study.records.ledger import Ledger
 from study.search.search_files import search_names
 
 if TYPE_CHECKING:
+    from reports.searches.search import Search
     from reports.searches.search_reading import SearchFiles
     from study.planning.plan import StudyPlan
 
@@ -106,8 +107,6 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
     """Write the report and print the tables of the plans in ``names`` (None: of all) and the results of searches."""
     from reports.outputs.terminal import to_text
     from reports.report import write_report
-    from reports.tables.headings import data_titles, told_apart
-    from reports.tables.table import build_table
     from reports.tables.transfer import transfer_text
 
     root = ledger.local_root
@@ -124,29 +123,29 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
     rows = {digest: row.plain() for digest, row in stored.rows.items()}
     for name, why in stored.damaged.items():
         print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
-    searches = _searches(ledger)
-    page = write_report(
+    report = write_report(
         plans=documents,
         rows=rows,
         examples=ledger.kept,
         out=folder,
         damaged=stored.damaged,
-        searches=searches,
+        searches=_searches(ledger),
         say=lambda message: print(message, file=sys.stderr),
     )
-    shown = [document for document in told_apart(documents) if names is None or document["name"] in names]
-    for document in shown:
-        table = build_table(document, rows)
+    shown = [table for table in report.tables if names is None or table.plan.name in names]
+    for table in shown:
         print(f"\n{to_text(table)}")
         if table.plan.proxies:
             print(transfer_text(table))
     if shown:
         print("(percent; ci: half width of the 95% interval over seeds)")
-    if len(shown) < len(documents):
-        print(f"({len(documents) - len(shown)} earlier tables of this study are in the report too)")
-    for files, title in zip(searches, data_titles([files.document for files in searches]), strict=True):
-        print(f"\n{_search_text(files, rows, title)}")
-    print(f"\nreport: {page.resolve()}")
+    if len(shown) < len(report.tables):
+        print(f"({len(report.tables) - len(shown)} earlier tables of this study are in the report too)")
+    for search in report.searches:
+        print(f"\n{_search_text(search, rows)}")
+    for name in sorted(report.faults.keys() - stored.damaged.keys()):
+        print(f"left out: {name} ({report.faults[name]})", file=sys.stderr)
+    print(f"\nreport: {report.page.resolve()}")
 
 
 def _searches(ledger: Ledger) -> list[SearchFiles]:
@@ -159,13 +158,8 @@ def _searches(ledger: Ledger) -> list[SearchFiles]:
     return [with_sensitivity(ledger.folder, name) for name in names]
 
 
-def _search_text(files: SearchFiles, rows: Mapping[str, Any], data_title: str) -> str:
+def _search_text(search: Search, rows: Mapping[str, Any]) -> str:
     """A search as a person reads it on a terminal."""
-    from reports.searches.search_reading import read_search
     from reports.searches.search_words import search_lead, search_question, search_title
 
-    try:
-        search = dataclasses.replace(read_search(files), dataset=data_title)
-    except ValueError as error:
-        return f"left out: searches/{files.name}.json ({error})"
     return f"{search_title(search)}\n{search_question(search)}\n{search_lead(search, rows)}"

@@ -111,7 +111,7 @@ class Dispatcher:
         earlier: Mapping[str, str] | None = None,
         limit: float | None = None,
     ) -> None:
-        self._ledger, self._earlier, self._limit = ledger, earlier, limit
+        self._ledger, self._groups, self._earlier, self._limit = ledger, groups, earlier, limit
         self._planned = {cell.digest: cell for group in groups for cell in group.cells}
         rows = ledger.rows(self._planned)
         self._stored = {digest: row for digest, row in rows.items() if row.status != "failed"}
@@ -123,10 +123,11 @@ class Dispatcher:
         self._last_work = time.monotonic()
         self._count = 0
 
-    def begin(self, group: int, worker: Worker) -> None:
-        """Note that a worker prepares for a group, and what became of the one before it."""
+    def begin(self, group: int, worker: Worker) -> Group:
+        """The group that a worker prepares for from now on."""
         self._bury(group)
         self._at_work[group] = self._assignment(worker, None)
+        return self._groups[group]
 
     def next(self, group: int, worker: Worker) -> Cell | None:
         """The group's next cell. One that was at work when its worker died is set aside for another round."""

@@ -15,7 +15,7 @@ from study.records.pulse import NodeUse, OnPulse, Pulse
 from study.running.dispatcher import Assignment, Dispatcher, Worker
 from study.running.execution_options import Listeners
 from study.running.rounds import Rounds
-from study.running.worker import begin_group, run_next
+from study.running.worker import prepare_group, run_next
 
 PULSE_SECONDS = 5.0
 """How often an executor tells of its work."""
@@ -34,8 +34,9 @@ def run_serially(bench: Workbench, ledger: Ledger, groups: Sequence[Group], list
     with beating(lambda: serial_pulse(host, bench, at_work()), listeners.on_pulse):
         while (current := rounds.next()) is not None:
             dispatcher = Dispatcher(ledger, current.groups, earlier=current.earlier)
-            for number, group in enumerate(current.groups):
-                for failed in begin_group(bench, dispatcher, number, group, worker):
+            for number in range(len(current.groups)):
+                group = dispatcher.begin(number, worker)
+                for failed in prepare_group(bench, dispatcher, number, group):
                     listeners.on_finished(failed)
                 more = True
                 while more:

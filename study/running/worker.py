@@ -27,8 +27,8 @@ _MEMORY_PHRASES = (
 class CellSource(Protocol):
     """What a worker sees of the dispatcher, in its own process or across a cluster."""
 
-    def begin(self, group: int, worker: Worker) -> None:
-        """Say that a worker prepares for a group."""
+    def begin(self, group: int, worker: Worker) -> Group:
+        """The group of a number, for which a worker prepares from now on."""
         ...
 
     def next(self, group: int, worker: Worker) -> Cell | None:
@@ -48,9 +48,8 @@ class CellSource(Protocol):
         ...
 
 
-def begin_group(bench: Workbench, source: CellSource, number: int, group: Group, worker: Worker) -> list[Finished]:
+def prepare_group(bench: Workbench, source: CellSource, number: int, group: Group) -> list[Finished]:
     """Prepare for a group; if that fails (weights, memory), the cells that became failed rows are returned."""
-    source.begin(number, worker)
     try:
         bench.start_group(group.cells, group.category)
     except Exception as error:

@@ -22,7 +22,7 @@ def asking(*views):
 
 
 def page_of(plan, folder):
-    page = write_report(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=folder)
+    page = write_report(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=folder).page
     return unescape(page.read_text(encoding="utf-8"))
 
 

@@ -218,7 +218,9 @@ def report(tmp_path_factory):
     outs = []
     for name, ordered in (("one", rows), ("two", dict(reversed(rows.items())))):
         out = tmp_path_factory.mktemp(name)
-        assert write_report(plans=[first, second], rows=ordered, examples=arrays.get, out=out) == out / "index.html"
+        assert (
+            write_report(plans=[first, second], rows=ordered, examples=arrays.get, out=out).page == out / "index.html"
+        )
         outs.append(out)
     return outs
 
@@ -289,7 +291,7 @@ def test_write_report_refuses_what_it_cannot_name(tmp_path):
 
 
 def test_a_study_without_any_row_still_has_a_report(tmp_path):
-    page = write_report(plans=[make_plan()], rows={}, examples=lambda _: None, out=tmp_path)
+    page = write_report(plans=[make_plan()], rows={}, examples=lambda _: None, out=tmp_path).page
     assert "Nothing can be said yet: 0 of 180 ok, 180 missing." in page.read_text()
 
 
@@ -297,6 +299,6 @@ def test_a_plan_without_comparison_has_a_page_without_effects(tmp_path):
     plan = make_plan(baseline=None)
     rows = make_rows(plan)
     spoil(plan, rows, "failed", None, arm="sc")
-    text = write_report(plans=[plan], rows=rows, examples=lambda _: None, out=tmp_path).read_text()
+    text = write_report(plans=[plan], rows=rows, examples=lambda _: None, out=tmp_path).page.read_text()
     assert "no reason recorded" in text
     assert "Effects against the baseline" not in text

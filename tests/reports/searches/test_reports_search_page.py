@@ -70,7 +70,7 @@ def read(trials=None, **changes):
 
 def report(out, *searches, plans=()):
     rows = {digest: row for plan in plans for digest, row in make_rows(plan).items()}
-    return write_report(plans=plans, rows=rows, examples=lambda _: None, out=out, searches=searches)
+    return write_report(plans=plans, rows=rows, examples=lambda _: None, out=out, searches=searches).page
 
 
 def everything(folder):

@@ -88,7 +88,7 @@ def test_searches_name_their_data_in_their_headings(tmp_path):
         for number, path in ((1, "/a/photos"), (2, "/b/photos"))
     )
     files = [SearchFiles(name=f"s{n}", document=raw, trials={}) for n, raw in ((1, first), (2, second))]
-    page = write_report(plans=[], rows={}, examples=lambda _: None, out=tmp_path, searches=files).read_text()
+    page = write_report(plans=[], rows={}, examples=lambda _: None, out=tmp_path, searches=files).page.read_text()
     for title in ("image folder: a/photos", "image folder: b/photos"):
         assert f", on {title}</h2>" in page
     # A search of an older version says less.
@@ -98,7 +98,7 @@ def test_searches_name_their_data_in_their_headings(tmp_path):
 def test_page_and_tables_name_the_folder_and_the_file(tmp_path):
     plans = [own("t-1", suffixes=("/l/one.json", "aa")), own("t-2", path="/b/photos", support=("/l/s.json", "bb"))]
     rows = {digest: row for plan in plans for digest, row in make_rows(plan).items()}
-    page = write_report(plans=plans, rows=rows, examples=lambda _: None, out=tmp_path)
+    page = write_report(plans=plans, rows=rows, examples=lambda _: None, out=tmp_path).page
     for number, title in (
         (1, "image folder: a/photos (suffixes one.json)"),
         (2, "image folder: b/photos (support s.json)"),

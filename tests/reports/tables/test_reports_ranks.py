@@ -217,7 +217,7 @@ def test_no_ranking_without_two_methods_or_without_a_table_by_method():
 def test_files_and_page_hold_the_ranks(tmp_path):
     plans = [plan_of("table1"), plan_of("table4")]
     rows = {digest: row for plan in plans for digest, row in rows_of(plan).items()}
-    page = write_report(plans=plans, rows=rows, examples=lambda _: None, out=tmp_path).read_text()
+    page = write_report(plans=plans, rows=rows, examples=lambda _: None, out=tmp_path).page.read_text()
     assert '<section id="ranks">' in page
     assert '<a href="#ranks">' in page
     assert 'href="#cells=table4-mvtec/PromptAD/pixel_auroc/1"' in page
@@ -234,6 +234,6 @@ def test_files_and_page_hold_the_ranks(tmp_path):
 
 def test_a_page_without_tables_by_method_has_no_ranks(tmp_path):
     plan = make_plan()
-    page = write_report(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=tmp_path).read_text()
+    page = write_report(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=tmp_path).page.read_text()
     assert "ranks" not in page
     assert not list((tmp_path / "tables").glob("ranks*"))
