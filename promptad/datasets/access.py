@@ -1,4 +1,4 @@
-"""Folders that this user may not read: found before they are read, so that all are named at once."""
+"""Folders without read permission: checked before reading, so that one error names all of them."""
 
 import os
 from pathlib import Path

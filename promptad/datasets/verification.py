@@ -1,4 +1,4 @@
-"""Looking into every file of a category before any work starts."""
+"""Decodes every file of a category before any work starts."""
 
 import os
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from promptad.datasets.sample import Sample, UnreadableImageError
 class Findings:
     """(sample name, reason) of what cannot be decoded, and complete sentences about masks that cannot be used.
 
-    ``cautions`` are sentences about what is odd and is used all the same. ``samples`` are those that were looked at, in
-    their order, with the digests of the bytes that were decoded.
+    ``cautions`` are sentences about odd data that are used all the same. ``samples`` are the checked ones, in their
+    order, with the digests of the bytes that were decoded.
     """
 
     unreadable: tuple[tuple[str, str], ...]
