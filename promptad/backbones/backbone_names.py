@@ -180,7 +180,7 @@ def _cnn_tags(name: BackboneName) -> list[str]:
     if cnn.stage_indices(name.network) is None:
         raise BackboneError(
             f"a network of timm's must have stages with patches of {', '.join(map(str, cnn.REDUCTIONS))} pixels, but "
-            f"{name.network} has not: use a ResNet, e.g. timm/wide_resnet50_2"
+            f"{name.network} does not: use a ResNet, e.g. timm/wide_resnet50_2"
         )
     return cnn.tags(name.network)
 

@@ -38,7 +38,7 @@ _FOREIGN: Mapping[str, tuple[bytes, ...]] = {
 
 
 class CheckpointError(UserError):
-    """A file that gives no weights, or not those that are looked for; one line without the file's name."""
+    """A file without weights, or without the expected ones; the message is one line without the file's name."""
 
 
 def container_of(path: Path) -> Container:
@@ -109,7 +109,7 @@ def _content(path: Path, container: Container) -> Any:
 
 
 def _unloadable(error: Exception) -> str:
-    """What is wrong with a file that torch does not load; only its message tells foreign objects from damage."""
+    """What is wrong with a file that torch does not load; only torch's message separates foreign objects from damage."""
     said = str(error)
     found = re.search(r"GLOBAL (\S+)|(?:class|type|function) (?:<class ')?([\w.]+)", said)
     if not said.startswith("Weights only load failed") or found is None:

@@ -34,7 +34,7 @@ class Sample:
     result rows. `kind` is the defect's folder name, "good" for normal images. A pixel is anomalous where any of `masks`
     is above zero; normal images, and anomalous ones of a category without masks, have none. `content` and
     `mask_contents` are digests of the bytes of `path` and of each of `masks` when the category was opened: who decodes
-    the file compares them. None and (): nobody has read it yet, and any bytes will do.
+    the file compares them. None and (): not read yet, and any bytes are accepted.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a category was found: the layout's name, the data set's root, and whether its test images were ignored."""
+    """The source of a category: the layout's name, the data set's root, and whether its test images were ignored."""
 
     layout: str
     root: Path

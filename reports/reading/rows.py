@@ -26,7 +26,7 @@ class Sight:
 class Row:
     """The result of one cell; `scores` are finite fractions in [0, 1], empty unless `status` is "ok".
 
-    `cost` are finite numbers by name, empty unless the cell was asked for them.
+    `cost` are finite numbers by name, empty unless the cell measured them.
     """
 
     digest: str

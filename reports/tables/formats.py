@@ -51,7 +51,7 @@ def no_interval_reason(summary: Summary) -> str:
 
 
 def summary_text(summary: Summary, *, sd: bool = False) -> str:
-    """Mean, interval, SD if asked for, and n of a score: "85.1 [82.1, 88.0], SD 1.2, n = 3"."""
+    """Mean, interval, SD on request, and n of a score: "85.1 [82.1, 88.0], SD 1.2, n = 3"."""
     if summary.interval is None:
         return f"{percent(summary.mean)}, {no_interval_reason(summary)}, n = {summary.n}"
     low, high = summary.interval

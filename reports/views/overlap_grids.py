@@ -101,7 +101,7 @@ def _parts(arrays: Mapping[str, NDArray[Any]], group: str) -> NDArray[np.int64]:
 def overlap_grids(table: Table, loader: Loader) -> tuple[Grid, ...]:
     """A grid for each arm, category, task and number of shots whose cells kept features: rows pairs, columns measures.
 
-    Each measure is taken per seed; what is printed is its mean over seeds with its interval.
+    Each measure is computed per seed; the grid prints its mean over seeds with its interval.
     """
     cells: dict[tuple[str, str, str, Shots], list[PlannedCell]] = {}
     for cell in table.plan.cells:

@@ -36,7 +36,7 @@ def measured_cost(
 
     ``prompts`` and ``learned_parameters`` as the method states them; ``fit_seconds``; ``score_seconds`` per image, of
     up to ``TIMED`` scored together; and floating-point operations (``promptad.flops``): ``fit_flop``, ``score_flop`` of
-    one query image alone, ``encode_flop`` of ``image`` through the tower for the views that the method asks for.
+    one query image alone, ``encode_flop`` of ``image`` through the tower for the views that the method needs.
     """
     method = method_named(cell.method)
     size = method.size(backbone, cell.config, task=cell.task, category=cell.category)

@@ -49,9 +49,9 @@ def example_maps(
 ) -> dict[str, NDArray[Any]] | None:
     """Pictures, masks and maps of the best and the worst located anomalous images, best first; None without any.
 
-    Images are ranked by their own pixel AUROC; what is kept are the maps on the patch grid. A branch that the method
+    Images are ranked by their own pixel AUROC; maps are kept on the patch grid. A branch that the method
     does not have is all NaN. Of the other images, that with the smallest defect and the best located one with a logical
-    defect follow; ``chosen_as`` says which image is here for what (best, worst, smallest, logical), ``logical`` whether
+    defect follow; ``chosen_as`` is the reason of each image (best, worst, smallest, logical), ``logical`` whether
     its kind of defect is a logical one, and ``defect_area`` is the share of its pixels that are anomalous.
 
     With ``compared`` the same arrays of the images that ``compared_images`` chooses are there too, their names after
@@ -79,7 +79,7 @@ def scored_examples(
 ) -> dict[str, NDArray[Any]]:
     """Pictures and scores of a set without masks: an image cell has no maps to show.
 
-    ``scored/chosen_as`` says why: anomalous images with the ``highest`` and the ``lowest`` scores, and ``normal`` ones
+    ``scored/chosen_as`` is the reason: anomalous images with the ``highest`` and the ``lowest`` scores, and ``normal`` ones
     with the highest, the most telling first.
     """
     anomalous = [number for number, sample in enumerate(samples) if sample.anomalous]
@@ -104,7 +104,7 @@ def compared_images(samples: Sequence[Sample], area: Mapping[int, float]) -> dic
     """The images on which methods are compared, by reason; ``area`` has the defect's area of every candidate.
 
     The first image of each logical kind, the image with the smallest defect, then the first image of each other kind,
-    at most ``COMPARED`` in all. No score is looked at: which images they are depends on the data alone.
+    at most ``COMPARED`` in all. The choice depends on the data alone, on no score.
     """
     firsts: dict[str, int] = {}
     for index in sorted(area):

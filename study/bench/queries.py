@@ -18,9 +18,9 @@ from study.records.cell import Cell
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queries:
-    """Labelled images of a cell. ``support`` are the images that it may fit on, ``note`` says what is no test image.
+    """Labelled images of a cell. ``support`` are the images for fitting, ``note`` names the queries if they are no test images.
 
-    ``key`` is equal for cells that are asked about the same images. ``load_mask(sample, size=...)`` gives a bool array.
+    ``key`` is equal for cells that score the same images. ``load_mask(sample, size=...)`` gives a bool array.
     """
 
     key: tuple[object, ...]

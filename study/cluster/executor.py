@@ -67,7 +67,7 @@ def run_on_ray(
 
     Raises:
         ResourceError: no trial would ever fit the cluster.
-        ReadinessError: nodes lack data or weights, and the run cannot go on without them.
+        ReadinessError: nodes lack data or weights, and the run needs them.
         LedgerError: the study folder cannot be written.
         ClusterError: the cluster lost the actor that receives the rows.
     """

@@ -102,7 +102,7 @@ def data_request(
 def check_numbers(options: argparse.Namespace) -> None:
     """Raise ``UsageError`` with every number that must be a mistake: a study of years, or without any cell.
 
-    Only options that the verb has are looked at.
+    Only options of the verb are checked.
     """
     problems = []
     for name, (least, most) in NUMBERS.items():

@@ -36,7 +36,7 @@ class PlanStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureStatus:
-    """A cell whose row says failed; ``finished`` is an ISO time, None where it is not known."""
+    """A cell with a failed row; ``finished`` is an ISO time, None where it is not known."""
 
     digest: str
     cell: str

@@ -33,7 +33,7 @@ GROUP_SIZE = 32
 
 
 class PlanError(UserError):
-    """A study that cannot run as asked; the message lists every problem found."""
+    """A study with errors in its request; the message lists all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ class MethodError(UserError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodConfig:
-    """A config under a name. ``provenance``: the search, its objective and what that looked at, the trial."""
+    """A config under a name. ``provenance``: the search, its objective with the data that it looked at, the trial."""
 
     name: str
     config: PromptADConfig

@@ -1,4 +1,4 @@
-"""A cell: one experiment, fully described. Its digest is its identity, whichever ablation asks for it."""
+"""A cell: one experiment, fully described. Its digest is its identity in every ablation."""
 
 from __future__ import annotations
 

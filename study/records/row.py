@@ -57,8 +57,8 @@ class Row:
     when the epoch was picked on the test set. ``test_images`` are parallel lists ``name``, ``anomalous``, ``score``.
     ``view`` counts the test set's anomalies that the model could see (``study/bench/seen_anomalies.py``): how many
     images are ``anomalous``, how many of them are ``with_mask``, names of those ``unseen``, and for pixels of those
-    ``vanished``; None where no test image was asked about, and in rows from before it was recorded.
-    ``cost`` is what ``study.bench.costs`` measures, None unless the cell was asked for it.
+    ``vanished``; None for cells on pseudo-anomalies, and in rows from before it was recorded.
+    ``cost`` is what ``study.bench.costs`` measures, None unless the cell's artefacts include it.
     """
 
     cell: Cell

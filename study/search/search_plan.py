@@ -25,7 +25,7 @@ from study.search.search_document import SearchRequest, search_document
 
 
 class SearchError(UserError):
-    """A search that cannot run as asked."""
+    """A search with errors in its request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
