@@ -109,7 +109,7 @@ def _content(path: Path, container: Container) -> Any:
 
 
 def _unloadable(error: Exception) -> str:
-    """What is wrong with a file that torch does not load; only torch's message separates foreign objects from damage."""
+    """What is wrong with a file that torch does not load; only torch's text separates foreign objects from damage."""
     said = str(error)
     found = re.search(r"GLOBAL (\S+)|(?:class|type|function) (?:<class ')?([\w.]+)", said)
     if not said.startswith("Weights only load failed") or found is None:

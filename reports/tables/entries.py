@@ -88,8 +88,8 @@ class Entry:
     """One arm in one column.
 
     `value` is over the complete seeds in `seeds` (their means in `seed_means`); `shortfall` is set if fewer seeds than
-    planned are complete. `effect` is None for the baseline itself and in tables without one; `effect_shortfall` is
-    set if it is over fewer seeds than planned. `digests` are the cells behind `value`. `one_support_set` are categories in
+    planned are complete. `effect` is None for the baseline itself and in tables without one; `effect_shortfall` is set
+    if it is over fewer seeds than planned. `digests` are the cells behind `value`. `one_support_set` are categories in
     which all seeds share their support images, `effect_on_one_set` those in which the arm's or the baseline's do.
     """
 

@@ -79,7 +79,7 @@ def scored_examples(
 ) -> dict[str, NDArray[Any]]:
     """Pictures and scores of a set without masks: an image cell has no maps to show.
 
-    ``scored/chosen_as`` is the reason: anomalous images with the ``highest`` and the ``lowest`` scores, and ``normal`` ones
+    ``scored/chosen_as`` is the reason: anomalous images with the ``highest`` and ``lowest`` scores, and ``normal`` ones
     with the highest, the most telling first.
     """
     anomalous = [number for number, sample in enumerate(samples) if sample.anomalous]

@@ -18,7 +18,7 @@ from study.records.cell import Cell
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queries:
-    """Labelled images of a cell. ``support`` are the images for fitting, ``note`` names the queries if they are no test images.
+    """Labelled images of a cell. ``support`` are the images for fitting, ``note`` names other queries than test images.
 
     ``key`` is equal for cells that score the same images. ``load_mask(sample, size=...)`` gives a bool array.
     """
