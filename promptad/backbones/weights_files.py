@@ -65,7 +65,7 @@ def weights_are_here(name: BackboneName) -> bool:
 
 
 def _entry(name: BackboneName) -> dict[str, Any]:
-    """A tag's entry of open_clip's table, without the hub repository if that is another tag's."""
+    """A tag's entry of open_clip's table, without its hub repository if the weights are not from there."""
     entry = dict(published(name.architecture, name.source))
     anothers = hub_has_anothers(name.architecture, name.source)
     if anothers and not entry.get("url"):
