@@ -15,7 +15,7 @@ PAPER_BACKBONE = "ViT-B-16-plus-240:laion400m_e32"
 
 @dataclass(frozen=True, slots=True)
 class Depths:
-    """Memory layers of a backbone with ``of`` blocks, to be scaled with the depth of others (rounded up)."""
+    """Memory layers of a backbone with ``of`` blocks; for other depths they are scaled and rounded up."""
 
     layers: tuple[int, ...]
     of: int
@@ -27,13 +27,13 @@ class Depths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What the paper's numbers of a row were measured with, as far as it says.
+    """What the paper's numbers of a row were measured with, as far as it states this.
 
     ``weights``: "paper" is the ViT-B/16+ with LAION-400M's weights that section 5 names; "unnamed" is an architecture
     without the weights' name (ResNet101 and ViT-L/14 of Table 8); "imagenet" is a CNN trained on ImageNet, in another
     paper's runs. ``described``: whether the method is built here from its paper, or from an abstract alone.
-    ``unstated`` are metrics of which the paper does not say how this method gives them; ``prompts``: whether it prints
-    the prompts of the number (Figure 1's are "about 1000", and as many for its baseline).
+    ``unstated`` are metrics for which the paper does not state the method's way; ``prompts``: whether it prints the
+    prompts of the number (Figure 1's are "about 1000", and as many for its baseline).
     """
 
     weights: Literal["paper", "unnamed", "imagenet"] = "paper"
@@ -48,8 +48,8 @@ class Arm:
 
     ``runs`` is the method of ``promptad.configs.method_table.METHODS`` that the arm runs, under the base's protocol.
     ``changes`` are config fields and their values (or ``Depths``), relative to the ablation's base. ``factors`` is
-    the arm's level in each factor of the table, as JSON-compatible values. ``method`` is what the paper calls the
-    row's method; ``backbone`` a backbone of the arm's own (None: the study's). ``published`` is the row in the
+    the arm's level in each factor of the table, as JSON-compatible values. ``method`` is the paper's name of
+    the row's method; ``backbone`` a backbone of the arm's own (None: the study's). ``published`` is the row in the
     published numbers (``PublishedCell.row``), None where the paper has none; ``measured`` says what these were measured
     with. ``shots`` are the arm's own, in place of the ablation's. An arm with ``not_runnable`` (why) has no cells, only
     published numbers.

@@ -1,4 +1,4 @@
-"""Every ablation that comes with the project, by name."""
+"""Every ablation of the project, by name."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Designs: which combinations of factor levels an ablation runs.
 
-Each is a value with the same four things (``spec.Design``): a kind, arms, a baseline, and labels. But for
-``PaperTable`` the arms are made from factors, and the baseline is the combination of first levels.
+Each is a value with the same four things (``spec.Design``): a kind, arms, a baseline, and labels. Except in
+``PaperTable``, the arms are made from factors, and the baseline is the combination of first levels.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from promptad.user_error import UserError
 
 
 class DesignError(UserError):
-    """A design that cannot be made as asked."""
+    """A design that does not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """One value of a factor: what stands in tables (``value`` JSON-compatible), and its changes to the base."""
+    """One value of a factor: its JSON-compatible ``value`` for tables, and its changes to the base."""
 
     value: object
     changes: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
-    """Something that an ablation varies. The first level is the one that every other is compared with.
+    """Something that an ablation varies. Every other level is compared with the first.
 
     ``name`` is short (it makes the arms' names), ``label`` for people.
     """
@@ -55,7 +55,7 @@ class Factor:
 
     @classmethod
     def of(cls, config_field: str, *values: object, name: str | None = None, label: str | None = None) -> Factor:
-        """A factor that is one config field; the first value is the one that others are compared with."""
+        """A factor that is one config field; other values are compared with the first."""
         return cls(
             name=name or config_field,
             label=label or name or config_field,
@@ -68,7 +68,7 @@ class Factor:
         return cls(name=name, label=label, levels=(Level(value=False, changes=off), Level(value=True, changes=on)))
 
     def idle(self, base: MethodConfig) -> list[str]:
-        """A problem if more than one level is what ``base`` has already."""
+        """A problem if more than one level equals ``base``."""
         known = [level for level in self.levels if set(level.changes) <= set(base.as_dict())]
         same = [level for level in known if all(getattr(base, name) == value for name, value in level.changes.items())]
         if len(same) < 2:
@@ -81,7 +81,7 @@ class Factor:
 class PaperTable:
     """Arms written out one by one, as a table of the paper has them. ``factor_labels``: names for people.
 
-    With ``exact``, changes state values whatever the base has, and may repeat it.
+    With ``exact``, changes state values independent of the base, and may repeat the base's.
     """
 
     kind: ClassVar[str] = "paper_table"
@@ -97,15 +97,15 @@ class PaperTable:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Factor names and what people call them."""
+        """Factor names and their labels for people."""
         return self.factor_labels
 
     def idle(self, base: PromptADConfig) -> list[str]:
-        """Every change of every arm that changes nothing: written out by hand, it is a mistake."""
+        """Every change of every arm that changes nothing: in a table written by hand it is a mistake."""
         found = [
             (arm.name, [name for name, value in arm.changes.items() if getattr(config, name, ...) == value])
             for arm in self.rows
-            # An unknown method, and a base that it cannot have, are found when the arm's config is made.
+            # An unknown method, or a base that it cannot have, is reported when the arm's config is made.
             if not self.exact
             for config in _if_possible(arm.runs, base)
         ]
@@ -129,7 +129,7 @@ class FactorDesign:
     of_method: str = "promptad"
 
     def __post_init__(self) -> None:
-        """Check what no arm would show."""
+        """Check factors, before any arm is made."""
         names = [factor.name for factor in self.factors]
         if not names or len(set(names)) < len(names):
             raise DesignError(f"a design needs factors with different names, but got {names}")
@@ -151,7 +151,7 @@ class FactorDesign:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Factor names and what people call them."""
+        """Factor names and their labels for people."""
         return {factor.name: factor.label for factor in self.factors}
 
     def combinations(self) -> Iterator[Sequence[int]]:
@@ -240,7 +240,7 @@ class Cumulative(FactorDesign):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factorial(FactorDesign):
-    """Every combination of levels but those in ``without``, the last factor varying fastest.
+    """Every combination of levels except those in ``without``, the last factor varying fastest.
 
     ``without`` are combinations that make no sense, as values of factors by name.
     """
@@ -270,7 +270,7 @@ def require_two_levels(factors: Iterable[Factor], kind: str) -> None:
 
 
 def _if_possible(method: str, base: PromptADConfig) -> tuple[MethodConfig, ...]:
-    """The method's config under the base, or none where it cannot have the base's values."""
+    """The method's config under the base; None if it cannot have the base's values."""
     try:
         return (under_protocol(method, base),)
     except ConfigError:

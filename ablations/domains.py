@@ -10,14 +10,14 @@ from ablations.designs import Level
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloatRange:
-    """Numbers from ``low`` to ``high``, both included; ``log``: evenly over orders of magnitude."""
+    """Numbers from ``low`` to ``high``, both included; ``log``: uniform in the logarithm."""
 
     low: float
     high: float
     log: bool = False
 
     def problems(self) -> list[str]:
-        """What is wrong with it."""
+        """Problems of this domain, one sentence each."""
         found = [] if self.low < self.high else [f"its range must not be empty, but is {self.low} to {self.high}"]
         return found + (["a log range must begin above 0"] if self.log and self.low <= 0 else [])
 
@@ -53,7 +53,7 @@ class IntRange:
     log: bool = False
 
     def problems(self) -> list[str]:
-        """What is wrong with it."""
+        """Problems of this domain, one sentence each."""
         found = [] if self.low < self.high else [f"its range must not be empty, but is {self.low} to {self.high}"]
         if self.step < 1 or (self.high - self.low) % max(1, self.step):
             found.append(f"its step must divide {self.high - self.low}, but is {self.step}")
@@ -71,7 +71,7 @@ class IntRange:
         return type(value) is int and value in range(self.low, self.high + 1, self.step)
 
     def at(self, unit: float) -> int:
-        """The value at a place in [0, 1), all equally likely, or evenly over orders of magnitude."""
+        """The value at a place in [0, 1): all equally likely, or with ``log`` uniform in the logarithm."""
         if not self.log:
             return self.low + self.step * int(unit * ((self.high - self.low) // self.step + 1))
         low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
@@ -95,7 +95,7 @@ class Choice:
         return cls(levels=tuple(Level(value=value, changes={config_field: value}) for value in values))
 
     def problems(self) -> list[str]:
-        """What is wrong with it."""
+        """Problems of this domain, one sentence each."""
         values = [level.value for level in self.levels]
         found = [] if len(values) > 1 else [f"it must have at least 2 values, but has {values}"]
         if any(value in values[:index] for index, value in enumerate(values)):

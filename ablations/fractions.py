@@ -1,4 +1,4 @@
-"""Regular two-level fractions of a factorial: which effects they confuse, and how little."""
+"""Regular two-level fractions of a factorial that confuse as few effects as possible."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FractionalFactorial(FactorDesign):
     two are confused with those of three only. The combination of first levels is always among the runs.
 
     Raises:
-        DesignError: no such fraction, or none of that resolution; says what there is.
+        DesignError: no such fraction, or none of that resolution; the message states what exists.
     """
 
     kind: ClassVar[str] = "fractional_factorial"
@@ -49,7 +49,7 @@ class FractionalFactorial(FactorDesign):
         return _resolution(len(self.factors), self._free, self._generators)
 
     def aliases(self, *effect: str) -> tuple[frozenset[str], ...]:
-        """Effects that these runs cannot tell from ``effect`` (names of its factors), shortest first."""
+        """Effects that these runs cannot separate from ``effect`` (names of its factors), shortest first."""
         known = {factor.name for factor in self.factors}
         if not effect or not set(effect) <= known:
             raise DesignError(f"an effect must name factors of {', '.join(sorted(known))}, but got {effect}")
@@ -71,7 +71,7 @@ class FractionalFactorial(FactorDesign):
             )
         words = [word for size in range(2, free + 1) for word in itertools.combinations(range(free), size)]
         best: tuple[int, tuple[tuple[int, ...], ...]] | None = None
-        # Long words first: they make high resolutions, and the first that is high enough is taken.
+        # Long words first: they give high resolutions, and the search stops at the first that is high enough.
         for generators in itertools.combinations(reversed(words), k - free):
             found = _resolution(k, free, generators)
             if best is None or found > best[0]:

@@ -92,7 +92,7 @@ def _defined_in(name: str) -> list[Ablation]:
 
 
 def _values(name: str, kind: type[T], what: str, problem: type[ValueError]) -> list[T]:
-    """The variables of a Python file that are of one kind, equal ones once."""
+    """The variables of one type in a Python file; equal ones once."""
     path = Path(name)
     if not path.is_file():
         raise problem(f"{name} must be a Python file that defines {what}, but there is no such file")
@@ -115,7 +115,7 @@ def _values(name: str, kind: type[T], what: str, problem: type[ValueError]) -> l
 
 @contextlib.contextmanager
 def _beside(folder: Path) -> Iterator[None]:
-    """Let a file import the modules beside it, as when Python runs it; they are forgotten when it is loaded."""
+    """Let a file import the modules beside it, as when Python runs it; afterwards they are unloaded."""
     known = set(sys.modules)
     sys.path.insert(0, str(folder))
     try:

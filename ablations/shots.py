@@ -12,5 +12,5 @@ Setting = int | Literal["full", "own"]
 
 
 def is_shots(value: object) -> bool:
-    """Whether it is a whole number from 0, or full."""
+    """Whether a value is a whole number from 0, or ``"full"``."""
     return value == "full" or (type(value) is int and value >= 0)

@@ -18,7 +18,7 @@ PAPER_ARM = "paper"
 @functools.lru_cache(maxsize=64)
 def sobol_point(dimensions: int, seed: int, number: int) -> tuple[float, ...]:
     """Point ``number`` of a scrambled Sobol sequence in [0, 1)."""
-    # It takes half a second to load, and most commands need no point.
+    # scipy takes half a second to load, and most commands need no point.
     from scipy.stats import qmc
 
     engine = qmc.Sobol(dimensions, scramble=True, rng=seed)
@@ -63,7 +63,7 @@ class SobolSet:
 
     @property
     def arms(self) -> tuple[Arm, ...]:
-        """The base, and one arm a setting."""
+        """The base, and one arm per setting."""
         return (Arm(name=PAPER_ARM, label="the base"), *self._settings())
 
     def idle(self, _: PromptADConfig) -> Sequence[str]:

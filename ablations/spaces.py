@@ -1,4 +1,4 @@
-"""Search spaces as data: parameters with their domains, and which of them matter only beside a value of another.
+"""Search spaces as data: parameters, their domains, and conditions on the values of other parameters.
 
 A user's own space is a ``Space`` in a Python file, as an own ablation is.
 """
@@ -17,14 +17,14 @@ from promptad.configs.promptad_config import PromptADConfig
 from promptad.user_error import UserError
 
 BESIDE_CONFIG = ("backbone", "shots")
-"""What a parameter may set besides config fields."""
+"""Names that a parameter may set besides config fields."""
 
 Params = Mapping[str, object]
 """Values of the active parameters by name, as Optuna holds them."""
 
 
 class SpaceError(UserError):
-    """A search space that does not say what it means; the message lists every problem found."""
+    """A search space with errors; the message lists all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class When:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """Something that a search varies: ``fields`` of the config get its value, or its level's changes apply.
+    """Something that a search varies: it sets ``fields`` of the config to its value, or applies its level's changes.
 
     ``label`` is for people. A ``Choice`` may also set ``backbone`` and ``shots``.
     """
@@ -55,7 +55,7 @@ class Parameter:
         return dict.fromkeys(self.fields, value)
 
     def active(self, params: Params) -> bool:
-        """Whether it matters beside these values of the parameters before it."""
+        """Whether the parameter is active, given the values of the parameters before it."""
         return self.when is None or params.get(self.when.parent, _ABSENT) in self.when.values
 
     def paper_value(self) -> object:
@@ -118,7 +118,7 @@ class Space:
         return active.keys() == params.keys()
 
     def paper_values(self) -> dict[str, object] | None:
-        """The setting that is the paper's; None where a parameter does not reach its value."""
+        """The paper's setting; None where a parameter's domain does not contain its value."""
         made: dict[str, object] = {}
         for parameter in self.parameters:
             if not parameter.active(made):
@@ -143,7 +143,7 @@ class Space:
                 try:
                     base.with_changes(_config_fields(in_tower(parameter.changes(value), blocks)))
                 except UnmetNeedError:
-                    # Two parts may need each other: what is wrong with one alone is found when it is tried.
+                    # Two parts may need each other: a real problem of one alone is reported when it is tried.
                     continue
                 except ConfigError as error:
                     problems[f"parameter {parameter.name}: {error}"] = None
@@ -193,7 +193,7 @@ class Space:
         return sum(self._count(position + 1, {**params, parameter.name: value}) for value in values)
 
     def _neighbourhoods(self) -> Iterator[tuple[Parameter, dict[str, object]]]:
-        """Each parameter beside the least it needs, and beside every value of each toggle under which it is active."""
+        """Each parameter with the least it needs, and with every value of each toggle under which it is active."""
         toggles = [parameter for parameter in self.parameters if isinstance(parameter.domain, Choice)]
         for parameter in self.parameters:
             needed = self._needed(parameter)

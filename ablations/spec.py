@@ -17,20 +17,20 @@ from promptad.scoring.metric_table import METRICS
 from promptad.user_error import UserError
 
 Artefact = Literal["embedding", "attention", "compared", "cost"]
-"""What a cell keeps when a figure or table needs it: arrays beside its examples, of the model's inside
-(``promptad/inside.py``) or its maps of the images that every method keeps (``study/bench/example_maps.py``), or what it
-costs, in its row (``study/bench/costs.py``)."""
+"""What a cell keeps for a figure or table. Arrays beside its examples: the model's inside (``promptad/inside.py``) or
+its maps of the images that every method keeps (``study/bench/example_maps.py``). In its row: its cost
+(``study/bench/costs.py``)."""
 
 Query = Literal["test", "synthetic"]
-"""What cells are asked about: test images, or pseudo-anomalies on normal ones."""
+"""The images that cells score: test images, or pseudo-anomalies on normal ones."""
 
 
 class AblationError(UserError):
-    """An ablation that does not say what it means: a change without effect, two equal arms, a missing baseline."""
+    """An ablation with errors: a change without effect, two equal arms, a missing baseline."""
 
 
 class Design(Protocol):
-    """How the arms of an ablation come about; see ``designs.py``.
+    """How the arms of an ablation are made; see ``designs.py``.
 
     ``kind`` is the design's name in plan documents, ``baseline`` the arm that effects are measured against (None:
     none), ``labels`` the names of factors for people.
@@ -73,9 +73,9 @@ class Ablation:
 
     ``shown_as`` are the views of the report in order: names of ``reports.view_table.VIEWS``, which planning checks.
     ``data_sets`` are those that the paper shows it for, ``published`` the table's name in ``published.csv``, ``note``
-    what a reader must know. A figure that needs more than a cell's examples, or a table of costs, names ``artefacts``;
+    a sentence for readers. A figure that needs more than a cell's examples, or a table of costs, names ``artefacts``;
     a figure of single images may ask for ``most_seeds``, and for ``preferred`` categories alone (where the data has
-    none of them: its first). With ``queries`` synthetic besides test, each cell has a twin that is asked about
+    none of them: its first). With ``queries`` synthetic besides test, each cell has a twin that scores
     pseudo-anomalies.
     """
 
@@ -165,7 +165,7 @@ class Ablation:
         return levels
 
     def categories(self, present: Iterable[str]) -> tuple[str, ...]:
-        """Which of the data's categories the ablation is run on."""
+        """The data's categories on which the ablation runs."""
         present = tuple(present)
         if not self.preferred:
             return present

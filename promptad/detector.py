@@ -73,7 +73,7 @@ class Detector:
         suffixes. ``seed`` draws the initial prompt tokens.
 
         Raises:
-            DetectorError: no image, something that is no path of a file, or a config that needs test labels.
+            DetectorError: no image, something that is not the path of a file, or a config that needs test labels.
             UnreadableImageError: an image that cannot be decoded.
         """
         config = config or PromptADConfig()
@@ -98,11 +98,11 @@ class Detector:
         return cls(backbone=backbone, config=config, category=category, image=fitted["image"], pixel=fitted["pixel"])
 
     def score(self, images: Sequence[str | Path], *, cache: FeatureCache | None = None) -> Detection:
-        """Scores and maps of image files, ``config.map_size`` pixels a side, and where in the images the maps lie.
+        """Scores and maps (``config.map_size`` pixels a side) of image files, and where in the images the maps lie.
 
         Raises:
-            DetectorError: no image, or something that is no path of a file.
-            NotFiniteError: a feature, score or map of an image that is no number.
+            DetectorError: no image, or something that is not the path of a file.
+            NotFiniteError: a feature, score or map of an image is not finite.
             UnreadableImageError: an image that cannot be decoded.
         """
         paths = _existing(images, "score needs at least 1 image")
@@ -125,7 +125,7 @@ class Detector:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file: prototypes and memories, and which backbone they belong to (not its weights).
+        """Write one safetensors file: prototypes, memories and the backbone's name and digest (not its weights).
 
         Raises:
             DetectorError: the folder is not there or cannot be written to.
@@ -145,7 +145,7 @@ class Detector:
 
     @classmethod
     def load(cls, path: str | Path, *, backbone: Backbone | None = None, device: str | torch.device = "cpu") -> Self:
-        """Read what ``save`` wrote; ``backbone`` spares loading it again.
+        """Read a file of ``save``; with ``backbone`` it is not loaded again.
 
         Raises:
             DetectorError: not such a file, one that lacks or changed a part, or a backbone with other weights or
@@ -185,7 +185,7 @@ class Detector:
 
 
 def _parts(config: PromptADConfig, backbone: Backbone) -> dict[str, int | None]:
-    """The tensors of a detector's file by name, with the width of those whose width the backbone tells."""
+    """The tensors of a detector's file by name, with their widths where the backbone determines them."""
     return {
         f"{task}/{name}": width
         for task in get_args(Task)
@@ -250,9 +250,9 @@ def _preprocessing(backbone: Backbone, config: PromptADConfig, channels: Channel
 
 
 def _with_fixed_depth(config: PromptADConfig, paths: Sequence[Path]) -> PromptADConfig:
-    """``config`` with the bit depth of the normal images in place of ``by_maximum``, where they have 16 bits.
+    """``config`` with the normal images' bit depth instead of ``by_maximum``, if they have 16 bits.
 
-    All images of a detector are scaled alike then: one with larger values is an error, not another scale.
+    Then all images of a detector have the same scale: one with larger values is an error.
     """
     if config.bit_depth != "by_maximum":
         return config

@@ -1,4 +1,4 @@
-"""The file of a fitted detector: what it was fitted with, and the tensors that were found."""
+"""The file of a fitted detector: its settings and its tensors."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from promptad.user_error import UserError
 
 FORMAT = "promptad-detector-1"
 _TEXTS = ("backbone", "weights", "category", "config")
-"""What the metadata must say beside the format; ``activation`` and ``digest`` are in files of later versions."""
+"""Keys that the metadata must have beside the format; files of later versions add ``activation`` and ``digest``."""
 
 
 class DetectorError(UserError):
-    """A detector that cannot be fitted, saved, loaded or used as asked."""
+    """A detector that cannot be fitted, saved, loaded or used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorFile:
-    """What a detector's file says: names and digest of a backbone, not its weights, and ``tensors`` by name.
+    """Content of a detector's file: name and digest of a backbone, not its weights, and ``tensors`` by name.
 
     ``activation`` is that of the backbone's towers, empty for none; None in a file from before it was recorded.
-    ``intact`` is false where the file was changed since; a file from before digests cannot tell.
+    ``intact`` is false if the file was changed since; for a file from before digests this is unknown.
     """
 
     backbone: str
@@ -46,7 +46,7 @@ class DetectorFile:
     intact: bool = True
 
     def write(self, path: Path) -> None:
-        """Write the file whole, then give it its name: a detector that was there stays until then.
+        """Write the file under a temporary name, then rename it: an earlier detector stays until then.
 
         Raises:
             DetectorError: there is no such folder, or it cannot be written to.
@@ -100,13 +100,13 @@ class DetectorFile:
         )
 
     def check_parts(self, path: Path, wanted: Mapping[str, int | None], *, dtype: torch.dtype) -> None:
-        """Check that the tensors are those that the config and the backbone make: names, widths and numbers.
+        """Check that the tensors fit the config and the backbone: names, widths, finite numbers.
 
-        ``wanted`` gives the width (last axis) of each tensor by its name, None where the backbone does not tell it.
+        ``wanted`` is the width (last axis) of each tensor by name, None if the backbone does not determine it.
 
         Raises:
-            DetectorError: names the tensors that are missing, too many, of another form, or hold no numbers; or the
-                file was changed in another way.
+            DetectorError: names the tensors that are missing, unexpected, of another form or not finite; or the file
+            was changed in another way.
         """
         problems = _named("lacks", wanted.keys() - self.tensors.keys())
         problems += _named("has in addition", self.tensors.keys() - wanted.keys())
@@ -135,7 +135,7 @@ def _config(path: Path, text: str) -> PromptADConfig:
 
 
 def _digest(description: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
-    """Digest (hex) of everything that a file says: nothing else notices a changed byte of a memory."""
+    """Digest (hex) of the whole content: no other check detects a changed byte of a memory."""
     found = hashlib.blake2b(json.dumps(dict(description), sort_keys=True).encode(), digest_size=16)
     for name, tensor in sorted(tensors.items()):
         found.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())

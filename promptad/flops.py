@@ -1,10 +1,10 @@
-"""How many floating-point operations a computation takes, counted by torch as it runs; a multiply-add counts as two.
+"""Counts floating-point operations of a computation as torch runs it; a multiply-add counts as two.
 
 ``torch.utils.flop_counter`` counts products of matrices, convolutions and attention, forward and backward, inside
 every composed operation (``linear``, ``einsum``, ``matmul``). It has no formula for attention on a CPU, for the fused
 attention that open_clip's blocks take without gradients, for products of a matrix and a vector, and for factorisations
-and triangular systems; these are added here. Not counted is what costs a few operations a number: norms, softmax,
-activations, interpolation, sorting, and the optimiser's step.
+and triangular systems; these are added here. Steps with a few operations per number are not counted: norms,
+softmax, activations, interpolation, sorting, and the optimiser's step.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _Shape = Sequence[int]
 
 
 def counted(computation: Callable[[], _Result]) -> tuple[_Result, int]:
-    """What ``computation`` returns, and the operations it took."""
+    """The result of ``computation``, and its number of operations."""
     with FlopCounterMode(display=False, custom_mapping=dict(_FORMULAS)) as counter:
         result = computation()
     return result, counter.get_total_flops()
@@ -79,4 +79,4 @@ _FORMULAS: Mapping[object, Callable[..., int]] = {
     torch.ops.aten.linalg_solve_triangular: _triangular,
     torch.ops.aten.cholesky_solve: _cholesky_solve,
 }
-"""Formulas of shapes for what torch's counter passes over."""
+"""Formulas by shapes for the operations that torch's counter does not count."""

@@ -1,4 +1,4 @@
-"""What figures of a model's inside are made of: features of prompts and images in one space, and attention by block."""
+"""Data for figures of a model's inside: features of prompts and images in one space, and attention by block."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from promptad.prompts.prompt_learning import PromptTraining
 from promptad.prompts.sequences import Learned, Prompt, PromptSet
 
 VISUAL_FEATURES = 100
-"""Most visual features that an embedding holds, as in Figure 6."""
+"""Upper bound on the visual features of an embedding, as in Figure 6."""
 
 
 def embedded_features(
@@ -36,7 +36,7 @@ def embedded_features(
 ) -> dict[str, NDArray[np.float32]]:
     """l2-normalised features of learned prompts and of normal images, number x embed, by kind.
 
-    ``training`` is that of the prompts, after its last step. ``visual`` are global features of the query's
+    ``training`` is the training of the prompts after its last step. ``visual`` are global features of the query's
     ``normal_images`` (numbers), or their patches for the pixel task, evenly thinned out to 100.
     """
     with torch.no_grad():
@@ -54,9 +54,9 @@ def embedded_features(
 
 
 def prompt_parts(prompts: PromptSet) -> dict[str, NDArray[np.int64]]:
-    """Which prefix and which suffix each prompt has, number x 2 by kind: prompts with one of them in common are alike.
+    """Prefix and suffix of each prompt, number x 2 by kind: prompts that share one resemble each other.
 
-    Prefixes and suffixes are numbered, -1 is none: a normal prompt has no suffix, a text of an ensemble no prefix.
+    Prefixes and suffixes are numbers; -1 means none: a normal prompt has no suffix, a text of an ensemble no prefix.
     """
     suffixes: dict[Prompt, int] = {}
 

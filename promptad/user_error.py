@@ -1,13 +1,13 @@
-"""The one base of all errors that a user can mend."""
+"""The base of all errors that a user can correct."""
 
 from collections.abc import Sequence
 
 
 class UserError(ValueError):
-    """Something that the user can mend: the message says what is wrong, and the command line prints it alone.
+    """An error that the user can correct; the command line prints its message alone.
 
-    ``problems`` are the sentences of a message that reports several at once, else the message itself. An error that is
-    none of these is a fault of this project, and keeps its traceback.
+    ``problems`` are the sentences of a message that reports several at once, else the message itself. Any other
+    error is a fault of this project, and keeps its traceback.
     """
 
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:

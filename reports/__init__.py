@@ -1,6 +1,6 @@
 """Reports of a study: rows and plans in, tables, figures and one HTML page out. Never imports torch or ray.
 
-The public names are imported when first used, so that whoever only reads documents does not load matplotlib.
+The public names are imported when first used, so that reading documents alone does not load matplotlib.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Letters of figures: a font of the machine for names in other scripts, and which names nothing here can draw."""
+"""A font of the machine for names in other scripts in figures, and the names that no font here can draw."""
 
 import unicodedata
 import warnings
@@ -16,22 +16,22 @@ HOUSE_FONT = "DejaVu Sans"
 """The font of every figure; it comes with matplotlib."""
 
 PREFERRED = ("Noto Sans", "Source Han Sans", "WenQuanYi", "Microsoft YaHei", "PingFang", "Malgun", "Arial Unicode")
-"""Beginnings of fonts without serifs that have many letters: tried before others."""
+"""Name prefixes of sans-serif fonts with many letters: tried before others."""
 
 INKLESS = frozenset({"Cc", "Cf", "Cn", "Cs", "Zs", "Zl", "Zp"})
-"""Unicode's categories of signs that leave no ink: spaces, control signs, what is no character."""
+"""Unicode categories of invisible characters: spaces, control characters, unassigned ones."""
 
 NAMED = 3
-"""Names that the sentence about boxes spells out."""
+"""Upper bound on the names that the sentence about boxes lists."""
 
 
 def lacking_texts(figure: Figure) -> tuple[Text, ...]:
-    """The texts of a drawn figure of which the house font lacks letters."""
+    """The texts of a drawn figure with letters that the house font lacks."""
     return tuple(text for text in figure.findobj(Text) if _lacking(text.get_text()))
 
 
 def give_letters(texts: Iterable[Text]) -> tuple[str, ...]:
-    """Set texts in fonts of this machine that have what the house font lacks; the words that stay without letters."""
+    """Set texts in fonts of this machine that have the missing letters; returns the words that no font can draw."""
     unreadable: list[str] = []
     for text in texts:
         families, left = fonts_for(_lacking(text.get_text()))
@@ -42,14 +42,14 @@ def give_letters(texts: Iterable[Text]) -> tuple[str, ...]:
 
 @contextmanager
 def quiet_about_glyphs() -> Iterator[None]:
-    """Matplotlib does not warn of every letter of every figure that it cannot draw: ``boxes_text`` says it once."""
+    """Stop matplotlib's warning for every letter that it cannot draw: ``boxes_text`` reports them once."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
 
 def boxes_text(names: Iterable[str]) -> str:
-    """One sentence on names that figures show as boxes; "" of none."""
+    """One sentence on names that figures show as boxes; "" if there are none."""
     names = sorted(set(names))
     if not names:
         return ""
@@ -63,7 +63,7 @@ def boxes_text(names: Iterable[str]) -> str:
 
 @cache
 def fonts_for(letters: str) -> tuple[tuple[str, ...], str]:
-    """Families of fonts of this machine that have some letters, few of them, and the letters that none has.
+    """A small number of this machine's font families that together have the letters, and the letters that none has.
 
     They depend on the fonts alone, not on the order in which the machine lists them.
     """
@@ -71,7 +71,7 @@ def fonts_for(letters: str) -> tuple[tuple[str, ...], str]:
     left = frozenset(letters)
     has = {entry.name: found for entry in _fonts() if (found := _letters_in(entry.fname, letters))}
     while has:
-        # Most letters first; of fonts with as many, that which comes first in the order of the fonts.
+        # Most letters first; of fonts with equally many, the first in the order of the fonts.
         best = max(has, key=lambda name: len(has[name] & left))
         found = has.pop(best) & left
         if not found:
@@ -86,7 +86,7 @@ def _letters_in(path: str, letters: str) -> frozenset[str]:
     try:
         font = FT2Font(path)
     except (OSError, RuntimeError):
-        # Fonts that matplotlib cannot open, and pictures in place of letters.
+        # Fonts that matplotlib cannot open, or with pictures instead of letters.
         return frozenset()
     return frozenset(letter for letter in letters if font.get_char_index(ord(letter)))
 
@@ -117,7 +117,7 @@ def _order(entry: FontEntry) -> tuple[object, ...]:
 
 
 def _lacking(text: str) -> str:
-    """The letters of a text that the house font lacks, in order; signs without ink are none."""
+    """The letters of a text that the house font lacks, in order, without invisible characters."""
     letters = "".join(sorted({sign for sign in text if unicodedata.category(sign) not in INKLESS}))
     if letters.isascii():
         return ""

@@ -113,7 +113,7 @@ def render_page(
 
 
 def _totals(sections: Sequence[Section]) -> dict[str, object]:
-    """Numbers over all plans, every cell counted once."""
+    """Totals over all plans, every cell counted once."""
     states: dict[str, str] = {}
     for section in sections:
         for cell in section.table.plan.cells:

@@ -35,7 +35,7 @@ from reports.views.heatmaps import write_heatmaps
 from reports.views.views import View, views_of
 
 MANY = 16
-"""Figures from which on it pays to start processes that draw."""
+"""Number of figures above which several processes draw them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def write_report(
     """Write out/index.html with tables/, figures/, data/ and images/ beside it; return what was written.
 
     `damaged` are files of rows that could not be read, each with the reason: the page names them. Each of `searches`
-    gets a part of the page. `say` is told which names figures could not write, if any. Nothing depends on the
+    gets a section of the page. `say` receives a line on names that figures could not draw. Nothing depends on the
     clock, the machine (but for fonts of other scripts) or the order of `rows`: the same plans and rows give the same
     bytes. Files appear whole, the page last.
 
@@ -124,7 +124,7 @@ def _search_id(name: str) -> str:
 
 
 def _read_searches(searches: Sequence[SearchFiles]) -> tuple[list[Search], dict[str, str]]:
-    """The searches that can be read, and the damaged files of all with the reasons."""
+    """The readable searches, and the damaged files of all searches with the reasons."""
     found: list[Search] = []
     faults: dict[str, str] = {}
     titles = data_titles([files.document for files in searches])

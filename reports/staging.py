@@ -1,4 +1,4 @@
-"""Files of a report: written whole into a folder beside, then renamed, so that a reader never sees half a file."""
+"""Files of a report, written into a folder aside and then renamed: a reader never sees half a file."""
 
 import json
 import shutil
@@ -11,11 +11,11 @@ from promptad.user_error import UserError
 
 
 class ReportError(UserError):
-    """A report that cannot be written where it should be."""
+    """A report that cannot be written to its folder."""
 
 
 class Staging:
-    """Collects files, and puts them in their places in the order in which they were added."""
+    """Collects files, and renames them to their places in the order in which they were added."""
 
     def __init__(self, out: Path, folder: Path) -> None:
         self._out, self._folder = out, folder
@@ -55,7 +55,7 @@ def _writing(out: Path) -> Iterator[None]:
 
 @contextmanager
 def staging(out: Path) -> Iterator[Staging]:
-    """A stage for a report in `out`, published if nothing was raised; two at a time do not disturb each other.
+    """A stage for a report in `out`, published unless an error is raised; two at a time do not disturb each other.
 
     Raises:
         ReportError: the folder, or a file in it, cannot be written.

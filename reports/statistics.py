@@ -2,9 +2,9 @@
 
 Categories are averaged within a seed first, and the interval is over these averages. Every draw is seeded by seed *and*
 category, so one could take categories as independent, and an interval from the variance within each of them would be
-narrower at equal coverage: ours is about 1.3 times as wide at n = 5. It is chosen because it assumes nothing of the
-categories. Bootstraps under-cover badly at 3 to 5 seeds (a nominal 95% percentile interval covers 73% at n = 3), hence
-Student's t.
+narrower at equal coverage: ours is about 1.3 times as wide at n = 5. It is chosen because it needs no assumption
+about categories. Bootstraps under-cover badly at 3 to 5 seeds (a nominal 95% percentile interval covers 73% at n = 3),
+hence Student's t.
 """
 
 import math
@@ -19,9 +19,9 @@ CONFIDENCE = 0.95
 # Two scores closer than this are the same number up to the rounding of float64 sums.
 TIE = 1e-12
 MARGIN = 0.005
-"""Half a percentage point: an effect that surely lies within it is none that matters."""
+"""Half a percentage point, as a fraction: an effect shown to lie within it counts as no effect."""
 LEVEL = 0.05
-"""Chance of a false direction, and of a false "no effect", that a whole family of tests may have."""
+"""Largest probability of a false direction, and of a false "no effect", for a whole family of tests."""
 
 SeedScores = Mapping[tuple[int, str], float]
 """Scores of one arm, metric and number of shots, keyed by (seed, category), in [0, 1]."""
@@ -80,11 +80,11 @@ class Effect(Difference):
 
 Claim = Literal["higher", "lower", "no effect", "open", "no interval"]
 SETTLED: frozenset[Claim] = frozenset({"higher", "lower", "no effect"})
-"""Claims that something was shown."""
+"""The claims that state a result; "open" states none."""
 
 
 def claim(difference: Difference) -> Claim:
-    """What may be said of a difference after Holm's correction over its family.
+    """The claim about a difference after Holm's correction over its family.
 
     "no effect" is the claim that it lies within MARGIN. A difference that is both clear of 0 and within the margin
     counts as "higher" or "lower". "open": neither was shown, although an unadjusted interval may exclude 0.
@@ -143,7 +143,7 @@ def summarize(values: Sequence[float], confidence: float = CONFIDENCE) -> Summar
 @cache
 def quantile(probability: float, freedom: int) -> float:
     """Of Student's t with whole degrees of freedom."""
-    # Takes most of a second to load, and whoever only reads documents needs none of it.
+    # scipy takes most of a second to load, and reading documents does not need it.
     from scipy import special
 
     return float(special.stdtrit(freedom, probability))

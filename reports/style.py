@@ -1,4 +1,4 @@
-"""How figures look, and how they become files: one style, equal bytes for equal figures."""
+"""One style for all figures, and their files: equal figures give equal bytes."""
 
 import io
 import re
@@ -34,7 +34,7 @@ CLAIM_KEY: Mapping[Claim, str] = {
     "open": "open after Holm",
     "no interval": "mean, no interval",
 }
-"""What the colour and the marker of a difference say."""
+"""Meaning of a difference's colour and marker."""
 BAND = "#e9edf1"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS: Mapping[Claim, str] = {"higher": "^", "lower": "v", "no effect": "s", "open": "o", "no interval": "X"}
@@ -67,7 +67,7 @@ def house_style() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """A figure with its file name's stem, what it shows in words, and the numbers that it is drawn from.
+    """A figure with its file name's stem, a description in words, and its numbers.
 
     A page shows `photographs` as PNG, drawings as SVG.
     """
@@ -83,7 +83,7 @@ class Drawing:
 def settle(figure: Figure) -> tuple[str, ...]:
     """Lay the figure out once, so that every format has the same layout and is drawn faster.
 
-    Texts in other scripts get fonts that have them. Returned are those with letters that no font here has.
+    Texts in other scripts get suitable fonts. Returns the texts with letters that no font here has.
     """
     with house_style():
         FigureCanvasAgg(figure)
@@ -114,7 +114,7 @@ def svg(figure: Figure) -> bytes:
 
 
 def _with_counted_names(drawing: bytes) -> bytes:
-    """The same SVG with its parts named by their order: matplotlib names clip paths by their address in memory."""
+    """The same SVG with its parts named by their order; matplotlib names clip paths by their address in memory."""
     names: dict[bytes, bytes] = {}
     for name in re.findall(rb'id="([a-z][0-9a-f]{10})"', drawing):
         names.setdefault(name, b"%c%d" % (name[:1], len(names)))
@@ -175,5 +175,5 @@ def six(value: float | None) -> str:
 
 
 def bounds(values: Sequence[float]) -> tuple[float, float]:
-    """Lowest and highest of some values, (0, 1) of none."""
+    """Lowest and highest of some values; (0, 1) if there are none."""
     return (min(values), max(values)) if values else (0.0, 1.0)

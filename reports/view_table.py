@@ -1,6 +1,6 @@
-"""Every view by name: the function that makes it, and what it needs. Reading the table loads no matplotlib.
+"""Every view by name: its function and its needs. Reading the table loads no matplotlib.
 
-A new view is a function and an entry here: tables may then ask for it in ``shown_as``.
+A new view is a function and an entry here: tables may then name it in ``shown_as``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class ViewEntry:
 
     ``builder`` (``module:function``) is loaded on first use: from a ``Table`` and a ``Loader`` of kept arrays to a
     ``reports.views.views.View``. ``averages``: it shows means of scores, not single images, features or texts.
-    ``intervals``: it draws or prints intervals, so that its caption says what they leave out. ``compares``: it compares
+    ``intervals``: it draws or prints intervals, so its caption states what they do not cover. ``compares``: it compares
     with a baseline, and is left out of a table that has none.
     """
 
@@ -54,7 +54,7 @@ VIEWS: Mapping[str, ViewEntry] = {
     "transfer": ViewEntry(builder="reports.views.views:transfer_view"),
     "cost": ViewEntry(builder="reports.views.views:cost_view"),
 }
-"""Every view that an ablation can ask for; ``docs/ablations.md`` says what each one is."""
+"""Every view that an ablation can name; ``docs/ablations.md`` describes each."""
 
 
 def view_problems(names: Iterable[str]) -> list[str]:

@@ -1,6 +1,6 @@
-"""Which code this is: one digest over the files of the four packages, the same wherever the same files lie.
+"""The identity of the code: one digest over the files of the four packages, independent of where they lie.
 
-Nothing but the standard library and the base of errors: ``run.py`` asks before anything heavy is imported.
+Imports only the standard library and the base of errors: ``run.py`` calls it before any heavy import.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from promptad.user_error import UserError
 
 PACKAGES = ("promptad", "ablations", "study", "reports")
-"""What every node of a cluster gets, and what the digest covers."""
+"""The packages that every node of a cluster receives, and that the digest covers."""
 
 
 class SkewError(UserError):

@@ -5,16 +5,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 EXTRA = ("cmaes", "fsspec", "jinja2", "joblib", "matplotlib", "optuna", "pandas", "ray", "seaborn", "sklearn", "tqdm")
-"""Modules of the extra "study", looked for before anything runs: a study must not stop at its report."""
+"""Modules of the extra "study", checked before anything runs: a study must not fail at its report."""
 
 
 def main() -> int:
-    """Hand over to the installed package, if it is the code that this script belongs to."""
+    """Call the installed package, if this script belongs to its code."""
     script = Path(__file__).resolve()
     # Python puts this script's folder first on the path, where the package's modules would hide other packages'.
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != script.parent]
     if (script.parent.parent / "pyproject.toml").is_file():
-        # After everything that is installed: a client of a cluster may have nothing but Ray and this checkout.
+        # After everything installed: a client of a cluster may have only Ray and this checkout.
         sys.path.append(str(script.parent.parent))
     try:
         from study.codebase import check_script, code_digest
@@ -35,7 +35,7 @@ def main() -> int:
         )
         return 2
     except ValueError as error:
-        # The code is another one than this script's, or a file that belongs to the code is damaged.
+        # The code differs from this script's, or one of its files is damaged.
         from promptad.user_error import UserError
 
         if not isinstance(error, UserError):

@@ -1,4 +1,4 @@
-"""What every method costs: numbers of prompts and parameters, seconds and operations, beside the scores."""
+"""Costs of every method beside its scores: numbers of prompts and parameters, seconds and operations."""
 
 from __future__ import annotations
 

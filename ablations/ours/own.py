@@ -1,4 +1,4 @@
-"""Questions that the paper does not ask: what its protocol, its draw of images, and its parts together do."""
+"""Questions that the paper does not ask: effects of its protocol, its draw of images, and its parts together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search spaces that come with the project, by name."""
+"""The search spaces of the project, by name."""
 
 from __future__ import annotations
 

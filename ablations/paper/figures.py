@@ -8,7 +8,7 @@ from ablations.paper.methods import method_arm
 from ablations.spec import Ablation
 
 _STATES = 7 + 4
-"""States of an object in WinCLIP's ensemble: a template makes so many texts."""
+"""States of an object in WinCLIP's ensemble; a template makes one text for each."""
 
 # Section 1: "around 1000 prompts" of WinCLIP's, and as many of the baseline's as of PromptAD's, 10 to 20.
 _OTHER_PROMPTS = Measured(prompts="unprinted")

@@ -1,4 +1,4 @@
-"""The supplement's tables by category (11 to 18): one entry a metric, for both data sets."""
+"""The supplement's tables by category (11 to 18): one entry per metric, for both data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of the paper and its supplement, but for those by category (``supplement.py``)."""
+"""The tables of the paper and its supplement, except those by category (``supplement.py``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""open_clip's residual attention block, taken apart: what the towers and the prompt tree need of its inside."""
+"""The steps inside open_clip's residual attention block that the towers and the prompt tree need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 
 
 def split_heads(projected: Float[Tensor, "*batch token width"], heads: int) -> Float[Tensor, "*batch head token part"]:
-    """Tokens by attention head."""
+    """Tokens split by attention head: the last axis becomes head x part."""
     return projected.view(*projected.shape[:-1], heads, -1).transpose(-3, -2)
 
 
@@ -27,8 +27,8 @@ def masked_block(
 ) -> Float[Tensor, "kept width"]:
     """One residual attention block over one masked sequence.
 
-    ``kept`` are the nodes whose output is wanted (None: all); the others only serve as keys and values. That spares
-    most of the last block, of which the prompt tree needs the end tokens alone.
+    ``kept`` are the nodes whose output is needed (None: all); the others serve only as keys and values. This saves most
+    of the last block, of which the prompt tree needs only the end tokens.
     """
     attention = block.attn
     weight, bias, width = attention.in_proj_weight, attention.in_proj_bias, tokens.shape[-1]

@@ -32,12 +32,12 @@ RANDOM_SEED = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backbone:
-    """A frozen model in evaluation mode, with all that preprocessing and prompts need to know of it.
+    """A frozen model in evaluation mode, with the facts that preprocessing and prompts need.
 
     ``model`` is open_clip's CLIP, ``text_tower`` the module that holds its text tower's parts (the same for most
     models); of a CNN ``model`` has an image tower alone, and ``text_tower`` and ``text_tokenizer`` are None.
-    ``weights`` is the digest of what was loaded (hex); ``activation`` what the towers' transformers have between their
-    layers, read off the loaded modules, None for a CNN; ``mean`` and ``std`` are per RGB channel in [0, 1] units.
+    ``weights`` is the digest of what was loaded (hex); ``activation`` is the towers' activation function,
+    read from the loaded modules, None for a CNN; ``mean`` and ``std`` are per RGB channel in [0, 1] units.
     """
 
     name: BackboneName
@@ -53,19 +53,19 @@ class Backbone:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return torch.device(next(self.model.parameters()).device)
 
     @property
     def text(self) -> Any:
-        """The text tower; ``BackboneError`` where there is none."""
+        """The text tower; ``BackboneError`` if there is none."""
         if self.text_tower is None:
             raise no_text(self.name)
         return self.text_tower
 
     @property
     def tokenizer(self) -> SimpleTokenizer:
-        """The text tower's tokenizer; ``BackboneError`` where there is none."""
+        """The text tower's tokenizer; ``BackboneError`` if there is none."""
         if self.text_tokenizer is None:
             raise no_text(self.name)
         return self.text_tokenizer
@@ -88,7 +88,7 @@ class Backbone:
 
 
 def no_text(name: BackboneName) -> BackboneError:
-    """The error of asking a CNN about texts."""
+    """The error for texts on a CNN."""
     return BackboneError(
         f"{name} is a CNN without text tower, and prompts need one: use a CLIP backbone, or a method without prompts"
     )
@@ -97,10 +97,10 @@ def no_text(name: BackboneName) -> BackboneError:
 def weights_digest(name: BackboneName) -> str:
     """Digest (hex) of the weights that ``load_backbone`` would load, without building the model.
 
-    Fetches the checkpoint to open_clip's or timm's cache when it is not there.
+    Downloads the checkpoint to open_clip's or timm's cache if it is not there.
 
     Raises:
-        BackboneError: the checkpoint cannot be fetched.
+        BackboneError: the checkpoint cannot be downloaded.
     """
     if name.is_random:
         return f"random-{RANDOM_SEED}"
@@ -110,10 +110,10 @@ def weights_digest(name: BackboneName) -> str:
 def check_weights(name: BackboneName) -> None:
     """Check that the file of a backbone's weights holds them, without building the model; once for each file.
 
-    Weights that are published, byte by byte, are not read again.
+    A file that equals published weights byte by byte is not read again.
 
     Raises:
-        BackboneError: the weights cannot be had, are of another architecture, or are no numbers.
+        BackboneError: the weights cannot be downloaded, are of another architecture, or are not finite.
     """
     if name.is_tiny or name.is_random:
         return
@@ -144,7 +144,7 @@ def load_backbone(text: str, *, device: str | torch.device = "cpu", precision: P
     refused.
 
     Raises:
-        BackboneError: unknown name or precision, weights that cannot be had, or a text tower that is not causal.
+        BackboneError: unknown name or precision, missing weights, or a text tower that is not causal.
         OpenClipPartsError: an open_clip without a private part that the towers run.
         UnsupportedTowerError: an image tower without a local branch.
     """
@@ -201,7 +201,7 @@ def load_tokenizer(name: BackboneName) -> SimpleTokenizer:
     """The tokenizer of a backbone, without its weights.
 
     Raises:
-        BackboneError: it is not CLIP's own, or there is none.
+        BackboneError: it is not CLIP's own tokenizer, or there is none.
     """
     if name.is_cnn:
         raise no_text(name)

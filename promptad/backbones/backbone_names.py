@@ -1,4 +1,4 @@
-"""Names of backbones, and what is known of one before its weights are loaded."""
+"""Names of backbones, and the facts known about one before its weights are loaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from promptad.backbones.known_weights import (
 from promptad.user_error import UserError
 
 CNN_PREFIX = "timm/"
-"""What the architecture of a convolutional network of timm begins with."""
+"""Prefix of the architecture name of a convolutional network of timm."""
 
 
 class BackboneError(UserError):
@@ -41,7 +41,7 @@ class BackboneName:
     """A backbone as a user writes it: ``tiny``, ``NAME:TAG``, ``NAME:/path/to/checkpoint`` or ``NAME:random``.
 
     NAME is one of open_clip's, or ``timm/`` and a convolutional network of timm's, which has no text tower. ``said`` is
-    the activation that a user writes between a name and a checkpoint: ``NAME:quick_gelu:/path/to/checkpoint``.
+    the activation that a user writes between name and checkpoint: ``NAME:quick_gelu:/path/to/checkpoint``.
     """
 
     architecture: str
@@ -50,7 +50,7 @@ class BackboneName:
 
     @property
     def is_random(self) -> bool:
-        """Whether the weights are random: scores then say nothing about the method."""
+        """Whether the weights are random: then scores mean nothing."""
         return self.source == "random"
 
     @property
@@ -75,7 +75,7 @@ class BackboneName:
 
     @property
     def label(self) -> str:
-        """How rows and reports name the weights."""
+        """The weights' name in rows and reports."""
         if self.is_tiny:
             return "embedded tiny CLIP"
         return "RANDOM weights" if self.is_random else Path(self.source).name if self.is_file else self.source
@@ -88,10 +88,10 @@ class BackboneName:
 
 
 def parse_backbone(text: str) -> BackboneName:
-    """Read a backbone's name; the path of a checkpoint may begin with ``~``, and is made one from the root on.
+    """Read a backbone's name; the path of a checkpoint may begin with ``~`` and is made absolute.
 
     Raises:
-        BackboneError: no such architecture or tag, or a missing source or file; says what there is.
+        BackboneError: no such architecture or tag, or a missing source or file; the message lists what exists.
     """
     architecture, _, source = text.partition(":")
     if architecture == "tiny":
@@ -123,10 +123,10 @@ def parse_backbone(text: str) -> BackboneName:
 
 
 def activation_of(name: BackboneName) -> Activation | None:
-    """What both towers' transformers have between their layers, known before weights are loaded; None for a CNN.
+    """The activation function of both towers, known before weights are loaded; None for a CNN.
 
-    A tag's is the one that its weights were trained with, a checkpoint's that of the tag whose weights it holds, else
-    what its name says, and the architecture's own where there is no other, as for random weights.
+    For a tag: the one with which its weights were trained. For a checkpoint: that of the tag whose weights it holds,
+    else the one in its name. Otherwise, as for random weights: the architecture's own.
     """
     if name.is_cnn:
         return None
@@ -140,9 +140,9 @@ def activation_of(name: BackboneName) -> Activation | None:
 
 
 def tag_of(name: BackboneName) -> str | None:
-    """The tag of open_clip that a CLIP's weights are: the one it names, or whose weights its checkpoint file holds.
+    """open_clip's tag of a CLIP's weights: the named one, or the one whose weights the checkpoint file holds.
 
-    None for random weights, ``tiny``, CNNs, and files that are no tag's as far as known.
+    None for random weights, ``tiny``, CNNs, and files that equal no known tag's.
     """
     if name.is_cnn or name.is_tiny or name.is_random:
         return None
@@ -150,7 +150,7 @@ def tag_of(name: BackboneName) -> str | None:
 
 
 def file_spelling(name: BackboneName) -> str:
-    """How to name a file with the weights of a backbone; with the activation where that may have to be said."""
+    """How to write a file with the weights of a backbone, with the activation where it may be needed."""
     if name.is_cnn:
         return f"{name.architecture}:/path/to/checkpoint"
     return checkpoint_spelling(name.architecture, activation_of(name) if name.source else None)
@@ -180,13 +180,13 @@ def _cnn_tags(name: BackboneName) -> list[str]:
     if cnn.stage_indices(name.network) is None:
         raise BackboneError(
             f"a network of timm's must have stages with patches of {', '.join(map(str, cnn.REDUCTIONS))} pixels, but "
-            f"{name.network} has not: use a ResNet, e.g. timm/wide_resnet50_2"
+            f"{name.network} does not: use a ResNet, e.g. timm/wide_resnet50_2"
         )
     return cnn.tags(name.network)
 
 
 def default_memory_layers(name: BackboneName) -> tuple[int, ...]:
-    """Memory layers where the user names none: blocks 3 and 8 of 12 (section G), scaled with depth and rounded up.
+    """Default memory layers: blocks 3 and 8 of 12 (supplement G), scaled with depth and rounded up.
 
     For ResNets the paper is silent; stages 2 and 3 are our choice (PatchCore's), as are blocks 2 and 3 of ``tiny``.
     """
@@ -211,7 +211,7 @@ def available_blocks(name: BackboneName) -> int:
 
 
 def prompt_blocks(name: BackboneName) -> int:
-    """Most blocks that can have prompts in both towers: those of the shallower one."""
+    """Number of blocks that can have prompts in both towers: those of the shallower one."""
     if name.is_tiny:
         from promptad.tiny.model import TEXT_LAYERS
 
@@ -221,7 +221,7 @@ def prompt_blocks(name: BackboneName) -> int:
 
 
 def default_prompt_depth(name: BackboneName) -> int:
-    """How many blocks have prompts where the user names no number: MaPLe's 9 of 12, scaled and rounded up."""
+    """Default number of blocks with prompts: MaPLe's 9 of 12, scaled to the shallower tower and rounded up."""
     return math.ceil(prompt_blocks(name) * 9 / 12)
 
 
@@ -245,14 +245,14 @@ def is_transformer(name: BackboneName) -> bool:
 
 
 def kind_of(name: BackboneName) -> str:
-    """What the backbone is, for messages."""
+    """The kind of backbone, in words for messages."""
     if name.is_cnn:
         return "a CNN without text tower"
     return "a transformer" if is_transformer(name) else "a ResNet"
 
 
 def _check_container(name: BackboneName) -> None:
-    """Find a file that is no checkpoint at once; ``backbones.check_weights`` says whether its weights fit.
+    """Reject a file that is no checkpoint; ``backbones.check_weights`` checks later whether its weights fit.
 
     A TorchScript archive is a program, whose loading can write files. Of those only archives that OpenAI published are
     opened, known by their SHA-256 in open_clip's table, which also says that they have QuickGELU.
@@ -280,7 +280,7 @@ def _archive_remedy(path: Path) -> str:
 
 
 def _whole_path(architecture: str, source: str) -> str:
-    """The path of a checkpoint from the root on: workers and later runs have another current folder."""
+    """The absolute path of a checkpoint: workers and later runs have another current folder."""
     try:
         return str(Path(source).expanduser().absolute())
     except RuntimeError as error:

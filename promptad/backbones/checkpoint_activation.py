@@ -1,4 +1,4 @@
-"""Which activation a checkpoint file was trained with, as far as its weights or its user say so."""
+"""The activation with which a checkpoint file was trained, from its weights or from its user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from promptad.backbones.known_weights import (
 
 
 def said_activation(source: str) -> tuple[Activation | None, str]:
-    """The activation at the beginning of ``quick_gelu:/path``, if there is one, and the rest."""
+    """The activation before the path in ``quick_gelu:/path``, if there is one, and the path."""
     first, colon, rest = source.partition(":")
     for activation in get_args(Activation):
         if colon and first == activation:
@@ -26,7 +26,7 @@ def said_activation(source: str) -> tuple[Activation | None, str]:
 
 
 def activation_of_file(architecture: str, path: Path, said: Activation | None) -> Activation:
-    """That of the tag whose weights a checkpoint holds, else what is said, else the architecture's own."""
+    """The activation of the tag whose weights a checkpoint holds, else the user's, else the architecture's own."""
     tag = known_tag(architecture, path)
     if tag is not None:
         return activation_of_tag(architecture, tag)
@@ -34,7 +34,7 @@ def activation_of_file(architecture: str, path: Path, said: Activation | None) -
 
 
 def activation_problem(architecture: str, path: Path, said: Activation | None) -> str | None:
-    """Why the activation of a checkpoint is not known, or not as said, and what to write instead; None: all is well."""
+    """Why a checkpoint's activation is unknown or contradicts the user's, and what to write; None: no problem."""
     base = plain(architecture)
     if architecture.endswith(QUICK):
         own = activation_of_architecture(architecture)
@@ -60,7 +60,7 @@ def activation_problem(architecture: str, path: Path, said: Activation | None) -
 
 
 def checkpoint_spelling(architecture: str, activation: Activation | None = None) -> str:
-    """How to write a checkpoint file of an architecture, with its activation where that may have to be said."""
+    """How to write a checkpoint file of an architecture, with its activation where it may be needed."""
     kinds = sorted(activations(architecture))
     if len(kinds) == 1:
         return f"{architecture}:/path/to/checkpoint"

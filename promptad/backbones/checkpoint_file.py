@@ -1,4 +1,4 @@
-"""What a checkpoint file holds: its weights by name, whoever wrote them, or in one line why they cannot be had."""
+"""Reads a checkpoint file of any writer: its weights by name, or one line that states why they cannot be read."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Container = Literal["safetensors", "zip", "legacy"]
 """How a file keeps weights: safetensors, or ``torch.save``'s format of since, or of before, torch 1.6."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "state_dict_ema", "model_ema", "ema")
-"""Under which name training programs keep a model's weights beside their own state."""
+"""Keys under which training programs keep a model's weights beside their own state."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.")
-"""What wrappers of modules (parallel training, compilation, training frameworks) put before every name."""
+"""Prefixes that wrappers of modules (parallel training, compilation, training frameworks) add to every name."""
 
 NO_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 """Numbers that OpenAI's archives hold beside the weights."""
@@ -38,7 +38,7 @@ _FOREIGN: Mapping[str, tuple[bytes, ...]] = {
 
 
 class CheckpointError(UserError):
-    """A file that gives no weights, or not those that are looked for; one line without the file's name."""
+    """A file without weights, or without the expected ones; the message is one line without the file's name."""
 
 
 def container_of(path: Path) -> Container:
@@ -109,7 +109,7 @@ def _content(path: Path, container: Container) -> Any:
 
 
 def _unloadable(error: Exception) -> str:
-    """What is wrong with a file that torch does not load; only its message tells foreign objects from damage."""
+    """What is wrong with a file that torch does not load; only torch's text separates foreign objects from damage."""
     said = str(error)
     found = re.search(r"GLOBAL (\S+)|(?:class|type|function) (?:<class ')?([\w.]+)", said)
     if not said.startswith("Weights only load failed") or found is None:

@@ -11,16 +11,16 @@ from promptad.backbones.checkpoint_file import CheckpointError, shown
 
 _NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _COUNTERS = "num_batches_tracked"
-"""What batch norms count in training; files of before torch 0.4.1 lack it, and nothing here reads it."""
+"""Batch counters of batch norms; files from before torch 0.4.1 lack them, and nothing here reads them."""
 _TRANSFORMERS = ("text_model.", "vision_model.", "clip.text_model.", "clip.vision_model.")
 
 
 def require_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], architecture: str) -> None:
-    """Check that the weights of a file are those that a model has; of ``wanted`` only names and shapes are looked at.
+    """Check that a file has exactly the weights of a model; only names and shapes of ``wanted`` are used.
 
     Raises:
-        CheckpointError: weights that are missing, too many, of other shapes or types, or no numbers: in one line how
-            many of each, and two of them.
+        CheckpointError: weights that are missing, unexpected, of other shapes or types, or not finite: one line with
+        the number of each, and two examples.
     """
     missing = [name for name in wanted if name not in found and not name.endswith(_COUNTERS)]
     foreign = [name for name in found if name not in wanted]

@@ -24,8 +24,8 @@ def clip_model(
 ) -> Any:
     """open_clip's model with this activation in both towers, single precision; without a checkpoint random weights.
 
-    ``preprocessing`` is what open_clip's table says of the weights' images. The model itself is asked which activation
-    it has, as open_clip only warns where a config and its weights differ.
+    ``preprocessing`` has the image settings of open_clip's table. The activation is read from the model itself, because
+    open_clip only warns where a config and its weights differ.
 
     Raises:
         CheckpointError: the checkpoint does not hold the architecture's weights.
@@ -44,7 +44,7 @@ def clip_model(
 
 
 def check_weights(architecture: str, checkpoint: Path) -> None:
-    """Check that a checkpoint holds the architecture's weights, on a model that has shapes and no numbers.
+    """Check that a checkpoint holds the architecture's weights, on a model with shapes and without numbers.
 
     Raises:
         CheckpointError: it does not.
@@ -55,7 +55,7 @@ def check_weights(architecture: str, checkpoint: Path) -> None:
 
 
 def activation_in(model: nn.Module) -> Activation | None:
-    """The activation of a model's transformers, read off its modules; None if there is none, or not one alone."""
+    """The activation of a model's transformers, read from its modules; None if there is none, or several."""
     found: set[Activation] = set()
     for module in model.modules():
         if isinstance(module, QuickGELU):
@@ -66,10 +66,10 @@ def activation_in(model: nn.Module) -> Activation | None:
 
 
 def _weights_for(model: Any, architecture: str, path: Path) -> dict[str, Tensor]:
-    """The weights of a file under the names that the model has.
+    """The weights of a file under the model's names.
 
-    Position embeddings of another image size are refitted, as open_clip does, for weights that it publishes under this
-    name; from a user's file they would make another model than the one that is named.
+    Position embeddings of another image size are interpolated, as open_clip does, for weights that it publishes under
+    this name. From a user's file they are not: they would make another model than the named one.
     """
     published = known_tag(architecture, path) is not None
     weights = _archived_weights(architecture, path) if is_torchscript(path) else read_weights(path)

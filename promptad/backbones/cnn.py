@@ -40,7 +40,7 @@ class CNNTower(nn.Module):
 
 
 class ImageModel(nn.Module):
-    """A model with an image tower alone, where other models have a text tower too."""
+    """A model with an image tower and no text tower."""
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
@@ -68,13 +68,13 @@ def tags(architecture: str) -> list[str]:
 
 
 def preprocessing(architecture: str, tag: str | None) -> Mapping[str, Any]:
-    """``image_size``, ``mean`` and ``std`` that weights want; without a tag those of the network's first ones."""
+    """``image_size``, ``mean`` and ``std`` of a tag's weights; without a tag those of the network's first tag."""
     found = timm.get_pretrained_cfg(architecture if tag is None else f"{architecture}.{tag}")
     return {"image_size": int(found.input_size[-1]), "mean": tuple(found.mean), "std": tuple(found.std)}
 
 
 def hub_checkpoint(architecture: str, tag: str) -> Path:
-    """The weights' file, fetched from the hub unless it is in its cache; raises what the hub's client raises."""
+    """The weights' file, downloaded from the hub unless it is cached; raises the errors of the hub's client."""
     repository, file = hub_place(architecture, tag)
     return Path(hf_hub_download(repository, file))
 
@@ -94,7 +94,7 @@ def load_weights(tower: CNNTower, architecture: str, path: Path) -> None:
 
 
 def check_weights(architecture: str, path: Path) -> None:
-    """Check that a checkpoint holds the network's weights, on a tower that has shapes and no numbers.
+    """Check that a checkpoint holds the network's weights, on a tower with shapes and without numbers.
 
     Raises:
         CheckpointError: it does not.
@@ -105,7 +105,7 @@ def check_weights(architecture: str, path: Path) -> None:
 
 
 def hub_place(architecture: str, tag: str) -> tuple[str, str]:
-    """Repository and file of a tag's weights on the hub; ``LookupError`` where there are none."""
+    """Repository and file of a tag's weights on the hub; ``LookupError`` if there are none."""
     found = timm.get_pretrained_cfg(f"{architecture}.{tag}")
     if not found.hf_hub_id:
         raise LookupError("they are in no repository of the hub")

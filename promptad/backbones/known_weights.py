@@ -1,7 +1,7 @@
-"""What open_clip's table of published weights knows: which file is whose, and which activation it was trained with.
+"""Facts from open_clip's table of published weights: the tag of a file, and the activation of its training.
 
-Two networks of one architecture may differ in nothing but the activation of their towers: GELU, or the QuickGELU of
-OpenAI's. No weight tells which one it was trained with, so that weights of the one run in the other without an error.
+Two networks of one architecture may differ only in the activation of their towers: GELU, or OpenAI's QuickGELU.
+Weights do not show with which one they were trained: they run with the wrong one without an error.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any, Literal
 import open_clip
 
 Activation = Literal["gelu", "quick_gelu"]
-"""What stands between the two layers of each feed-forward network of a transformer: GELU, or x sigmoid(1.702 x)."""
+"""Activation between the two layers of each feed-forward network of a transformer: GELU, or x sigmoid(1.702 x)."""
 
 QUICK = "-quickgelu"
-"""What open_clip calls an architecture whose twin without this ending has GELU."""
+"""Ending of an architecture's name in open_clip whose twin without it has GELU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +39,9 @@ def file_digests(path: Path) -> FileDigests:
 
 
 def known_tag(architecture: str, path: Path) -> str | None:
-    """The tag whose weights a file is, byte by byte, by its SHA-256; None: no tag of this architecture is known by it.
+    """The tag of this architecture whose weights file has the same SHA-256; None if there is none.
 
-    Tags that are on the hub alone have no published digest, so that their files are never known.
+    Tags that are only on the hub have no published digest: their files are never recognised.
     """
     if not (published := published_digests(plain(architecture))):
         return None
@@ -50,18 +50,18 @@ def known_tag(architecture: str, path: Path) -> str | None:
 
 
 def plain(architecture: str) -> str:
-    """The name of an architecture without what it says of the activation."""
+    """The name of an architecture without its ending for the activation."""
     return architecture.removesuffix(QUICK)
 
 
 def published(architecture: str, tag: str) -> Mapping[str, Any]:
-    """What open_clip's table says of a tag: where its weights are, ``quick_gelu``, mean and deviation of its images."""
+    """open_clip's table entry of a tag: addresses of its weights, ``quick_gelu``, mean and deviation of its images."""
     found: Mapping[str, Any] = open_clip.get_pretrained_cfg(plain(architecture), tag)
     return found
 
 
 def activation_of_tag(architecture: str, tag: str) -> Activation:
-    """The activation that a tag's weights were trained with, whichever the architecture's config has."""
+    """The activation with which a tag's weights were trained, whatever the architecture's config has."""
     return _named(published(architecture, tag))
 
 
@@ -71,7 +71,7 @@ def activation_of_architecture(architecture: str) -> Activation:
 
 
 def activations(architecture: str) -> frozenset[Activation]:
-    """Those that weights of an architecture can have been trained with, by all that open_clip lists of it."""
+    """The activations with which weights of an architecture can have been trained, by all of open_clip's entries."""
     if architecture.endswith(QUICK):
         return frozenset({activation_of_architecture(architecture)})
     tags = open_clip.list_pretrained_tags_by_model(architecture)
@@ -82,7 +82,7 @@ def activations(architecture: str) -> frozenset[Activation]:
 
 
 def hub_has_anothers(architecture: str, tag: str) -> bool:
-    """Whether the hub's repository that the table names for a tag is called after another tag of the architecture.
+    """Whether the hub repository that the table gives for a tag has the name of another tag of the architecture.
 
     open_clip 3.3 names ``...laion400m_e31`` for ``ViT-B-16-plus-240:laion400m_e32``; the tag's own address is right.
     """
@@ -92,7 +92,7 @@ def hub_has_anothers(architecture: str, tag: str) -> bool:
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether a file is a TorchScript archive, which is a program and not weights alone; OpenAI publishes such."""
+    """Whether a file is a TorchScript archive, which is a program and not only weights; OpenAI publishes such files."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -111,7 +111,7 @@ def _file_digests(path: Path, _size: int, _time: int) -> FileDigests:
 
 
 def published_digests(architecture: str) -> dict[str, str]:
-    """The SHA-256 of tags (or its first digits), as the addresses that open_clip checks downloads by have it."""
+    """The SHA-256 of tags (or its first digits), from the addresses by which open_clip checks downloads."""
     found = {}
     for tag in open_clip.list_pretrained_tags_by_model(architecture):
         url = published(architecture, tag).get("url", "")

@@ -1,6 +1,6 @@
-"""Attention rules of the local branch: from a block's query, key and value to what the branch adds.
+"""Attention rules of the local branch: from a block's query, key and value to the branch's contribution.
 
-All are image x head x token x part, the class token first; what a rule returns passes the block's output projection.
+All are image x head x token x part, the class token first; the result passes the block's output projection.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ class LocalAttention(Protocol):
     """A rule: differentiable, without state."""
 
     def __call__(self, query: Heads, key: Heads, value: Heads) -> Heads:
-        """What the local branch adds in a block, by head."""
+        """The local branch's contribution in a block, by head."""
         ...
 
 
 def value_alone(query: Heads, key: Heads, value: Heads) -> Heads:  # noqa: ARG001
-    """MaskCLIP (Zhou et al., ECCV 2022): V as it is, no token looks at another."""
+    """MaskCLIP (Zhou et al., ECCV 2022): V unchanged, without attention between tokens."""
     return value
 
 

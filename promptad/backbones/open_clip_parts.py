@@ -1,6 +1,6 @@
 """The private parts of open_clip's vision transformer that this project runs, all named here and nowhere else.
 
-open_clip may rename them in any release: then ``check_parts`` says which one is gone, before any weights are loaded.
+open_clip may rename them in any release; then ``check_parts`` reports the missing one before weights are loaded.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def check_parts(tower: type = VisionTransformer) -> None:
 def embedded(
     visual: VisionTransformer, images: Float[Tensor, "image 3 height width"]
 ) -> Float[Tensor, "image token width"]:
-    """Class and patch tokens with their positions and the first layer norm: what the first block gets."""
+    """Input of the first block: class and patch tokens with positions, after the first layer norm."""
     tokens: Tensor = visual._embeds(images)
     return tokens
 
 
 def pooled(visual: VisionTransformer, tokens: Float[Tensor, "image token width"]) -> Float[Tensor, "image width"]:
-    """The token that stands for the image, after the last layer norm and before the projection."""
+    """The image's pooled token, after the last layer norm and before the projection."""
     feature: Tensor = visual._pool(tokens)[0]
     return feature

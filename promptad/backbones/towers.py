@@ -1,7 +1,7 @@
-"""Image towers read twice at once: the original stream, and the local-aware streams beside it.
+"""One pass through an image tower computes the original stream and the local-aware streams beside it.
 
-One pass gives everything a study can ask of an image: the global feature, the local features of several CLIP
-transformations, and the patch features after any block. All functions are differentiable and keep no state.
+Its outputs: the global feature, the local features of several CLIP transformations, and the patch features after any
+block. All functions are differentiable and keep no state.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from promptad.user_error import UserError
 
 
 class UnsupportedTowerError(UserError):
-    """An image tower that has no local branch here, or a view that the tower cannot give."""
+    """An image tower without a local branch here, or a view that the tower does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TowerOutput:
-    """What one forward pass of an image tower gives; nothing in it is normalised.
+    """Outputs of one forward pass of an image tower; none is normalised.
 
     ``local[name]`` are patch features in the space of the text features, ``blocks[l]`` the patches after block
     ``l`` (1-based; for a ResNet or CNN after stage ``l``, whose grid and width differ by stage). ``attended[l]`` is
@@ -161,7 +161,7 @@ def encode_prompted_images(
 
 
 def grid_side(patches: int) -> int:
-    """Side of a square patch grid; raises if ``patches`` is no square."""
+    """Side of a square patch grid; raises an error if ``patches`` is not a square number."""
     side = isqrt(patches)
     if side * side != patches:
         raise UnsupportedTowerError(f"the patch grid must be square, but {patches} patches are not")
@@ -294,7 +294,7 @@ def _encode_with_cnn(
 
 
 def _rules(local: Collection[str]) -> dict[str, LocalAttention]:
-    """The attention rules of those transformations that have one; ``clip`` and ``linear`` are made without."""
+    """The attention rules of the transformations that have one; ``clip`` and ``linear`` have none."""
     if unknown := [problem for name in local for problem in transformation_problems(name)]:
         raise UnsupportedTowerError("; ".join(unknown))
     if lacking := [name for name in local if TRANSFORMATIONS[name].rule is None and name not in ("clip", "linear")]:

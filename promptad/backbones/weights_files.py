@@ -1,4 +1,4 @@
-"""Where the file of a backbone's weights is: the user's, in a cache of this machine, or fetched to one."""
+"""The file of a backbone's weights: the user's, one in a cache of this machine, or downloaded to a cache."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from promptad.backbones.backbone_names import BackboneError, BackboneName, file_
 from promptad.backbones.known_weights import file_digests, hub_has_anothers, known_tag, published, published_digests
 
 ANSWER_SECONDS = 10
-"""How long a server may take to say how large a file is; a fetch itself has its client's patience."""
+"""Seconds within which a server must report a file's size; the download itself has its client's limits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchPlace:
-    """Where weights are fetched from and to; ``size`` in bytes, None where the server does not say it."""
+    """Source and target of a download; ``size`` in bytes, None if the server does not report it."""
 
     url: str
     folder: Path
@@ -30,10 +30,10 @@ class FetchPlace:
 
 
 def checkpoint_path(name: BackboneName) -> Path:
-    """The file of a backbone's weights; one that is not on this machine is fetched, and that is said on stderr.
+    """The file of a backbone's weights; a missing one is downloaded, with a notice on stderr.
 
     Raises:
-        BackboneError: the weights cannot be fetched, or the file is another one than the tag's.
+        BackboneError: the weights cannot be downloaded, or the file is not the tag's.
     """
     if name.is_tiny:
         from promptad.tiny.model import WEIGHTS
@@ -56,7 +56,7 @@ def checkpoint_path(name: BackboneName) -> Path:
 
 
 def weights_are_here(name: BackboneName) -> bool:
-    """Whether ``load_backbone`` needs no network: weights that are embedded, random, a file, or in a local cache."""
+    """Whether ``load_backbone`` needs no network: the weights are embedded, random, a file, or in a local cache."""
     if name.is_tiny or name.is_random or name.is_file:
         return True
     if name.is_cnn:
@@ -65,7 +65,7 @@ def weights_are_here(name: BackboneName) -> bool:
 
 
 def _entry(name: BackboneName) -> dict[str, Any]:
-    """A tag's entry of open_clip's table, without the hub, which it prefers, where the weights are not from there."""
+    """A tag's entry of open_clip's table, without its hub repository if the weights are not from there."""
     entry = dict(published(name.architecture, name.source))
     anothers = hub_has_anothers(name.architecture, name.source)
     if anothers and not entry.get("url"):
@@ -83,7 +83,7 @@ def _hub_files(entry: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _in_hub_cache(name: BackboneName) -> bool:
-    """Whether the hub's cache holds a tag's weights; another tag's, that the table takes for them, do not count."""
+    """Whether the hub's cache holds a tag's weights; another tag's, which the table names for it, do not count."""
     if hub_has_anothers(name.architecture, name.source):
         return False
     files = _hub_files(dict(published(name.architecture, name.source)))
@@ -96,13 +96,13 @@ def _address_folder() -> Path:
 
 
 def _in_address_cache(name: BackboneName) -> bool:
-    """Whether open_clip's own cache holds a tag's weights; it checks their SHA-256 before it gives them."""
+    """Whether open_clip's own cache holds a tag's weights; open_clip checks their SHA-256 before use."""
     url = published(name.architecture, name.source).get("url", "")
     return bool(url) and (_address_folder() / url.rpartition("/")[2]).is_file()
 
 
 def _urls(name: BackboneName) -> list[str]:
-    """The addresses that are tried for a tag's weights, the first first."""
+    """The addresses that are tried for a tag's weights, in order."""
     if name.is_cnn:
         return [hf_hub_url(*cnn.hub_place(name.network, name.source))]
     entry = _entry(name)
@@ -110,7 +110,7 @@ def _urls(name: BackboneName) -> list[str]:
 
 
 def _answering(urls: list[str]) -> FetchPlace:
-    """The first address that says how large its file is; without any the first one, of unknown size."""
+    """The first address that reports its file's size; if none does, the first one, of unknown size."""
     for url in urls:
         try:
             if (size := _size(url)) is not None:
@@ -146,9 +146,9 @@ def _announcement(name: BackboneName, place: FetchPlace) -> str:
 
 
 def _require_own(name: BackboneName, path: Path) -> None:
-    """Check a tag's file against the digests that are known: its own, where it has one, and those of other tags.
+    """Check a tag's file against the known digests: its own, if there is one, and those of other tags.
 
-    The hub's files hold the same weights in another form, so that their digests are not known.
+    The hub's files hold the same weights in another format, so their digests are unknown.
     """
     digests = published_digests(name.architecture)
     if not digests:
@@ -178,7 +178,7 @@ def _fetch_error(name: BackboneName, urls: list[str], error: Exception) -> Backb
 
 
 class Quiet:
-    """Raise the level of some loggers for a while: open_clip and the hub client print what our errors say."""
+    """Raise the level of some loggers for a while: open_clip and the hub client print what our errors report too."""
 
     def __init__(self, *names: str) -> None:
         self._loggers = [logging.getLogger(None if name == "root" else name) for name in names]

@@ -1,4 +1,4 @@
-"""Windows of an image: what the class token says of a few neighbouring patches, seen without the others."""
+"""Windows of an image: class tokens of a few neighbouring patches, encoded without the others."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from promptad.backbones import open_clip_parts
 from promptad.backbones.towers import UnsupportedTowerError, grid_side, require_class_token
 
 WINDOWS_AT_ONCE = 256
-"""Windows that pass the tower together; bounds memory."""
+"""Number of windows in one pass of the tower; bounds memory."""
 
 SMALLEST = 1e-12
-"""Scores below it count as it in a harmonic mean, which has no value at 0."""
+"""Lower bound for scores in a harmonic mean, which is undefined at 0."""
 
 
 def window_patches(side: int, size: int) -> Int[Tensor, "window patch"]:
@@ -38,7 +38,7 @@ def window_patches(side: int, size: int) -> Int[Tensor, "window patch"]:
 def encode_windows(
     visual: nn.Module, images: Float[Tensor, "image 3 height width"], sizes: Collection[int]
 ) -> dict[int, Float[Tensor, "image window embed"]]:
-    """The projected class token of every window, not normalised: the tower runs on the window's patch tokens alone.
+    """The projected class token of every window, not normalised; the tower runs on the window's patch tokens alone.
 
     Patch tokens have their positional embeddings, as in the whole image; patches outside are not masked but absent.
     A window of the whole grid gives the global feature.
@@ -59,7 +59,7 @@ def window_map(scores: Float[Tensor, "image window"], size: int) -> Float[Tensor
     windows = grid_side(scores.shape[1])
     inverse = (1 / scores.float().clamp(min=SMALLEST)).view(-1, windows, windows)
     around = [nn.functional.pad(part, [size - 1] * 4) for part in (inverse, torch.ones_like(inverse[:1]))]
-    # The ratio of means is that of sums; a convolution would be of less precision on a GPU.
+    # The ratio of means equals that of sums; a convolution would be less precise on a GPU.
     total, count = (nn.functional.avg_pool2d(part, size, stride=1) for part in around)
     return count / total
 

@@ -1,4 +1,4 @@
-"""Whether a value is of a config field's annotated type, and how messages and digests spell it."""
+"""Types of config fields: whether a value fits its annotation, and its spelling in messages and digests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 _NUMBERS = (float, float | None)
 
 LEAST, MOST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
-"""The least and the largest positive number of single precision, without those that lose digits near zero."""
+"""The smallest and the largest normal positive number of single precision."""
 MOST_COUNT = 2**31 - 1
 """No number of things, pixels or steps may be larger."""
 
@@ -32,15 +32,15 @@ def fits(value: object, hint: Any) -> bool:
 
 
 def as_stored(value: Any, hint: Any) -> Any:
-    """A value of a field of that type as configs hold it: 4 and 4.0 are one number, but two texts in a digest."""
+    """A field's value in the form that configs store: 4 and 4.0 are one number, but two texts in a digest."""
     return float(value) if value is not None and hint in _NUMBERS else value
 
 
 def number_problems(values: Mapping[str, object]) -> list[str]:
-    """A sentence for each number that torch would round to infinity or to nothing, or cannot count to.
+    """A sentence for each number that torch would round to infinity or zero, or that overflows a counter.
 
-    Fields are computed with in single precision, whose positive numbers go from ``LEAST`` to ``MOST``, and counted in
-    32 bits. Whether infinity, NaN, or a number within these bounds makes sense is the field's own question.
+    Fields are used in single precision, with positive numbers from ``LEAST`` to ``MOST``, and counted in 32 bits.
+    Whether infinity, NaN, or a number within these bounds makes sense is the field's own question.
     """
     problems = []
     for name, value in values.items():
@@ -60,7 +60,7 @@ def number_problems(values: Mapping[str, object]) -> list[str]:
 
 
 def spelled(hint: Any) -> str:
-    """A field's type as messages name it."""
+    """A field's type, spelled for messages."""
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(str(option) for option in typing.get_args(hint))
     return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)

@@ -1,6 +1,6 @@
-"""What every method's config is: a frozen, typed value that checks itself and answers for itself.
+"""The base of all methods' configs: a frozen, typed value that checks itself and answers questions about itself.
 
-Whoever plans, runs or reports asks the config, never what class it is of: a new method is one class more.
+Code that plans, runs or reports calls these methods and never tests a config's class: a new method is one new class.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class UnmetNeedError(ConfigError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TowerFacts:
-    """What a config must know of the backbone that it will run on, known before any weights are loaded.
+    """Facts about the backbone on which a config will run, known before any weights are loaded.
 
     ``text`` is the backbone as the user wrote it, ``kind`` what it is in words. ``blocks`` counts blocks or stages;
     ``grid`` is the side of the patch grid and ``prompt_blocks`` how many blocks both towers have: of a transformer with
-    a text tower alone, else None. The defaults are taken where a config leaves a field open.
+    a text tower alone, else None. The defaults fill fields that a config leaves open.
     """
 
     text: str
@@ -51,8 +51,8 @@ class TowerFacts:
 class MethodConfig:
     """The base of all configs: the protocol that all methods share, in fields that mean the same for each of them.
 
-    A subclass adds its own fields with their defaults, and overrides what is not true of it: ``domain_problems`` and
-    ``inert`` nearly always, the other questions where the answer here is not its own. Whatever field it has with the
+    A subclass adds its fields with their defaults, and overrides the methods whose answer differs: ``domain_problems``
+    and ``inert`` nearly always. Whatever field it has with the
     name of one of PromptAD's means the same, and ``under_protocol`` takes it over from the study's base config, so that
     a table compares methods and nothing else.
     """
@@ -116,7 +116,7 @@ class MethodConfig:
         return problems
 
     def inert(self, task: Task) -> frozenset[str]:
-        """Names of the fields that cannot influence ``task``, as the other fields stand; a subclass adds its own."""
+        """Names of the fields that cannot influence ``task``, given the other fields; a subclass adds its own."""
         return frozenset({"map_size", "map_smoothing"}) if task == "image" else frozenset()
 
     def canonical(self, task: Task) -> Self:
@@ -141,7 +141,7 @@ class MethodConfig:
 
     @property
     def reads_texts(self) -> bool:
-        """Whether, of a method that needs a text tower, this config uses it."""
+        """Whether this config uses the text tower; asked only of methods that can need one."""
         return True
 
     @property

@@ -270,7 +270,7 @@ class MaPLeConfig(PromptLearningConfig):
         return self.n_context_tokens
 
     def domain_problems(self) -> list[str]:
-        """Values out of their domain; how deep the towers are is known with the backbone."""
+        """A sentence for each value out of its domain; the towers' depth is checked later, with the backbone."""
         problems = [*PromptLearningConfig.domain_problems(self), *_between(1, 32, self, "n_context_tokens")]
         if self.prompt_depth is not None and self.prompt_depth < 1:
             problems.append(f"prompt_depth must be at least 1, but got {self.prompt_depth}")

@@ -1,4 +1,4 @@
-"""Every method by name: its config, where its code is, and what it needs. Reading it loads no torch."""
+"""Every method by name: its config, the address of its code, and its needs. Reading it loads no torch."""
 
 from __future__ import annotations
 
@@ -116,17 +116,17 @@ def needs_of(config: MethodConfig) -> tuple[Need, ...]:
 
 
 def known_method(name: str, whose: str) -> MethodEntry:
-    """The entry of a name, or ``ConfigError`` that names ``whose`` method it is and the methods there are."""
+    """The entry of a name, or ``ConfigError`` that names ``whose`` method it is and lists all methods."""
     if name not in METHODS:
         raise ConfigError(f"{whose} method must be one of {', '.join(METHODS)}, but got {name!r}")
     return METHODS[name]
 
 
 def under_protocol(method: str, base: PromptADConfig) -> MethodConfig:
-    """The default config of a method with the protocol of ``base``, so that all are measured alike.
+    """The default config of a method with the protocol of ``base``, so that all methods are measured equally.
 
-    Taken over is every field that PromptAD's config has too, where it means the same (see ``MethodConfig``), but for
-    ``selection`` where nothing is learned in epochs: there is none to select.
+    Copied is every field that PromptAD's config has too, where it means the same (see ``MethodConfig``), except
+    ``selection`` of a method that does not learn in epochs.
     """
     kind = known_method(method, "an arm's").config
     if kind is type(base):

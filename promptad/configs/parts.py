@@ -1,4 +1,4 @@
-"""Functions and classes that a table names by their address, ``module:name``, and that are loaded on first use."""
+"""Loads functions and classes that a table names by address, ``module:name``, on first use."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from promptad.user_error import UserError
 
 
 class MissingPartError(UserError):
-    """An entry of a table whose function or class is not where the entry says."""
+    """An entry of a table whose function or class does not exist at its address."""
 
 
 def part_at(address: str, whose: str) -> Any:
-    """What lies at ``module:name``; ``whose`` says which entry names it: "the factory of method promptad".
+    """The object at ``module:name``; ``whose`` describes the entry: "the factory of method promptad".
 
     Raises:
         MissingPartError: the address has another form, or there is no such module or name. A module that exists and

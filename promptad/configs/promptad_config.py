@@ -1,4 +1,4 @@
-"""What a PromptAD experiment can vary: one frozen, typed value with every default in it."""
+"""The config of a PromptAD experiment: one frozen, typed value with every default."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from promptad.configs.transformation_table import TRANSFORMATIONS, transformatio
 from promptad.texts.templates import N_TEMPLATES
 
 MOST_PROMPTS = 1000
-"""Most prompts of one kind: every pair of them is a text to encode."""
+"""Upper bound on prompts of one kind: every pair of them is a text to encode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class PromptADConfig(MethodConfig):
     eam: bool = True
     """Explicit anomaly margin, eq. 13."""
     margin: float = 0.0
-    """What eq. 13 adds to the difference of its two distances, in their unit; section 4.3 fixes it to zero."""
+    """Added to the difference of eq. 13's two distances, in their unit; section 4.3 fixes it to zero."""
     margin_weight: float = 1.0
     """Weight of eq. 13 in the sum of the losses; the paper prints none."""
     vad: bool = True
@@ -109,7 +109,7 @@ class PromptADConfig(MethodConfig):
 
     @property
     def sees_support(self) -> bool:
-        """Whether scores depend on support images: fixed prompts alone (CPE) have nothing to do with any."""
+        """Whether scores depend on support images: those of fixed prompts alone (CPE) do not."""
         return self.vad or self.learns_prompts
 
     @property
@@ -258,7 +258,7 @@ _LEARNING = frozenset(
 
 
 def _without_learning(config: PromptADConfig) -> set[str]:
-    """What cannot matter because there are no learned prompts, or no prompts at all."""
+    """Fields that cannot matter without learned prompts, or without any prompts."""
     if not config.pad:
         return {*_LEARNING, "transformation", "temperature", "tau", "prompt_text", "prompts", "ensemble_templates"}
     if config.prompts == "ensemble":

@@ -1,7 +1,7 @@
 """The released code's departures from the paper, as data: which config fields they set, and what to call them.
 
-A protocol is a set of config values, nothing else: what a row was run with is read off its config, so the label
-cannot differ from the run.
+A protocol is a set of config values, nothing else: a row's label is computed from its config, so it cannot differ
+from the run.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ two places are some 0.7 map pixels apart, at the borders of defects.
 """
 
 MOST_MISSING = 3
-"""How many deviations may be off for a config to be called the reference without them."""
+"""Largest number of missing deviations for a config that is named after the reference."""
 
 PROTOCOLS: Mapping[str, Mapping[str, Any]] = {
     "paper": {},
@@ -96,7 +96,7 @@ def protocol_config(protocol: str) -> PromptADConfig:
 
 
 def departures(config: MethodConfig) -> tuple[str, ...]:
-    """Numbers of the deviations in force: those of which any field has the released code's value.
+    """Numbers of the deviations in force: those with any field at the released code's value.
 
     A method without such a field cannot depart in it.
     """
@@ -134,7 +134,7 @@ def missing_deviations(config: MethodConfig) -> tuple[str, ...]:
 
 
 def nearest_protocol(config: MethodConfig) -> Literal["paper", "reference"]:
-    """The named protocol that a config is called after: the released code's where few of its deviations are off."""
+    """The protocol after which a config is named: the released code's if few of its deviations are missing."""
     return "reference" if len(missing_deviations(config)) <= MOST_MISSING else "paper"
 
 
@@ -155,7 +155,7 @@ def protocol_name(config: PromptADConfig) -> str:
             name += f" without {', '.join(missing)}" if missing else ""
         case "paper":
             name += f" + {', '.join(in_force)}" if in_force else ""
-    # Of a deviation with several fields one may be the paper's: the number alone would say that all are the code's.
+    # One field of a deviation may be the paper's: the number alone would state that all are the code's.
     partly = {
         field: getattr(config, field)
         for deviation in DEVIATIONS

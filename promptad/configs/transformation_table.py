@@ -1,4 +1,4 @@
-"""The CLIP transformations by name (PromptAD, section 3.3 and Table 5): what the local branch does in each block.
+"""The CLIP transformations by name (PromptAD, section 3.3 and Table 5): rules of the local branch in each block.
 
 Reading the table loads no torch. A new one is a rule in ``promptad/backbones/local_attention.py`` and an entry here.
 """
@@ -14,7 +14,7 @@ from promptad.configs.parts import part_at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transformation:
-    """One transformation. ``title`` is what tables call it.
+    """One transformation. ``title`` is its name in tables.
 
     ``rule`` (``module:function``) is loaded on first use: from a block's query, key and value to what the local branch
     adds, each image x head x token x part. None: the branch is the tower's own last output. ``learned`` says that there
@@ -29,7 +29,7 @@ class Transformation:
         """The rule itself, a ``LocalAttention``.
 
         Raises:
-            ValueError: this transformation has none, or it is not where the entry says.
+            ValueError: this transformation has none, or it does not exist at the entry's address.
         """
         if self.rule is None:
             raise ValueError(f"transformation {self.title} must have an attention rule to be run as one, but has none")
@@ -46,7 +46,7 @@ TRANSFORMATIONS: Mapping[str, Transformation] = {
 
 
 def transformation_problems(name: str, known: Iterable[str] | None = None) -> list[str]:
-    """What is wrong with the name of a transformation, if anything; ``known``: those that a method can run."""
+    """Problems of a transformation's name, none if it is valid; ``known``: those that a method can run."""
     names = tuple(TRANSFORMATIONS if known is None else known)
     return [] if name in names else [f"transformation must be one of {', '.join(names)}, but got {name!r}"]
 

@@ -1,4 +1,4 @@
-"""Folders that this user may not read: found before they are read, so that all are named at once."""
+"""Folders without read permission: checked before reading, so that one error names all of them."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ MOST_NAMED = 10
 def unreadable_folders(folder: Path, depth: int) -> list[str]:
     """``folder`` and those in it, ``depth`` levels down, that cannot be listed or entered, each with the reason.
 
-    Hidden and system folders are not looked at, nor is one that is not there.
+    Hidden, system and missing folders are skipped.
     """
     try:
         with os.scandir(folder) as entries:

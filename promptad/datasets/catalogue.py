@@ -21,10 +21,10 @@ from promptad.datasets.sample import Category, DatasetError, Origin, Sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutEntry:
-    """A layout, and what reports call the data that it reads.
+    """A layout, and the name of its data in reports.
 
-    ``published`` is the data set that comes in this layout: its title, and its counts of images, by which data are told
-    from something else in the same folders. A layout that belongs to none has a ``title`` of its own: "image folder".
+    ``published`` is the data set with this layout: its title, and its counts of images, which distinguish it from other
+    data in the same folders. A layout that belongs to none has a ``title`` of its own: "image folder".
 
     Raises:
         DatasetError: neither or both are given, or the reader lacks a part of ``Layout``.
@@ -35,7 +35,7 @@ class LayoutEntry:
     title: str = ""
 
     def __post_init__(self) -> None:
-        """Check what a new entry may forget."""
+        """Check a new entry."""
         kind = type(self.reader).__name__
         if missing := [part for part in ("form", "category_names", "scan") if not hasattr(self.reader, part)]:
             raise DatasetError(f"a layout must have form, category_names and scan, but {kind} has no {listed(missing)}")
@@ -47,7 +47,7 @@ class LayoutEntry:
 
     @property
     def called(self) -> str:
-        """What reports call the data: of a published set its title."""
+        """The data's name in reports: a published set's title."""
         return self.title if self.published is None else self.published.title
 
 
@@ -201,7 +201,7 @@ def _duplicates(scan: Scan) -> list[str]:
 
 
 def _shared_masks(test: tuple[Sample, ...]) -> list[str]:
-    """A problem for every mask that two images claim, as two of one stem do: it can be right for one of them alone."""
+    """A problem for every mask that two images claim, as two with one stem do: it can belong to only one of them."""
     owners: dict[Path, list[str]] = defaultdict(list)
     for sample in test:
         for mask in sample.masks:

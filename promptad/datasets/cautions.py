@@ -1,4 +1,4 @@
-"""What is odd about a category's masks and grey levels, though it can be used: sentences for its user."""
+"""Sentences for the user about odd masks and grey levels of a category that can be used all the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What decoding an image and its masks showed.
+    """Facts from decoding an image and its masks.
 
     ``share`` is that of anomalous pixels in the united mask, None without masks; ``bits`` those that a 16-bit grey file
     uses, None for other files; ``either_way``: a mask fits the image as stored as well as turned by its EXIF

@@ -1,4 +1,4 @@
-"""The bytes of images and masks by their digest, so that a file which changed is never taken for the one planned."""
+"""Digests of images' and masks' bytes: a file that changed is never used in place of the planned one."""
 
 import os
 from hashlib import blake2b, file_digest
@@ -8,7 +8,7 @@ from promptad.datasets.sample import DatasetError
 
 
 class ChangedDataError(DatasetError):
-    """Data that are no longer what was planned; the message names the files."""
+    """Data that differ from the planned data; the message names the files."""
 
 
 REMEDY = "put the files back, or run the same command again, which plans with the data as they are then"

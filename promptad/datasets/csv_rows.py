@@ -14,11 +14,11 @@ Row = tuple[int, dict[str, str]]
 
 
 class CSVError(UserError):
-    """Text that is no table with the columns that it must have; the message names the file and, if it can, the line."""
+    """Text that is not a table with the required columns; the message names the file and, if possible, the line."""
 
 
 def csv_rows(content: bytes, where: str, columns: Sequence[str]) -> list[Row]:
-    """The rows of UTF-8 text, with or without a byte order mark; ``where`` is what messages call it.
+    """The rows of UTF-8 text, with or without a byte order mark; ``where`` is its name in messages.
 
     Fields are stripped. Columns other than ``columns`` are left out; a row that is too short has empty fields.
 

@@ -1,4 +1,4 @@
-"""Files to pixels: the one way images and masks are decoded, for checking as for scoring."""
+"""Decodes images and masks: the same code for checking and for scoring."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What brings a picture upright, by its EXIF orientation; 1 and any other value: nothing."""
+"""The turn that makes a picture upright, by its EXIF orientation; 1 and any other value: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Decoded:
 class Mask:
     """Where an image is ``anomalous``, and the mask file's own EXIF orientation.
 
-    ``in_alpha``: its colours are all one and its alpha channel is not, so that the shape is there and not read.
+    ``in_alpha``: one colour but several alpha values: the shape is in the alpha channel, which is not read.
     ``content`` is the digest of the bytes that were decoded.
     """
 
@@ -116,7 +116,7 @@ def decode(path: Path, bit_depth: BitDepth = "by_maximum", *, content: str | Non
 
 
 def decode_image(path: Path, bit_depth: BitDepth = "by_maximum", *, content: str | None = None) -> Image.Image:
-    """``decode`` without what else is known of the file."""
+    """The pixels of ``decode`` alone."""
     return decode(path, bit_depth, content=content).image
 
 
@@ -157,12 +157,12 @@ def read_mask(path: Path, frame: Callable[[], Frame] | None = None, *, content: 
 def decode_mask(
     path: Path, frame: Callable[[], Frame] | None = None, *, content: str | None = None
 ) -> NDArray[np.bool_]:
-    """``read_mask`` without what else is known of the file: shape (height, width)."""
+    """The pixels of ``read_mask`` alone: shape (height, width)."""
     return read_mask(path, frame, content=content).anomalous
 
 
 def _loaded(path: Path, planned: str | None) -> _Loaded:
-    # Read once, so that what is decoded is what was hashed.
+    # Read once, so that the decoded bytes are the hashed ones.
     file = io.BytesIO()
     try:
         content, digest = read_content(path, planned)

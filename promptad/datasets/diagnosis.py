@@ -1,4 +1,4 @@
-"""What a folder holds that a layout cannot read, and what to write instead: hints for messages, never decisions."""
+"""Describes a folder that a layout cannot read, and what to write instead: hints for messages, never decisions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Layouts = Mapping[str, Layout]
 
 MOST_FOLDERS = 6
 MOST_CHILDREN = 100
-"""Folders of a root that are looked into for a data set one level deeper."""
+"""Upper bound on the folders of a root that are searched for a data set one level deeper."""
 DEPTH = 3
 """Levels below a category that hold images in any layout, and levels above a root that may be the right one."""
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".7z", ".rar")
@@ -46,7 +46,7 @@ def contents(folder: Path) -> str:
 
 
 def _advice(layouts: Layouts, name: str, root: Path) -> Iterator[str]:
-    """What to write instead, the likeliest first."""
+    """What to write instead, the most likely first."""
     own, root = layouts[name], root.absolute()
     above = _category_above(own, root)
     itself = f"{above[1]} is a category itself: use --data {name}:{above[0]} --categories {above[1]}" if above else ""
@@ -116,7 +116,7 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _inside(root: Path) -> str:
-    """What lies in a folder, in words."""
+    """The content of a folder, in words."""
     images, folders, archives = images_in(root), [folder.name for folder in folders_in(root)], _archives(root)
     parts = []
     if images:

@@ -1,4 +1,4 @@
-"""A published data set as counts of images, by which a folder is told from a part of it or from something else.
+"""A published data set as counts of images, which distinguish a whole set from a part of it and from other data.
 
 The sets themselves stand beside their layouts, in ``promptad/datasets/layouts/``, with where the numbers come from.
 """
@@ -47,7 +47,7 @@ class KnownSet:
         return sum(category.train for category in self.categories)
 
     def differences(self, counts: Mapping[str, int]) -> tuple[str, ...]:
-        """What tells a folder with ``counts`` test images by category from the whole set: clauses without full stop.
+        """Differences of a folder with ``counts`` test images by category from the whole set: clauses, no full stop.
 
         Empty if it has all categories, no other, and as many test images in each. Which images they are is not
         compared.
@@ -75,7 +75,7 @@ class KnownSet:
         return bool(counts) and all(known.get(name) == count for name, count in counts.items())
 
     def title_of(self, counts: Mapping[str, int]) -> str:
-        """What to call a folder in this set's layout, with ``counts`` test images by category.
+        """The name of a folder in this set's layout, with ``counts`` test images by category.
 
         The set's title if every category is one of its own with all its test images, with how many of the categories
         there are; else it is another set in its layout.

@@ -1,4 +1,4 @@
-"""What a data set is made of: labelled images, grouped into categories."""
+"""Parts of a data set: labelled images, grouped into categories."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,11 +8,11 @@ from promptad.user_error import UserError
 
 
 class DatasetError(UserError):
-    """A data set that cannot be used as it is; the message lists every problem found and what was expected."""
+    """A data set that cannot be used; the message lists every problem and the expected form."""
 
 
 class UnreadableImageError(DatasetError):
-    """A file that cannot be decoded as an image. `reason` says why, without the path, so that it can be recorded."""
+    """A file that cannot be decoded as an image. `reason` does not contain the path, so that it can be recorded."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
@@ -22,19 +22,19 @@ class UnreadableImageError(DatasetError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[Self], tuple[Path, str]]:
-        """What it was made of, so that it passes between processes."""
+        """Its arguments, so that it can be pickled."""
         return type(self), (self.path, self.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One labelled image; nothing is decoded until it is asked for.
+    """One labelled image; nothing is decoded before it is requested.
 
     `name` is the posix path below the category's folder ("test/crack/003.png"), unique in its category and recorded in
     result rows. `kind` is the defect's folder name, "good" for normal images. A pixel is anomalous where any of `masks`
     is above zero; normal images, and anomalous ones of a category without masks, have none. `content` and
     `mask_contents` are digests of the bytes of `path` and of each of `masks` when the category was opened: who decodes
-    the file compares them. None and (): nobody has read it yet, and any bytes will do.
+    the file compares them. None and (): not read yet, and any bytes are accepted.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a category was found: the layout's name, the data set's root, and whether its test images were ignored."""
+    """The source of a category: the layout's name, the data set's root, and whether its test images were ignored."""
 
     layout: str
     root: Path

@@ -1,4 +1,4 @@
-"""Looking into every file of a category before any work starts."""
+"""Decodes every file of a category before any work starts."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

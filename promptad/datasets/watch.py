@@ -16,11 +16,11 @@ from promptad.datasets.sample import Category, Sample
 MOST_NAMED = 5
 
 SETTLED_NS = 2_000_000_000
-"""Nanoseconds without a change after which a file's time tells a later one: the clocks of file systems are coarse."""
+"""Nanoseconds without a change after which a file's time can show a later change: file systems' clocks are coarse."""
 
 
 class _Signature(NamedTuple):
-    """What looks different of a file that was written again: bytes, nanoseconds of its times, and its inode."""
+    """Properties that differ after a file is written again: size in bytes, times in nanoseconds, and inode."""
 
     size: int
     modified: int
@@ -29,10 +29,10 @@ class _Signature(NamedTuple):
 
 
 class DataWatch:
-    """What this process has seen of files: one that was hashed is hashed again only when it looks changed.
+    """Remembers hashed files of this process: a file is hashed again only when it looks changed.
 
-    A file looks changed when its size, its time of change, or its place on the disk is another one, or when it was
-    hashed so soon after a change that a second one could have the same time. ``threads`` read at once.
+    A file looks changed when its size, its time of change, or its inode differs, or when it was hashed so soon after a
+    change that a second change could have the same time. ``threads`` read at once.
     """
 
     def __init__(self, threads: int) -> None:
@@ -40,12 +40,12 @@ class DataWatch:
         self._seen: dict[Path, tuple[_Signature, str]] = {}
 
     def check(self, category: Category, *, normal_only: bool = False) -> None:
-        """Look at every file of ``category``; ``normal_only``: its test images do not matter.
+        """Check every file of ``category``; ``normal_only``: without its test images.
 
         A category that was opened without contents is not compared, one without origin not listed again.
 
         Raises:
-            ChangedDataError: naming what changed, is gone or cannot be read, and is new.
+            ChangedDataError: names the files that changed, are gone or unreadable, or are new.
         """
         planned = [*category.train, *(() if normal_only else category.test)]
         new, gone, other = self._listed(category, planned, normal_only)
@@ -74,7 +74,7 @@ class DataWatch:
     def _listed(
         self, category: Category, planned: list[Sample], normal_only: bool
     ) -> tuple[set[str], set[str], set[str]]:
-        """Names of images that are new, gone, and those whose split, label or masks are others."""
+        """Names of images that are new, that are gone, and whose split, label or masks differ."""
         if category.origin is None:
             return set(), set(), set()
         try:
@@ -132,14 +132,14 @@ def _files(sample: Sample) -> Iterator[tuple[Path, str | None]]:
 
 
 def _entries(samples: Iterable[Sample], train: Iterable[Sample]) -> Iterator[tuple[str, tuple[bool, Sample]]]:
-    """What a layout says of each image, by its name."""
+    """A layout's facts about each image, by its name."""
     normal = {sample.name for sample in train}
     for sample in samples:
         yield sample.name, (sample.name in normal, replace(sample, content=None, mask_contents=()))
 
 
 def _name(category: Category, path: Path) -> str:
-    """How a message names a file: below the category's folder, where that is known."""
+    """A file's name in messages: relative to the category's folder, if that is known."""
     folder = None if category.origin is None else category.origin.root / category.name
     return path.relative_to(folder).as_posix() if folder is not None and path.is_relative_to(folder) else str(path)
 

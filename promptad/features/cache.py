@@ -1,7 +1,7 @@
 """A node's feature cache: content-addressed safetensors files, memory-mapped, shared by all worker processes.
 
 One file holds one view of one image. Files appear by atomic rename; a truncated or altered one is recognised by its
-checksum, dropped and computed again. Least recently used files go first when the cache outgrows its cap.
+checksum, dropped and computed again. Above its cap, the cache removes the least recently used files first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FEATURE_VERSION = 1
 
 
 class CacheError(UserError):
-    """A cache folder that this user may not change."""
+    """A cache folder without write permission for this user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def feature_key(
 
 
 class FeatureCache:
-    """Tensors by key in a folder. object number of processes may read and write the same folder."""
+    """Tensors by key in a folder. Any number of processes may read and write the same folder."""
 
     def __init__(self, root: Path, *, cap: int = DEFAULT_CAP) -> None:
         self._root = root / "features"
@@ -110,7 +110,7 @@ class FeatureCache:
         for path, stat in files:
             if removed >= excess:
                 break
-            # In a folder of another user's nothing can be removed: the cache is then as large as it is.
+            # Nothing can be removed in another user's folder: the cache then keeps its size.
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
                 removed += stat.st_size
@@ -122,7 +122,7 @@ class FeatureCache:
         return CacheInfo(root=self._root, files=len(sizes), size=sum(sizes), cap=self._cap)
 
     def clear(self) -> CacheInfo:
-        """Remove every file; returns what was there. Raises CacheError if some cannot be removed."""
+        """Remove every file; returns the size before. Raises CacheError if some cannot be removed."""
         before = self.info()
         kept: list[OSError] = []
         for path, _ in _files(self._root):

@@ -1,4 +1,4 @@
-"""Where a node keeps its cache, and how large it may grow: known without loading torch."""
+"""The folder and the default size of a node's cache; loads no torch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 
 DEFAULT_CAP = 20 * 2**30
-"""Bytes the cache may hold unless told otherwise."""
+"""Default upper bound of the cache in bytes."""
 
 
 def default_root() -> Path:
-    """Where features are cached unless told otherwise: ``$PROMPTAD_CACHE``, or the user's cache folder."""
+    """The default cache folder: ``$PROMPTAD_CACHE``, or the user's cache folder."""
     named = os.environ.get("PROMPTAD_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(named) if named else Path(base) / "promptad-study"

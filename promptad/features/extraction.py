@@ -1,11 +1,11 @@
-"""Features of images: each image goes once through the frozen tower, for all views that are asked for.
+"""Features of images: one pass of each image through the frozen tower computes all requested views.
 
 A view is named ``global``, ``local/<transformation>``, ``block/<l>``, ``attended/<l>``, ``stream`` or
 ``windows/<size>`` (the class token of every window of size x size patches, each a short pass of its own). All views but
 ``stream`` are l2-normalised over their last axis.
 
 ``pixels`` is no feature: it is the tower's input, for methods that change the tower itself. It is never cached, but
-decoded whenever it is asked for.
+decoded on every request.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Features:
     views: Mapping[str, Sequence[Tensor]]
     device: torch.device
     names: tuple[str, ...] = ()
-    """What messages call the images; () where nobody said."""
+    """The images' names in messages; () if unknown."""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -62,9 +62,9 @@ class Features:
     def joined(
         self, views: Sequence[str], start: int, stop: int, *, channels: Sequence[Int[Tensor, " channel"]] | None = None
     ) -> Float[Tensor, "image patch width"]:
-        """Views with equally many patches side by side, all of their channels or those given for each view.
+        """Views with equally many patches, concatenated along the channels: all channels, or those given for each view.
 
-        What is not asked for is not moved, and what is is copied once.
+        Other channels are not moved; the requested ones are copied once.
         """
         taken = [self.views[view][start:stop] for view in views]
         if channels is not None:
@@ -84,9 +84,9 @@ class Features:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageInput:
-    """An image to encode: what identifies its pixels, and how to get them (uint8 RGB, height x width x 3).
+    """An image to encode: the identity of its pixels, and how to read them (uint8 RGB, height x width x 3).
 
-    ``name`` is what messages call it, else its identity.
+    ``name`` is its name in messages, else its identity.
     """
 
     identity: str
@@ -95,7 +95,7 @@ class ImageInput:
 
 
 class NetworkInputs(Sequence[Tensor]):
-    """The tower's input of every image, decoded when it is asked for and not kept: what ``pixels`` is made of."""
+    """The tower's input of every image, decoded on request and not kept: the content of the view ``pixels``."""
 
     def __init__(self, inputs: Sequence[ImageInput], preprocessing: Preprocessing, dtype: torch.dtype) -> None:
         self._inputs, self._preprocessing, self._dtype = inputs, preprocessing, dtype
@@ -111,7 +111,7 @@ class NetworkInputs(Sequence[Tensor]):
     def __getitem__(self, index: slice) -> NetworkInputs: ...
 
     def __getitem__(self, index: int | slice) -> Tensor | NetworkInputs:
-        """One image decoded, or some of them still to decode."""
+        """One image decoded, or a lazy slice of them."""
         if isinstance(index, slice):
             return NetworkInputs(self._inputs[index], self._preprocessing, self._dtype)
         return normalised(self._inputs[index].pixels(), self._preprocessing).to(self._dtype)
@@ -123,17 +123,17 @@ def images_at_once(device: torch.device) -> int:
 
 
 def file_inputs(paths: Sequence[Path], preprocessing: Preprocessing) -> list[ImageInput]:
-    """Image files as inputs, identified by their content; they must keep it until they are decoded."""
+    """Image files as inputs, identified by their content, which must not change until they are decoded."""
     return [_file_input(path, digest_of_file(path), preprocessing) for path in paths]
 
 
 def sample_inputs(samples: Sequence[Sample], preprocessing: Preprocessing) -> list[ImageInput]:
-    """Images of a category as inputs, identified by the content that they had when it was opened."""
+    """Images of a category as inputs, identified by their content when the category was opened."""
     return [_file_input(sample.path, content_of(sample), preprocessing) for sample in samples]
 
 
 def content_of(sample: Sample) -> str:
-    """Digest of the bytes of a sample's image: of those that it was opened with, if that is known."""
+    """Digest of the bytes of a sample's image; of those with which it was opened, if known."""
     return sample.content or digest_of_file(sample.path)
 
 
@@ -151,12 +151,12 @@ def extract_features(
     cache: FeatureCache | None = None,
     on_image: Callable[[], None] | None = None,
 ) -> Features:
-    """The named views of every image, from the cache where it has them, else from one forward pass an image.
+    """The named views of every image, from the cache or else from one forward pass per image.
 
     ``on_image`` is called after each image. Without a cache features stay in memory.
 
     Raises:
-        NotFiniteError: a feature that is no number, be it from the cache; the message names image and view.
+        NotFiniteError: a feature is not finite, even one from the cache; the message names image and view.
     """
     wanted = sorted(set(views) - {PIXELS})
     found: dict[str, list[Tensor | None]] = {view: [None] * len(inputs) for view in wanted}
@@ -177,7 +177,7 @@ def extract_features(
             for view in missing:
                 feature = encoded[view][position].clone()
                 key = _key(backbone, inputs[index], preprocessing, view)
-                # What the cache holds is mapped, so that a worker's memory does not grow with the images.
+                # Cached features are mapped from their files, so a worker's memory does not grow with the images.
                 found[view][index] = feature if cache is None else cache.keep(key, feature)
 
     # Images are decoded ahead, beside the tower: decoding a large picture takes as long as a small tower does.
@@ -263,7 +263,7 @@ def _view(output: TowerOutput, view: str) -> Tensor:
 
 
 def _unit(raw: Tensor) -> Tensor:
-    """``raw`` l2-normalised over its last axis: 0 stays 0, and where the norm overflows is NaN, not 0."""
+    """``raw`` l2-normalised over its last axis; 0 stays 0, and a norm that overflows gives NaN, not 0."""
     overflown = raw.norm(dim=-1, keepdim=True).isinf()
     # 1e-12 is 0 in half precision, and 0 / 0 is no number.
     eps = max(1e-12, torch.finfo(raw.dtype).tiny)

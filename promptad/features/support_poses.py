@@ -1,4 +1,4 @@
-"""Support images seen from slightly different poses: more entries for the memory, from the same few images."""
+"""Support images in slightly different poses: more memory entries from the same few images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _view_inputs(files: Sequence[tuple[Path, str]], preprocessing: Preprocessing
 
 
 class _LazyViews:
-    """The views of one file, made when the first is asked for."""
+    """The views of one file, made when the first is requested."""
 
     def __init__(self, path: Path, content: str, preprocessing: Preprocessing, shift: int) -> None:
         self._make = functools.cache(lambda: support_views(resized_pixels(path, preprocessing, content=content), shift))

@@ -1,4 +1,4 @@
-"""Images to judge a detector by where there are only normal ones: views of support images, some with pasted defects."""
+"""Queries for a detector where only normal images exist: views of support images, some with pasted defects."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from promptad.images.pseudo_anomalies import DEFECTS, VERSION, pasted
 from promptad.randomness import numpy_generator
 
 DEFECTIVE = 24
-"""Images with a pasted defect: as many of each kind."""
+"""Number of images with a pasted defect: equally many of each kind."""
 
 
 def split_support(support: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """The support images to fit on, and those held out: a quarter, at least one, of several; none of a single one."""
+    """The support images to fit on, and those held out: a quarter, at least one; none if there is a single image."""
     held_out = len(support) // 4 or int(len(support) > 1)
     kept = len(support) - held_out
     return tuple(support[:kept]), tuple(support[kept:])
@@ -29,7 +29,7 @@ def split_support(support: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticQueries:
-    """Labelled images made of normal ones. ``note`` says of which; a sample's path is that of the image below it."""
+    """Labelled images made of normal ones. ``note`` states of which; a sample's path is that of its original image."""
 
     samples: tuple[Sample, ...]
     inputs: tuple[ImageInput, ...]
@@ -37,7 +37,7 @@ class SyntheticQueries:
     masks: dict[str, functools.partial[NDArray[np.bool_]]]
 
     def mask(self, sample: Sample, *, size: int) -> NDArray[np.bool_]:
-        """Where a sample is anomalous: bool, shape (size, size), sampled at the nearest pixel."""
+        """The mask of a sample: bool, shape (size, size), sampled at the nearest pixel."""
         if not sample.anomalous:
             return np.zeros((size, size), dtype=np.bool_)
         mask = self.masks[sample.name]()
@@ -51,8 +51,8 @@ def synthetic_queries(
 ) -> SyntheticQueries:
     """Views of the held-out support images, and ``DEFECTIVE`` views with defects; the same for every config.
 
-    ``support`` is the whole draw of the seed. A single support image is fitted on too: then only its turned and
-    shifted views are asked about, never the image itself, and ``note`` says so.
+    ``support`` is the whole draw of the seed. A single support image is also the one for fitting: then only its turned
+    and shifted views are queries, never the image itself, and ``note`` says so.
     """
     _, held_out = split_support(support)
     note = f"pseudo-anomalies on {len(held_out)} held-out support image{'s' * (len(held_out) > 1)}"
@@ -86,7 +86,7 @@ def synthetic_queries(
 
 
 class _Views:
-    """Views of support images, made when the first one of an image is asked for."""
+    """Views of support images, made when an image's first one is requested."""
 
     def __init__(self, preprocessing: Preprocessing, shift: int) -> None:
         self._shift = shift
@@ -96,7 +96,7 @@ class _Views:
         self._content = functools.cache(content_of)
 
     def identity(self, image: Sample, number: int) -> str:
-        """As ``view_inputs`` names it, so that both share features."""
+        """The same name as in ``view_inputs``, so that both share features."""
         digest = self._content(image)
         return digest if number == 0 else f"{digest}+view{number}-shift{self._shift}"
 

@@ -26,7 +26,7 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 MOST_ELONGATED = 64
-"""Longer edge over shorter edge up to which an image is scaled whole: beyond, that would take the machine's memory."""
+"""Largest ratio of edges up to which an image is scaled whole; beyond it, scaling would exhaust the memory."""
 
 VIEW_DEGREES = (0.0, 2.5, -2.5, 5.0, -5.0)
 """Rotations of the support views, counter-clockwise."""
@@ -137,9 +137,9 @@ def load_mask(sample: Sample, *, preprocessing: Preprocessing, size: int) -> NDA
 
 
 def anomaly_in_view(sample: Sample, preprocessing: Preprocessing) -> bool:
-    """Whether any anomalous pixel of an image with masks lies in what the network sees, be it in part.
+    """Whether any anomalous pixel of an image with masks lies in the network's view, even in part.
 
-    Looked at in the masks as they are stored, so that no pixel is lost by sampling.
+    The masks are used as stored, so that no pixel is lost by sampling.
     """
     union = _united_mask(sample)
     height, width = union.shape
@@ -148,16 +148,16 @@ def anomaly_in_view(sample: Sample, preprocessing: Preprocessing) -> bool:
 
 
 def field_of_view(path: Path, preprocessing: Preprocessing) -> Box:
-    """(left, top, right, bottom) of what the network sees of an image file, in pixels of the upright image.
+    """The network's view of an image file as (left, top, right, bottom), in pixels of the upright image.
 
-    Edges, not pixel centres: the whole of a picture of 640 x 480 is (0, 0, 640, 480). Raises UnreadableImageError.
+    Edges, not pixel centres: a whole picture of 640 x 480 is (0, 0, 640, 480). Raises UnreadableImageError.
     """
     frame = read_frame(path)
     return _field_of_view(frame.width, frame.height, preprocessing)
 
 
 def thumbnail(sample: Sample, preprocessing: Preprocessing, size: int = 160) -> Pixels:
-    """The sample as a person would see it: uint8 RGB, shape (size, size, 3), the network input's field of view."""
+    """The sample as a picture for people: uint8 RGB, shape (size, size, 3), the network input's field of view."""
     image = decode_image(sample.path, preprocessing.bit_depth, content=sample.content)
     box = _field_of_view(image.width, image.height, preprocessing)
     return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=box), dtype=np.uint8)

@@ -1,7 +1,7 @@
 """Pseudo-anomalies: defects pasted on normal images, with masks, to judge hyperparameters by without real ones.
 
 Pure functions of pixels (uint8, height x width x 3) and a generator; each returns the altered image and the mask
-(bool, height x width) of what was pasted. They stand for defects, they are none: what they tell of real ones has to be
+(bool, height x width) of what was pasted. They only stand for defects: how well they predict real ones has to be
 measured.
 """
 
@@ -50,7 +50,7 @@ def cut_paste(pixels: Pixels, generator: np.random.Generator) -> tuple[Pixels, M
 
 
 def perlin_texture(pixels: Pixels, generator: np.random.Generator) -> tuple[Pixels, Mask]:
-    """DRAEM's anomaly: Perlin noise above 0.5 shows another texture, blended in with an opacity of 0.2 to 1.
+    """DRAEM's anomaly: where Perlin noise is above 0.5, another texture is blended in with an opacity of 0.2 to 1.
 
     DRAEM takes textures from DTD. Here it is the image itself, turned by a quarter or half, with its channels shuffled
     and their values inverted or shifted, so that nothing needs to be downloaded.
@@ -106,8 +106,8 @@ DEFECTS: Mapping[str, Defect] = {
     "scratch": scratch,
     "blob": blob,
 }
-"""Every kind of pseudo-anomaly by name. A new one is a function and an entry: cells that are asked about it are new
-ones, which never share a row with those before.
+"""Every kind of pseudo-anomaly by name. A new one is a function and an entry: cells that score it are new cells and
+never share a row with earlier ones.
 """
 
 
@@ -115,7 +115,7 @@ def pasted(kind: str, pixels: Pixels, generator: np.random.Generator) -> tuple[P
     """The image with a defect of a kind, and its mask.
 
     Raises:
-        ValueError: there is no such kind, or its function returns something else, or an empty mask.
+        ValueError: there is no such kind, or its function returns another form or an empty mask.
     """
     if kind not in DEFECTS:
         raise ValueError(f"pseudo-anomaly must be one of {', '.join(DEFECTS)}, but got {kind!r}")

@@ -1,4 +1,4 @@
-"""CoCoOp (Zhou et al., CVPR 2022): CoOp's context, moved by what a small network makes of each image."""
+"""CoCoOp (Zhou et al., CVPR 2022): CoOp's context, moved by an offset that a small network computes from each image."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CHUNK = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedCoCoOp:
-    """Context and meta-network as they were learned, and the prompts they belong in."""
+    """The learned context and meta-network, and the prompts around them."""
 
     backbone: Backbone
     config: CoCoOpConfig
@@ -140,7 +140,7 @@ class CoCoOp:
     def size(self, backbone: Backbone, config: CoCoOpConfig, *, task: Task, category: str) -> MethodSize:
         """Two prompts of each image's own; context and meta-network."""
         width = backbone.text.token_embedding.weight.shape[1]
-        # Drawn to be counted: what is drawn does not matter.
+        # Drawn only to be counted; the values do not matter.
         layers = draw_meta_network(
             backbone.model.visual.output_dim, width, config.reduction, torch_generator(0, category, "meta-network")
         )

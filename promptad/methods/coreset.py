@@ -16,8 +16,8 @@ def coreset(
 ) -> Float[Tensor, "entry width"]:
     """The patches that a greedy k-centre selection keeps, in the order in which it takes them.
 
-    It looks at random projections to ``config.projection`` channels (PatchCore, section 3.2), which keep distances
-    well enough (Johnson and Lindenstrauss); narrower patches are looked at as they are. What is kept are patches.
+    It selects in a random projection to ``config.projection`` channels (PatchCore, section 3.2), which nearly keeps
+    distances (Johnson and Lindenstrauss); narrower patches are not projected. It returns the unprojected patches.
     """
     width = patches.shape[1]
     seen = patches

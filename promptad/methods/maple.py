@@ -36,7 +36,7 @@ class FittedMaPLe:
     """Prompts of the text tower and the layers that make those of the image tower, as they were learned.
 
     ``couplings`` are one layer for each block with prompts; ``prototypes`` both classes' text features (normal,
-    anomaly), l2-normalised: what the words and the prompts of the text tower come to.
+    anomaly), l2-normalised: the outputs of the prompted text tower.
     """
 
     backbone: Backbone
@@ -48,7 +48,7 @@ class FittedMaPLe:
 
     @torch.inference_mode()
     def score(self, query: Features) -> Scores:
-        """The probability of the anomaly prompt, of what the prompted image tower makes of each image."""
+        """The probability of the anomaly prompt for each image's features from the prompted tower."""
         visual_prompts = coupled(self.couplings, self.prompts)
         scale = inverse_temperature(self.backbone, self.config)
         normal, anomaly = self.prototypes
@@ -84,8 +84,8 @@ class MaPLe:
       one as torch's linear layers are.
     - J is 9 of 12 blocks, as printed, scaled to the shallower tower.
     - For the pixel task the loss and the scores take local features of the prompted tower, by default those of its V-V
-      branch, in which patches attend to the prompts' values too. PromptAD prints a pixel score and not how it was had;
-      its row is not called VV-CLIP, so that ``transformation=clip`` may be what was meant.
+      branch, in which patches attend to the prompts' values too. PromptAD prints a pixel score without its
+      method; its row is not called VV-CLIP, so ``transformation=clip`` may be meant.
     """
 
     def views(self, config: MaPLeConfig, task: Task, backbone: Backbone) -> frozenset[str]:
@@ -142,7 +142,7 @@ class MaPLe:
 
     def size(self, backbone: Backbone, config: MaPLeConfig, *, task: Task, category: str) -> MethodSize:
         """Two prompts, one a class; the tokens of every block, and the layers beside them."""
-        # Drawn to be counted: what is drawn does not matter.
+        # Drawn only to be counted; the values do not matter.
         prompts, couplings = draw_prompts(backbone, config, category=category, seed=0)
         return MethodSize(prompts=2, learned_parameters=prompts.numel() + sum(layer.size for layer in couplings))
 
@@ -215,7 +215,7 @@ def encoded(
     images: Float[Tensor, "image 3 height width"],
     visual_prompts: Float[Tensor, "depth token visual_width"],
 ) -> Float[Tensor, "image *patch embed"]:
-    """What the task scores of each image, l2-normalised: its global feature, or its local ones."""
+    """The features that the task scores, l2-normalised: each image's global feature, or its local ones."""
     local = () if task == "image" else (config.transformation,)
     output = encode_prompted_images(backbone.model.visual, images, visual_prompts, local=local)
     return normalize(output.global_feature if task == "image" else output.local[config.transformation], dim=-1)

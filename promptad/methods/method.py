@@ -1,4 +1,4 @@
-"""What a method is to the rest of the project: it names its features, fits on a few, and scores others."""
+"""The interface of a method: it names its features, fits on a few images, and scores others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodSize:
-    """What a method is made of, once it is fitted to one object.
+    """The size of a method that is fitted to one object.
 
     ``prompts`` are the texts that the text tower encodes for the object; where each image has prompts of its own, those
     of one image. ``learned_parameters`` are the numbers that gradients move.
@@ -42,7 +42,7 @@ class MethodSize:
 
 
 class Fitted(Protocol):
-    """A method fitted to one object; immutable. ``config`` is what it was fitted with."""
+    """A method fitted to one object; immutable. ``config`` is the one of the fit."""
 
     @property
     def config(self) -> Any:
@@ -59,10 +59,10 @@ class Fitted(Protocol):
 
 
 def finite_scores(fitted: Fitted, query: Features) -> Scores:
-    """``fitted.score(query)``, checked: the door through which every method's scores leave.
+    """``fitted.score(query)``, checked for finite values; every method's scores pass through here.
 
     Raises:
-        NotFiniteError: a score or map that is no number; the message names the images.
+        NotFiniteError: a score or map is not finite; the message names the images.
     """
     result = fitted.score(query)
     found = {"score": result.image, "map": result.maps}
@@ -74,7 +74,7 @@ def finite_scores(fitted: Fitted, query: Features) -> Scores:
 
 
 class WithoutPrompts:
-    """What methods inherit that encode no texts, or draw theirs when they are fitted (RWDA)."""
+    """Base of methods that encode no texts, or draw theirs when they are fitted (RWDA)."""
 
     def check_prompts(self, tokenizer: SimpleTokenizer, config: Any, task: Task, category: str) -> None:
         """Nothing to check."""
@@ -100,12 +100,12 @@ class Method(Protocol):
     ) -> Fitted:
         """Fit to the support images of one category.
 
-        ``on_epoch`` is called after every epoch with the epoch's number (from 1) and the method as fitted so far.
+        ``on_epoch`` is called after every epoch with its number (from 1) and the method as fitted up to then.
         """
         ...
 
     def check_prompts(self, tokenizer: SimpleTokenizer, config: Any, task: Task, category: str) -> None:
-        """Make sure that the prompts of a category fit into the text tower's context, before anything runs.
+        """Check, before anything runs, that the prompts of a category fit into the text tower's context.
 
         Raises:
             PromptError: one is too long.
@@ -113,7 +113,7 @@ class Method(Protocol):
         ...
 
     def size(self, backbone: Backbone, config: Any, *, task: Task, category: str) -> MethodSize:
-        """How many prompts and learned parameters ``fit`` has with this config, whatever the support images."""
+        """Numbers of prompts and learned parameters of ``fit`` with this config, independent of the support images."""
         ...
 
     def restore(self, backbone: Backbone, tensors: Mapping[str, Tensor], config: Any, *, task: Task) -> Fitted:

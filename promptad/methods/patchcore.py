@@ -74,7 +74,7 @@ class PatchCore(WithoutPrompts):
     - The window's mean is over the patches inside the image, without padding by zeros.
     - The coreset begins with the first patch and is chosen in a Gaussian projection to 128 channels. It keeps at least
       one entry and at most ``most_entries``, for its cost is that number times the support's patches: the paper's 1 %
-      of a whole training set, which it finds as good as more, are about 2000.
+      of a whole training set, which it reports to be as good as more, are about 2000.
     - m* is one of its own b neighbours. A memory of one entry leaves scores unweighed: all weights would be 0.
     - Maps are not smoothed unless the protocol says so for all methods.
     """

@@ -1,4 +1,4 @@
-"""Patch features as the methods without prompts take them: layers side by side on the finest grid."""
+"""Patch features for methods without prompts: layers concatenated on the finest grid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from promptad.configs.shared_config import MemoryConfig
 from promptad.features.extraction import Features
 
 CHUNK = 2
-"""Images whose patches are brought together at once: bounds memory and changes no score; a CPU is faster with few."""
+"""Number of images whose patches are joined together: bounds memory, changes no score; a CPU is faster with few."""
 
 
 def patch_views(config: MemoryConfig, backbone: Backbone) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ def joined_patches(
     """Layers concatenated along the channels; coarser grids are upsampled bilinearly to the finest.
 
     With a ``neighbourhood`` p > 1 each patch is first the mean of the p x p patches around it, those inside the image.
-    ``channels``, in ascending order and on the CPU, are the only ones that are brought together.
+    Only ``channels`` (ascending, on the CPU) are joined, if given.
     """
     shapes = [features.views[view][0].shape for view in views]
     sides = [grid_side(patches) for patches, _ in shapes]

@@ -1,4 +1,4 @@
-"""PromptAD (CVPR 2024): learned prompts, and a memory of normal patches beside them. Either part can be left out."""
+"""PromptAD (CVPR 2024): learned prompts and a memory of normal patches; either part can be switched off."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ class PromptAD:
         return MethodSize(prompts=prompts, learned_parameters=learned)
 
     def parts(self, config: PromptADConfig, task: Task, backbone: Backbone) -> dict[str, int | None]:
-        """The tensors that a fitted method has (``FittedPromptAD.tensors``) and their widths, None where not known."""
+        """The tensors of a fitted method (``FittedPromptAD.tensors``) and their widths, None if unknown."""
         visual = backbone.model.visual
         width = int(visual.ln_post.weight.shape[0]) if is_transformer(backbone.name) else None
         wanted = {f"memory/{view}": width for view in memory_views(config, backbone)}
@@ -204,7 +204,7 @@ class PromptAD:
 
 
 def memory_views(config: PromptADConfig, backbone: Backbone) -> tuple[str, ...]:
-    """Feature views that the visual memory is made of; none without the vision-guided branch."""
+    """The feature views of the visual memory; none without the vision-guided branch."""
     if not config.vad:
         return ()
     kind = "block" if config.memory_tap == "block_output" else "attended"

@@ -54,8 +54,8 @@ class RWDA(WithoutPrompts):
     """The method's entry point; see ``Method``.
 
     The text tower encodes prompts with words of normal and anomaly and with several random words, which make a diverse
-    set of both; a feed-forward network learns to tell the two from these embeddings, and scores embeddings of images,
-    which share their space. No image is needed. We had no more of the paper than this; ours are:
+    set of both; a feed-forward network learns to separate the two by their embeddings, and scores embeddings of images,
+    which share their space. No image is needed. We had only the paper's abstract; ours are:
 
     - Texts (``random_words.py``): one of CPE's states in "a photo of a {}.", 1 to 4 words drawn from those of CLIP's
       vocabulary, and the category's name (``names_object``). Text i of both classes has the same words.
@@ -82,7 +82,7 @@ class RWDA(WithoutPrompts):
         seed: int,
         on_epoch: Callable[[int, Fitted], None] | None = None,
     ) -> FittedRWDA:
-        """Make texts, train the network on them, and find where the support images lie.
+        """Make texts, train the network on them, and compute the shift from the support images.
 
         Raises:
             PromptError: a text longer than the text tower's context.
@@ -116,7 +116,7 @@ class RWDA(WithoutPrompts):
 
     def size(self, backbone: Backbone, config: RWDAConfig, *, task: Task, category: str) -> MethodSize:
         """The texts of both classes, and the network."""
-        # Drawn to be counted: what is drawn does not matter.
+        # Drawn only to be counted; the values do not matter.
         network = draw_network(
             backbone.model.visual.output_dim, config.hidden_width, torch_generator(0, category, "network")
         )
@@ -133,7 +133,7 @@ class RWDA(WithoutPrompts):
 
 
 def draw_network(width: int, hidden_width: int, generator: torch.Generator) -> tuple[Linear, Linear]:
-    """Two layers from an embedding to the two classes, as they begin."""
+    """Two layers from an embedding to the two classes, with initial weights."""
     return Linear.draw(width, hidden_width, generator), Linear.draw(hidden_width, 2, generator)
 
 
@@ -145,7 +145,7 @@ def trained_network(
     step_size: float,
     generator: torch.Generator,
 ) -> tuple[Linear, ...]:
-    """Two layers that tell embeddings of class 0 (``normal``) from those of class 1, after ``steps`` of Adam."""
+    """Two layers that separate embeddings of class 0 (``normal``) from those of class 1, after ``steps`` of Adam."""
     embeddings = torch.cat([normal, anomaly])
     labels = torch.cat([torch.zeros(len(normal)), torch.ones(len(anomaly))]).long().to(embeddings.device)
     drawn = draw_network(embeddings.shape[1], hidden_width, generator)

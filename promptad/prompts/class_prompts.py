@@ -1,4 +1,4 @@
-"""CoOp's two prompts, normal and abnormal, in a form that can be kept and put around any number of contexts."""
+"""CoOp's two prompts, normal and abnormal, in a form that can be saved and combined with any number of contexts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class ClassPrompts:
 def draw_context(
     text: Any, *, n_tokens: int, deviation: float, category: str, seed: int
 ) -> Float[Tensor, "token width"]:
-    """A context from N(0, ``deviation``^2): the one that PromptAD's first prefix, and so its CoOp form, begins with."""
+    """A context from N(0, ``deviation``^2): equal to the initial first prefix of PromptAD, and so of its CoOp form."""
     width = text.token_embedding.weight.shape[1]
     generator = torch_generator(seed, category, "normal prefixes")
     return deviation * torch.randn((1, n_tokens, width), generator=generator)[0]

@@ -1,4 +1,4 @@
-"""How prompts are learned, whatever they are: SGD on all support images, with one of two schedules."""
+"""The optimisation of prompts of any method: SGD on all support images, with one of two schedules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COSINE_FLOOR = 1e-5
 
 
 class Descent:
-    """SGD with momentum and weight decay on some leaf tensors, a step an epoch (deviation D16: the schedule)."""
+    """SGD with momentum and weight decay on some leaf tensors, one step per epoch (deviation D16: the schedule)."""
 
     def __init__(self, config: PromptADConfig | PromptLearningConfig, parameters: Sequence[Tensor]) -> None:
         self._optimiser = torch.optim.SGD(
@@ -29,12 +29,12 @@ class Descent:
         )
 
     def step(self, losses: Iterable[Tensor]) -> float:
-        """One step down the sum of ``losses``, which are made one by one, so that one graph is held at a time.
+        """One step down the sum of ``losses``, computed one by one, so that only one graph is held at a time.
 
         Returns the sum before the step.
 
         Raises:
-            FloatingPointError: it is not finite; nothing has moved then.
+            FloatingPointError: the sum is not finite; then no tensor has changed.
         """
         self._optimiser.zero_grad(set_to_none=True)
         total = 0.0

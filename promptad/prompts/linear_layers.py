@@ -1,4 +1,4 @@
-"""Linear layers as plain tensors, drawn from a generator: what small learned networks are made of."""
+"""Linear layers as plain tensors, drawn from a generator, for small learned networks."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def margin_loss(
     """Eq. 13, the explicit anomaly margin: the mean of max(0, d(z, normal) - d(z, anomaly) + margin).
 
     Distances are to the two prototypes. The paper prints no ``margin``. Euclidean distances of unit vectors are at most
-    2, so that from a margin of 2 on nothing is left of the hinge.
+    2, so from a margin of 2 on the hinge is always active.
     ``squared_over_second_axis`` (deviation D6) sums squared differences over axis 1: the embedding for the image
     task, but the *patches* for the pixel task, so that the hinge acts per channel.
     """

@@ -1,4 +1,4 @@
-"""Prototypes of fixed prompts: what zero-shot methods compare images with."""
+"""Prototypes of fixed prompts, with which zero-shot methods compare images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ensemble_prompts(
 def ensemble_prototypes(backbone: Backbone, prompts: PromptSet) -> Float[Tensor, "2 embed"]:
     """Normal and anomaly prototype: each the l2-normalised mean of l2-normalised prompt features, as in CLIP.
 
-    They are remembered as long as the backbone lives: a category's cells differ in seed, shots and task, not in these.
+    They are kept as long as the backbone lives: a category's cells differ in seed, shots and task, not in them.
     """
     known = _PROTOTYPES.setdefault(backbone.model, {})
     if prompts not in known:
@@ -55,7 +55,7 @@ def ensemble_prototypes(backbone: Backbone, prompts: PromptSet) -> Float[Tensor,
 
 
 def forget_prototypes(backbone: Backbone) -> None:
-    """Forget the prototypes of a backbone, so that the next fit encodes its texts: what measures a fit needs that."""
+    """Forget the prototypes of a backbone, so that the next fit encodes its texts, as a time measurement needs."""
     _PROTOTYPES.pop(backbone.model, None)
 
 

@@ -29,7 +29,7 @@ from promptad.texts.suffixes import manual_suffixes, object_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnableTokens:
-    """What prompt learning starts from: N x E_N prefix tokens and L x E_A suffix tokens."""
+    """Initial values of prompt learning: N x E_N prefix tokens and L x E_A suffix tokens."""
 
     prefixes: Float[Tensor, "prefix token width"]
     suffixes: Float[Tensor, "suffix token width"]
@@ -128,7 +128,7 @@ class PromptTraining:
 
     @property
     def inverse_temperature(self) -> float:
-        """What logits are multiplied by: 1/tau."""
+        """The factor of the logits: 1/tau."""
         return inverse_temperature(self._backbone, self._config)
 
     def text_features(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -191,9 +191,9 @@ def learns_layers(config: PromptADConfig, task: Task) -> bool:
 
 
 def learnable_parameters(backbone: Backbone, config: PromptADConfig, task: Task) -> int:
-    """How many numbers a training has to learn: the tokens', and the layers' of the transformation ``linear``."""
+    """Number of learnable parameters of a training: tokens, and layers of the transformation ``linear``."""
     width = backbone.text.token_embedding.weight.shape[1]
-    # Drawn to be counted: what is drawn does not matter.
+    # Drawn only to be counted; the values do not matter.
     tokens = LearnableTokens.draw(config, task, width=width, category="", seed=0)
     number = tokens.prefixes.numel() + tokens.suffixes.numel()
     if "pixel" in _trained_tasks(config, task) and config.learns_local_layers:

@@ -1,6 +1,6 @@
-"""Many prompts as one sequence: prompts that begin alike are one tree, and share what they begin with.
+"""Many prompts as one sequence: prompts with equal beginnings form a tree and share these tokens.
 
-CLIP's text tower is causal, so a token's activations depend on the tokens before it only. A trie of all prompts,
+CLIP's text tower is causal: a token's activations depend only on the tokens before it. A trie of all prompts,
 flattened with its ancestor mask as attention mask and depth as position, therefore gives each prompt's end token
 exactly the feature that the prompt has on its own, at the cost of the trie's nodes instead of prompts x context.
 """

@@ -11,7 +11,7 @@ from promptad.texts.templates import ANOMALY_STATES, NORMAL_STATES
 
 TEMPLATE = "a photo of a {}."
 SHORTEST = 3
-"""Letters that a word has at least; shorter ones are mostly parts of words."""
+"""Least number of letters of a word; shorter tokens are mostly parts of words."""
 
 
 @functools.cache
@@ -27,7 +27,7 @@ def random_word_texts(
     """``number`` texts of normal and as many of anomalous things: a state of CPE about random words and the object.
 
     Each text has 1 to ``most_words`` words, uniformly drawn (none if that is 0), before ``object_name``, which may be
-    empty. Text i of both classes has the same words, so that these tell nothing of the class.
+    empty. Text i of both classes has the same words, so they carry no information about the class.
     """
 
     def thing() -> str:

@@ -31,7 +31,7 @@ def visual_map(
     """Vision-guided map M_v (eq. 8): half the cosine distance to the nearest memory entry, averaged over layers.
 
     One query and one memory per layer, l2-normalised. Layers with different grids (ResNet stages) are upsampled
-    bilinearly to the finest one before averaging. A memory is looked at in tiles (``neighbours.TILE``).
+    bilinearly to the finest one before averaging. A memory is searched in tiles (``neighbours.TILE``).
     """
     maps = []
     for query, memory in zip(queries, memories, strict=True):
@@ -46,7 +46,7 @@ def visual_map(
 def harmonic_fusion(first: Float[Tensor, "*shape"], second: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """1 / (1 / first + 1 / second) of eq. 17-18: half the harmonic mean; 0 where either is 0, NaN where either is."""
     total = first + second
-    # Asked this way round, NaN is not taken for 0.
+    # In this order of the comparison, NaN does not become 0.
     return torch.where(total <= 0, 0, first * second / total.clamp(min=torch.finfo(total.dtype).tiny))
 
 

@@ -1,4 +1,4 @@
-"""What is no number is no score: the one check of features, scores and maps, image by image."""
+"""The one check that features, scores and maps are finite, image by image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from promptad.user_error import UserError
 
 MOST_NAMED = 5
-"""Images that a message names."""
+"""Upper bound on the images that a message names."""
 
 
 class NotFiniteError(UserError):

@@ -29,11 +29,11 @@ IMAGES_AT_ONCE = 64
 """Maps that are finished together."""
 
 HELD_PIXELS = 2**26
-"""Pixels of finished maps that are held between uses: a quarter of a gigabyte."""
+"""Upper bound on the pixels of finished maps that are held between uses: a quarter of a gigabyte."""
 
 
 class FinishedMaps:
-    """The `finished_maps` of a test set, some images at a time, as often as they are gone through.
+    """The `finished_maps` of a test set, some images at a time; can be iterated repeatedly.
 
     A set of up to ``HELD_PIXELS`` pixels is finished once and held. A larger one is finished again each time, so that
     memory does not grow with the number of images.

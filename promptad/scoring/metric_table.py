@@ -1,6 +1,6 @@
-"""Every metric by name: its title, its task, and what computes it. Reading the table loads neither torch nor scipy.
+"""Every metric by name: title, task, and the function that computes it. Reading the table loads no torch or scipy.
 
-A new metric is a function and an entry here: cells then measure it, tables may ask for it, reports show it.
+A new metric is a function and an entry here: cells then measure it, tables may name it, reports show it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from promptad.user_error import UserError
 class Metric:
     """One metric, a fraction in [0, 1] that is higher where a method is better.
 
-    ``title`` is what tables call it, ``task`` whose cells have it. ``measure`` (``module:function``) is loaded on first
-    use: it takes labels and scores of the images, or masks and maps in parts, and returns metrics by name, several at
-    once where they share work. Each measure runs once a cell.
+    ``title`` is its name in tables, ``task`` is its cells' task. ``measure`` (``module:function``) is loaded on
+    first use: it takes labels and scores of the images, or masks and maps in parts, and returns metrics by name,
+    several where they share work. Each measure runs once per cell.
     """
 
     title: str
@@ -27,7 +27,7 @@ class Metric:
     measure: str
 
     def compute(self, *arguments: object) -> Mapping[str, float]:
-        """The values of all metrics that the measure gives, by name.
+        """The values of all metrics of the measure, by name.
 
         Raises:
             MissingPartError: there is no such function.
@@ -46,14 +46,14 @@ METRICS: Mapping[str, Metric] = {
 
 
 class MeasureError(UserError):
-    """A measure that does not give a metric that names it."""
+    """A measure that does not return a metric which names it."""
 
 
 def measured(task: Task, *arguments: object) -> dict[str, float]:
     """All metrics of a task, in the order of the table; each measure is computed once.
 
     Raises:
-        MeasureError: a measure gives no value of a name that the table says it gives.
+        MeasureError: a measure returns no value for a metric which names it.
     """
     found: dict[str, float] = {}
     computed: dict[str, Mapping[str, float]] = {}

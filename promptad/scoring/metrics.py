@@ -21,11 +21,11 @@ Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Counts: TypeAlias = npt.NDArray[np.int64]
 
 Parts: TypeAlias = Iterable[tuple[Bools, Floats]]
-"""Masks and maps of a test set, each image x height x width, some images at a time. It is gone through twice and must
-give the same both times: a list or an object with ``__iter__``, not an iterator."""
+"""Masks and maps of a test set, each image x height x width, some images at a time. It is iterated twice and must
+yield the same both times: a list or an object with ``__iter__``, not an iterator."""
 
 PIXELS_AT_ONCE = 2**22
-"""Pixels that are sorted together: bounds the memory that metrics need beside the maps."""
+"""Number of pixels that are sorted together: bounds the memory of metrics beside the maps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +92,14 @@ def pixel_auroc(masks: Bools, maps: Floats) -> float:
 
 
 def pixel_auroc_of(parts: Parts) -> float:
-    """`pixel_auroc` of a test set that comes in parts; the same number, to the bit."""
+    """`pixel_auroc` of a test set in parts; the same number, to the bit."""
     anomalous, _, n_normal = _anomalous_pixels(parts)
     below, not_above = _pixel_ranks(parts, np.sort(anomalous))
     return _win_share(below, not_above, n_normal=n_normal)
 
 
 def per_region_overlap(masks: Bools, maps: Floats, *, max_fpr: float = 0.3) -> float:
-    """PRO: see `pixel_metrics`, which gives it together with the pixel AUROC for the price of one."""
+    """PRO: see `pixel_metrics`, which computes both from one sort."""
     return pixel_metrics(masks, maps, max_fpr=max_fpr).pro
 
 
@@ -119,7 +119,7 @@ def pixel_metrics(masks: Bools, maps: Floats, *, max_fpr: float = 0.3) -> PixelM
 
 
 def pixel_metrics_of(parts: Parts, *, max_fpr: float = 0.3) -> PixelMetrics:
-    """`pixel_metrics` of a test set that comes in parts; the same numbers, to the bit."""
+    """`pixel_metrics` of a test set in parts; the same numbers, to the bit."""
     if not 0.0 < max_fpr <= 1.0:
         raise ValueError(f"max_fpr must be in (0, 1], but got {max_fpr}: the papers use 0.3")
     anomalous, region, n_normal = _anomalous_pixels(parts)

@@ -23,10 +23,9 @@ def nearest(
 ) -> tuple[Float[Tensor, "query count"], Int[Tensor, "query count"]]:
     """Distances and indices of the ``count`` nearest entries, nearest first; all entries if there are fewer.
 
-    Entries are ranked by one matrix product, of those found the distances are those of differences: exact, and 0
-    between equals. Of entries that differ by less than rounding leaves of the product (about 1e-3 between unit
-    vectors) any may be the one that is found. Time is linear in the number of entries; memory is that of a ``tile``,
-    whatever their number.
+    A matrix product ranks the entries; the distances of the nearest are then computed from differences: exact, and 0
+    between equals. Ties within the rounding of the product (about 1e-3 between unit vectors) are broken arbitrarily.
+    Time is linear in the number of entries; memory is that of a ``tile``, whatever their number.
 
     Raises:
         ValueError: an empty memory, or a count below 1.
@@ -35,7 +34,7 @@ def nearest(
         raise ValueError(f"neighbours need count >= 1 and a memory, but got {count} and {len(memory)} entries")
     squares = torch.linalg.vector_norm(memory, dim=1).square()
     step = max(1, min(len(memory), tile // 256))
-    # Found neighbours are held beside a tile's: sorted, with their indices.
+    # The best neighbours so far are held beside a tile's: sorted, with their indices.
     rows = max(1, tile // max(step, 4 * min(count, len(memory))))
     found = [_nearest_in_tiles(part, memory, squares, count, step) for part in query.split(rows)]
     return torch.cat([distance for distance, _ in found]), torch.cat([index for _, index in found])
@@ -60,7 +59,7 @@ def greedy_coreset(features: Float[Tensor, "entry width"], size: int) -> Int[Ten
     taken = torch.zeros(size, dtype=torch.long, device=features.device)
     gap = squared_gaps(taken[0])
     for step in range(1, size):
-        # Rounding must not let an entry be taken twice.
+        # Rounding must not select an entry twice.
         gap[taken[step - 1]] = -torch.inf
         taken[step] = gap.argmax()
         gap = torch.minimum(gap, squared_gaps(taken[step]))
@@ -76,7 +75,7 @@ def _nearest_in_tiles(query: Tensor, memory: Tensor, squares: Tensor, count: int
     best, where = query.new_empty(len(query), 0), torch.empty(len(query), 0, dtype=torch.long, device=query.device)
     for start in range(0, len(memory), step):
         here = _closeness(query, memory[start : start + step], squares[start : start + step])
-        # Of one neighbour the minimum is the same and many times faster.
+        # For one neighbour the minimum is equal and many times faster.
         least, index = here.min(dim=1, keepdim=True) if count == 1 else _smallest(here, count)
         best, where = torch.cat([best, least], dim=1), torch.cat([where, index + start], dim=1)
         best, order = _smallest(best, count)

@@ -1,4 +1,4 @@
-"""What is said of normal and damaged objects: templates and anomaly suffixes. Strings only.
+"""Texts about normal and damaged objects: templates and anomaly suffixes. Strings only.
 
 Imports nothing of the project but its own files.
 """

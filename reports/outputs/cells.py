@@ -1,4 +1,4 @@
-"""The cells behind a table's numbers, as a script that the page loads when someone asks for them."""
+"""The cells behind a table's numbers, as a script that the page loads on request."""
 
 import math
 
@@ -60,7 +60,7 @@ def cells_script(table: Table) -> str:
 
 
 class _Pool:
-    """Values that occur often, each once."""
+    """Stores repeated values once."""
 
     def __init__(self) -> None:
         self.values: list[object] = []
@@ -77,7 +77,7 @@ class _Pool:
 
 
 def _plain(value: object) -> object:
-    """The value with what JSON cannot say (infinite numbers) as text."""
+    """The value, with numbers that JSON does not have (infinite ones) as text."""
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -67,7 +67,7 @@ def to_markdown(table: Table) -> str:
 
 
 def score_text(table: Table, arm: Arm, column: Column) -> str:
-    """A score with everything that it needs to be read: interval, n, shortfall, selection on test."""
+    """A score with its interval, n, shortfall and selection on test."""
     entry = table.entries[arm.name, column]
     if isinstance(entry.value, Missing):
         return missing_text(entry.value)

@@ -1,4 +1,4 @@
-"""Where a plan's numbers come from: machines, versions, commits, time, support images, and what went wrong."""
+"""Provenance of a plan's numbers: machines, versions, commits, time, support images, and failures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -28,7 +28,7 @@ _LEADS: dict[Lead, str] = {
 
 
 def rank_sentences(ranking: Ranking) -> tuple[str, ...]:
-    """How often the method is first, how much of that is a claim, what the paper says, and what is not counted."""
+    """How often the method is first, how many of these leads are claims, the paper's count, and what is not counted."""
     method, counted = ranking.method, ranking.counted
     firsts = [setting for setting in counted if setting.first(method)]
     said = []
@@ -63,7 +63,7 @@ def _paper_tables(ranking: Ranking) -> str:
 
 
 def rank_facts(ranking: Ranking) -> str:
-    """What all settings of a ranking have in common: weights, backbone, protocol and selection."""
+    """Facts that all settings of a ranking share: weights, backbone, protocol and selection."""
     plan = ranking.plan
     marks = list(dict.fromkeys(mark for table in ranking.tables for mark in warnings(table)))
     parts = [
@@ -76,7 +76,7 @@ def rank_facts(ranking: Ranking) -> str:
 
 
 def rank_grid(ranking: Ranking) -> Grid:
-    """Rows methods, columns settings; what stands behind a number begins with its plan."""
+    """Rows are methods, columns settings; the cells behind a number begin with its plan's name."""
     head = (("Method", ""), *((_data(setting.table), column_title(setting.column)) for setting in ranking.settings))
     rows = []
     for label in ranking.labels:

@@ -1,4 +1,4 @@
-"""A table as a person reads it on a terminal: the means, one line per arm."""
+"""A table as text for a terminal: the means, one line per arm."""
 
 from promptad.scoring.metric_table import METRICS
 from reports.reading.shots import shots_text

@@ -1,4 +1,4 @@
-"""Documents of a study read into typed values, or named with what is wrong.
+"""Reads a study's documents into typed values; reports what is wrong with a damaged one.
 
 Imports ``reports.statistics`` and nothing else of the project.
 """

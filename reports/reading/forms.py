@@ -26,7 +26,7 @@ _PRINTED_SHOTS = either(one_of("full"), whole)
 
 _metric = Shape(
     rule="a metric of the table",
-    # Asked when a document is read: the table may have grown since this was imported.
+    # Evaluated when a document is read: the table may have new entries since the import.
     find=lambda value, place: one_of(*METRICS)(value, place),
 )
 
@@ -106,7 +106,7 @@ ROW = record(
     {
         "cell": record({}, {"config": by_name(anything), "category": text, "task": text, "backbone": text}),
         "reason": text,
-        # A score that is no fraction makes the row a failed one, which says so; see `read_row`.
+        # A score that is no fraction makes the row a failed one with that reason; see `read_row`.
         "scores": by_name(anything),
         "curve": by_name(each(number)),
         "departures": each(text),
@@ -181,4 +181,4 @@ _IMPORTANCES = record(
 SENSITIVITY = record(
     {"objectives": each(record({"methods": each(_IMPORTANCES)}, {"label": text}))}, {"made_from": text}
 )
-"""Importances that the study made; others are made again."""
+"""Importances that the study computed; those of another form are computed again."""

@@ -1,4 +1,4 @@
-"""Arrays kept beside a cell for figures: what they must look like before anything is drawn from them."""
+"""Arrays kept beside a cell for figures: their form, checked before anything is drawn from them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,16 +12,16 @@ Loader = Callable[[str], Mapping[str, NDArray[Any]] | None]
 """Digest of a cell -> the arrays kept for it, or None if none were kept; raises DocumentError if they are damaged."""
 
 COMPARED = "compared/"
-"""How the names of the arrays begin that hold the same images for every method."""
+"""Prefix of the arrays that hold the same images for every method."""
 
 SCORED = "scored/"
-"""How the names of the arrays begin that hold images of a set without masks: with a score, and no map."""
+"""Prefix of the arrays that hold images of a set without masks, with scores and without maps."""
 
 BRANCHES = ("textual", "visual", "fused")
 
 
 def sound(load: Loader, faults: dict[str, str]) -> Loader:
-    """A loader that has None for arrays that cannot be used, and names their file with the reason in ``faults``."""
+    """A loader that returns None for damaged arrays, and adds their file with the reason to ``faults``."""
 
     def loaded(digest: str) -> Mapping[str, NDArray[Any]] | None:
         try:
@@ -37,7 +37,7 @@ def sound(load: Loader, faults: dict[str, str]) -> Loader:
 
 
 def _check(arrays: Mapping[str, NDArray[Any]]) -> None:
-    # Images that methods are compared on are kept beside the best and worst located ones, in the same form.
+    # The images for comparing methods are kept beside the best and worst located ones, in the same form.
     compared = {name.removeprefix(COMPARED): values for name, values in arrays.items() if name.startswith(COMPARED)}
     scored = {name.removeprefix(SCORED): values for name, values in arrays.items() if name.startswith(SCORED)}
     found = [

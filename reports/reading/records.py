@@ -1,4 +1,4 @@
-"""What a plan document holds, as typed values; `reports/reading/plan_reading.py` reads it."""
+"""A plan document as typed values; `reports/reading/plan_reading.py` reads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Factor:
 class PlannedCell:
     """One planned measurement: which arm, category, shots, seed and task the row `digest` holds.
 
-    `shots` is the column that it stands in, `images` how many support images the cell has.
+    `shots` is its column, `images` the cell's number of support images.
     """
 
     digest: str
@@ -75,8 +75,8 @@ class PrintedNumber:
     """A number of the paper beside an arm, a metric and a column; `value` and `std` in percent, as printed.
 
     `category` is None for a mean over all categories. `printed_shots` are those that the paper prints it for. `note`
-    says what the paper says otherwise elsewhere. `draws` is false where an arm sees no support image, so that its seeds
-    are equal and the plain difference is all there is to say. There is a verdict if there is no obstacle.
+    is a sentence on what the paper prints elsewhere. `draws` is false where an arm sees no support image, so its seeds
+    are equal and only the plain difference can be reported. There is a verdict if there is no obstacle.
     """
 
     arm: str
@@ -96,8 +96,8 @@ class PrintedNumber:
 class Plan:
     """One ablation as planned; field for field the plan JSON of schema 1. `name` is unique in its study.
 
-    `proxies` are cells that are asked about pseudo-anomalies in place of test images; no table holds them.
-    `printed_firsts` says of each data set, metric and shots of the paper's table whether the baseline is first there.
+    `proxies` are cells that score pseudo-anomalies instead of test images; no table holds them.
+    `printed_firsts`: for each data set, metric and shots of the paper's table, whether the baseline is first there.
     """
 
     name: str

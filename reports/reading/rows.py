@@ -11,7 +11,7 @@ from reports.reading.shapes import DocumentError, check, is_number, shown
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What of a test set's anomalies the model could see: how many images, how many of them with a mask, and names.
+    """Which anomalies of a test set the model could see: number of images, of those with a mask, and names.
 
     `unseen` have no anomalous pixel in the field of view, `vanished` none at the size of the scored map.
     """
@@ -24,9 +24,9 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What came of one cell; `scores` are finite fractions in [0, 1], empty unless `status` is "ok".
+    """The result of one cell; `scores` are finite fractions in [0, 1], empty unless `status` is "ok".
 
-    `cost` are finite numbers by name, empty unless the cell was asked for them.
+    `cost` are finite numbers by name, empty unless the cell measured them.
     """
 
     digest: str
@@ -104,7 +104,7 @@ def _sight(view: Mapping[str, Any] | None) -> Sight | None:
 
 
 def _finite(cost: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a row's cost that can be used: what is none, or not finite, is not measured."""
+    """The usable numbers of a row's cost: a missing or infinite one counts as not measured."""
     return {name: float(value) for name, value in cost.items() if is_number(value) and value >= 0}
 
 
@@ -117,7 +117,7 @@ def _is_fraction(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRows:
-    """The rows of a plan's cells that can be used, by digest in the plan's order; why others cannot, by digest."""
+    """The usable rows of a plan's cells, by digest in the plan's order; for the others the reason, by digest."""
 
     found: Mapping[str, Row]
     faults: Mapping[str, str]

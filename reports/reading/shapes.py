@@ -1,4 +1,4 @@
-"""What a JSON document must look like: small rules that are put together, and say of every fault where it is."""
+"""Rules for the form of JSON documents: small rules are combined, and each fault names its place."""
 
 import json
 import math
@@ -10,15 +10,15 @@ from typing import Any, TypeGuard
 from promptad.user_error import UserError
 
 DEEPEST = 20
-"""Levels of lists and objects that a value may have in which anything is allowed."""
+"""Largest depth of lists and objects in a value where anything is allowed."""
 LARGEST = 2**63
-"""No count, seed or number of a study is as large; larger ones overflow what computes with them."""
+"""Upper bound of every count, seed and number of a study; larger ones overflow computations."""
 MOST_FAULTS = 4
-"""Faults that a message spells out."""
+"""Upper bound on the faults that a message lists."""
 
 Faults = Iterator[str]
 Find = Callable[[object, str], Faults]
-"""Finds what is wrong with a value; the text is its place in the document."""
+"""Lists what is wrong with a value; the text is its place in the document."""
 
 
 def _nothing(_: object) -> bool:
@@ -27,10 +27,10 @@ def _nothing(_: object) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """A rule: a value and its place in the document to what is wrong with it.
+    """A rule: a function from a value and its place in the document to what is wrong with it.
 
-    ``rule`` is what the value must be, in words that follow "must be". ``holds`` is true for a list or an object whose
-    parts the rule looks at: its faults then name the part.
+    ``rule`` completes the sentence "the value must be ...". ``holds`` is true for a list or an object whose parts the
+    rule checks: its faults then name the part.
     """
 
     rule: str
@@ -57,14 +57,14 @@ def _must_be(rule: str, value: object, place: str) -> str:
 
 
 class DocumentError(UserError):
-    """A file that does not hold what it should: not JSON, of another version, or with values of other types."""
+    """A file with wrong content: not JSON, of another version, or with values of other types."""
 
 
 def json_object(content: bytes | str) -> dict[str, Any]:
     """A JSON object from the bytes of a file.
 
     Raises:
-        DocumentError: the bytes are not UTF-8, not JSON, nested too deeply, or hold something else than an object.
+        DocumentError: the bytes are not UTF-8, not JSON, nested too deeply, or not an object.
     """
     try:
         value = json.loads(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
@@ -80,7 +80,7 @@ def json_object(content: bytes | str) -> dict[str, Any]:
 
 
 def check(value: object, shape: Shape, what: str) -> None:
-    """Raise ``DocumentError`` that names the first faults of a document; ``what`` is how it is called."""
+    """Raise ``DocumentError`` with the first faults of a document; ``what`` is its name in the message."""
     faults = list(dict.fromkeys(shape(value, "")))
     if faults:
         more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
@@ -88,10 +88,10 @@ def check(value: object, shape: Shape, what: str) -> None:
 
 
 def shown(value: object) -> str:
-    """A value as messages show it: short."""
+    """A value as short text for messages."""
     try:
         text = repr(value)
-    # A whole number of thousands of digits, or lists in lists in lists.
+    # A whole number of thousands of digits, or deeply nested lists.
     except (ValueError, RecursionError):
         text = f"a {type(value).__name__}"
     text = text.encode("ascii", "backslashreplace").decode() if _unprintable(text) else text
@@ -99,7 +99,7 @@ def shown(value: object) -> str:
 
 
 def _unprintable(text: str) -> bool:
-    """True if it has half of a character that JSON wrote as two, which no file and no terminal takes."""
+    """True if the text has a lone surrogate, which no file and no terminal accepts."""
     return any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
@@ -156,10 +156,10 @@ def one_of(*values: object) -> Shape:
 
 
 def either(*shapes: Shape) -> Shape:
-    """What fits at least one of some rules.
+    """A value that fits at least one of some rules.
 
-    The fault names all of them, unless the value is a list or an object that one of them alone looks into: then the
-    faults are those of its parts.
+    The fault names all rules. But if the value is a list or an object whose parts exactly one rule checks, the faults
+    are those of its parts.
     """
     rule = " or ".join(shape.rule for shape in shapes)
 
@@ -185,7 +185,7 @@ def maybe(inner: Shape) -> Shape:
     return Shape(rule=f"{inner.rule}, or null", find=find, holds=inner.holds)
 
 
-# Documents that did not come from a file hold tuples.
+# Documents that were not read from a file hold tuples.
 def _is_list(value: object) -> TypeGuard[Sequence[object]]:
     return isinstance(value, list | tuple)
 

@@ -1,4 +1,4 @@
-"""A plan and its rows as frozen tables of numbers, with what may be said of them.
+"""A plan and its rows as frozen tables of numbers, with the claims that they allow.
 
 Imports ``reading`` and ``statistics``; draws nothing.
 """

@@ -16,8 +16,8 @@ PLACES = {1: "first", 2: "second"}
 def side_by_side(table: Table) -> tuple[Grid, ...]:
     """A grid per metric and shots: rows categories and their mean, columns arms, with the paper's numbers beside.
 
-    Of each row the highest mean is marked as first and the next as second, among the arms whose planned seeds are all
-    there: a mean over other seeds is another number. Equal means share a place.
+    In each row the highest mean is marked as first and the next as second, among arms with all planned seeds: a mean
+    over other seeds is another number. Equal means share a place.
     """
     return tuple(_grid(table, column) for column in table.columns)
 
@@ -42,7 +42,7 @@ def _grid(table: Table, column: Column) -> Grid:
 
 
 def _complete(table: Table, column: Column, category: str | None) -> dict[str, float]:
-    """Means by arm, of a category or of all (None), where every planned seed is there."""
+    """Means by arm, of a category or of all (None), of arms with every planned seed."""
     found = {}
     for arm in table.plan.runnable:
         place = table.entries[arm.name, column] if category is None else table.by_category[arm.name, column, category]
@@ -52,12 +52,12 @@ def _complete(table: Table, column: Column, category: str | None) -> dict[str, f
 
 
 def places(means: Mapping[str, float]) -> dict[str, int]:
-    """The place of each name, 1 for the highest mean: one more than how many are higher; equal ones share theirs."""
+    """The place of each name: 1 plus the number of higher means; equal means share a place."""
     return {name: 1 + sum(other > mean + TIE for other in means.values()) for name, mean in means.items()}
 
 
 def _marked(spot: Spot, place: int | None, compared: int, planned: int) -> Spot:
-    # A single arm is first of itself alone.
+    # A first place among one arm means nothing.
     if place not in PLACES or compared < 2:
         return replace(spot, tone=f"{spot.tone} unplaced")
     among = "" if compared == planned else f" of {compared} that are complete"

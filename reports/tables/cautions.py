@@ -13,7 +13,7 @@ from reports.tables.table import Table
 WHOLE = frozenset({"squash", "squash_via_1024"})
 """Geometries that see the whole image."""
 CHANCE, WELL_BELOW = 0.5, 0.4
-"""AUROC of a blind guess, and one below which a guess is unlikely to be all that there is."""
+"""AUROC of a blind guess, and one so far below that chance is an unlikely cause."""
 LISTED = 6
 """Categories that are named one by one."""
 
@@ -56,7 +56,7 @@ def _toy_model(table: Table) -> list[str]:
 
 
 def _below_chance(table: Table) -> list[str]:
-    """AUROCs that a model without any knowledge would not have: rather labels, masks or folders are swapped."""
+    """AUROCs far below a blind guess: probably labels, masks or folders are swapped."""
     low: dict[str, list[str]] = {}
     for (arm, column, category), entry in table.by_category.items():
         if column.metric.endswith("auroc") and isinstance(entry.value, Summary) and _surely_below(entry.value):
@@ -104,7 +104,7 @@ def _optimism(table: Table) -> str:
 
 
 def one_support_set(table: Table) -> list[str]:
-    """That all seeds, or those of some arms or categories, share their support images."""
+    """A caution if all seeds, or those of some arms or categories, share their support images."""
     extent, plan = on_one_set(table), table.plan
     if extent == "none" or len(plan.seeds) == 1:
         return []
@@ -120,14 +120,14 @@ def one_support_set(table: Table) -> list[str]:
 
 
 def out_of_view(table: Table) -> tuple[str, ...]:
-    """Anomalous images of which the model could not see the anomaly, by the geometry that the cells ran with."""
+    """A caution on anomalous images whose anomaly lies outside the model's view, by the cells' geometry."""
     by_geometry: dict[str, dict[str, Sight]] = {}
     for row in table.rows.found.values():
         if row.sight is not None:
             geometry = str((row.cell.get("config") or {}).get("resize"))
             found = by_geometry.setdefault(geometry, {})
             category = str(row.cell.get("category"))
-            # Image cells sample no masks: of a category's rows, the one that lost most says most.
+            # Image cells sample no masks, so the category's row with the most lost images is used.
             if category not in found or len(row.sight.vanished) > len(found[category].vanished):
                 found[category] = row.sight
     return tuple(

@@ -13,9 +13,9 @@ from reports.tables.table import Table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast(Difference):
-    """What factors do together; one difference per seed at which every arm is complete.
+    """A main effect or interaction; one difference per seed at which every arm is complete.
 
-    Of one factor: mean at its second level minus mean at its first. Of two: half of what the second factor adds to the
+    One factor: mean at its second level minus mean at its first. Two factors: half of what the second adds to the
     first one's effect. All contrasts of a table, over its metrics and shots, are one family of tests.
     """
 
@@ -26,7 +26,7 @@ class Contrast(Difference):
 def contrasts(table: Table) -> dict[Column, tuple[Contrast, ...]]:
     """By column: main effects, and interactions of two factors unless the design is a fraction.
 
-    () without a complete seed. Only factors with two levels take part, and only arms that have a level of each.
+    Empty without a complete seed. Only factors with two levels take part, and only arms that have a level of each.
     """
     found = [(column, contrast) for column in table.columns for contrast in _untested(table, column)]
     family = adjusted([contrast for _, contrast in found])

@@ -85,7 +85,7 @@ def cost_grids(table: Table) -> tuple[Grid, ...]:
 
 
 def machines_text(table: Table) -> str:
-    """Which machines the seconds are of, in a sentence."""
+    """A sentence that names the machines on which the seconds were measured."""
     names = sorted({machine(row) for row in table.rows.found.values() if row.cost})
     if len(names) == 1:
         return f"Seconds are of one machine: {names[0]}."

@@ -1,4 +1,4 @@
-"""What stands in one place of a table: a number with all that it needs to be read, or the reason why there is none."""
+"""The content of one place of a table: a number with its interval and notes, or the reason why there is none."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,14 +9,14 @@ from reports.statistics import Effect, Summary
 
 Kind = Literal["failed", "pruned", "unavailable", "missing", "not planned", "published only", "incomplete"]
 Verdict = Literal["differs", "equal", "open", "plain difference", "incomplete", "no interval", "none"]
-"""What may be said of a printed number and ours; "none": nothing, and the value's `reasons` say why."""
+"""The verdict on a printed number and ours; "none": no verdict, for the value's `reasons`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """Why there is no number: of `planned` units, `count` are of this `kind`.
+    """Why there is no number: `count` of `planned` units are of this `kind`.
 
-    Where `kind` is "incomplete", `count` are there.
+    If `kind` is "incomplete", `count` units have a number.
     """
 
     kind: Kind
@@ -27,7 +27,7 @@ class Missing:
 
     @property
     def text(self) -> str:
-        """What is printed where a number would stand; begins with a word, never empty, never a number alone."""
+        """Text in place of a number; begins with a word, never empty, never a number alone."""
         if self.kind == "unavailable":
             return f"unavailable ({self.reason})"
         if self.kind in ("not planned", "published only"):
@@ -39,7 +39,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One metric at one number of shots; `scope` says so where the data leaves categories without it."""
+    """One metric at one number of shots; `scope` names the categories if the data lack the metric for some."""
 
     metric: str
     shots: Shots
@@ -63,8 +63,8 @@ class PublishedValue:
     `shots` are the paper's (0: without support images). `difference` is ours minus the printed number, `low` and
     `high` the interval of the test of equality (`reports/tables/equality.py`), None where nothing was tested;
     `more_seeds` of ours would settle an open one, None where no number would. `own_spread`: the paper prints no SD, so
-    its seeds are taken to spread as ours. `reasons` say why there is no verdict, `note` what the paper says
-    otherwise elsewhere, `detail` of how many seeds or categories an incomplete number is.
+    its seeds are assumed to spread as ours. `reasons`: why there is no verdict. `note`: what the paper prints
+    elsewhere. `detail`: the number of seeds or categories of an incomplete number.
     """
 
     dataset: str
@@ -87,8 +87,8 @@ class PublishedValue:
 class Entry:
     """One arm in one column.
 
-    `value` is over the complete seeds in `seeds` (their means in `seed_means`); `shortfall` says if fewer seeds than
-    planned are complete. `effect` is None for the baseline itself and in tables without one; `effect_shortfall` says
+    `value` is over the complete seeds in `seeds` (their means in `seed_means`); `shortfall` is set if fewer seeds than
+    planned are complete. `effect` is None for the baseline itself and in tables without one; `effect_shortfall` is set
     if it is over fewer seeds than planned. `digests` are the cells behind `value`. `one_support_set` are categories in
     which all seeds share their support images, `effect_on_one_set` those in which the arm's or the baseline's do.
     """
@@ -109,7 +109,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryEntry:
-    """One arm, column and category: over the seeds that are there, however few; `shortfall` says how few."""
+    """One arm, column and category, over the seeds that exist; `shortfall` counts them if some are missing."""
 
     value: Summary | Missing
     shortfall: Missing | None

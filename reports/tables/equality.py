@@ -18,17 +18,17 @@ PAPER_SEEDS = 5
 ROUNDING = 0.0005
 """Half of the last printed digit, as a fraction."""
 MOST_SEEDS = 1000
-"""Seeds beyond which nobody would go on: more are said to be out of reach."""
+"""Largest number of seeds that is recommended; more count as out of reach."""
 
 Outcome = Literal["differs", "equal", "open"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Equality:
-    """Our mean minus a printed one, as fractions, with a 95% interval that holds the printed number's rounding too.
+    """Our mean minus a printed one, as fractions, with a 95% interval that includes the printed number's rounding.
 
-    ``outcome`` is "differs" if the interval excludes 0, "equal" if the difference surely (two one-sided tests at 5%)
-    lies within MARGIN, else "open". ``own_spread``: the paper prints no SD, so ours stands for it.
+    ``outcome`` is "differs" if the interval excludes 0, "equal" if two one-sided tests at 5% show that the
+    difference lies within MARGIN, else "open". ``own_spread``: the paper prints no SD, so ours stands for it.
     """
 
     difference: float
@@ -62,7 +62,7 @@ def equality(ours: Summary, printed: float, printed_sd: float | None) -> Equalit
 def more_seeds(ours: Summary, printed: float, printed_sd: float | None) -> int | None:
     """The least number of further seeds of ours at which the same mean and SD would no longer be open.
 
-    None where no number of seeds up to 1000 would do it: the paper's own five leave it open.
+    None if no number of seeds up to 1000 suffices, because the paper's own five leave it open.
     """
     assert ours.sd
     size = abs(ours.mean - printed)

@@ -1,4 +1,4 @@
-"""What a table says, in words made from its numbers."""
+"""Findings of a table, in words made from its numbers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,7 +30,7 @@ def primary_columns(table: Table) -> tuple[Column, ...]:
 
 
 def lead(table: Table) -> str:
-    """One or two sentences: which arms are higher, lower or the same, by what is claimed, and the largest difference.
+    """One or two sentences: the arms claimed to be higher, lower or the same, and the largest difference.
 
     A direction is named only where it is claimed after Holm's correction over the whole table.
     """

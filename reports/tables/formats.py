@@ -51,7 +51,7 @@ def no_interval_reason(summary: Summary) -> str:
 
 
 def summary_text(summary: Summary, *, sd: bool = False) -> str:
-    """Mean, interval, SD if asked for, and n of a score: "85.1 [82.1, 88.0], SD 1.2, n = 3"."""
+    """Mean, interval, SD on request, and n of a score: "85.1 [82.1, 88.0], SD 1.2, n = 3"."""
     if summary.interval is None:
         return f"{percent(summary.mean)}, {no_interval_reason(summary)}, n = {summary.n}"
     low, high = summary.interval
@@ -65,12 +65,12 @@ def effect_text(summary: Summary) -> str:
 
 
 def difference_text(summary: Summary) -> str:
-    """The same for a sentence, which says what it is: "a difference of +3.2 points [+1.1, +5.3], n = 3"."""
+    """The same for use in a sentence: "a difference of +3.2 points [+1.1, +5.3], n = 3"."""
     return f"a difference of {points(summary.mean)} points{'' if summary.interval else ','} {reach_text(summary)}"
 
 
 def reach_text(difference: Summary) -> str:
-    """What stands behind the mean of a difference: its interval in points, or why there is none, and n."""
+    """The interval of a difference in points, or why there is none, and n."""
     if difference.interval is None:
         return f"{no_interval_reason(difference)}, n = {difference.n}"
     low, high = difference.interval
@@ -78,7 +78,7 @@ def reach_text(difference: Summary) -> str:
 
 
 def claim_text(difference: Difference) -> str:
-    """What may be claimed of a difference, in words."""
+    """The claim about a difference, in words."""
     match claim(difference):
         case "higher":
             return "higher (Holm p < 0.05)"
@@ -93,13 +93,13 @@ def claim_text(difference: Difference) -> str:
 
 
 def family_text(family: int, of: Literal["effect", "contrast"] = "effect") -> str:
-    """What claims were corrected for: "after Holm's correction over all 8 tested effects of this table"."""
+    """The correction behind the claims: "after Holm's correction over all 8 tested effects of this table"."""
     tested = f"the only tested {of}" if family == 1 else f"all {family} tested {of}s"
     return f"after Holm's correction over {tested} of this table"
 
 
 def dataset_name(dataset: str) -> str:
-    """A published data set's short name; of one that this version does not know its key."""
+    """A published data set's short name; for a set unknown to this version, its key."""
     known = known_sets().get(dataset)
     return dataset if known is None else known.short
 
@@ -118,7 +118,7 @@ def missing_text(value: Missing) -> str:
 
 
 def column_title(column: Column) -> str:
-    """A column's heading: "Image AUROC, 1-shot", and of how many categories if not of all."""
+    """A column's heading: "Image AUROC, 1-shot", with the number of categories if not all."""
     scope = f", {column.scope}" if column.scope else ""
     return f"{METRICS[column.metric].title}, {column.shots_text}{scope}"
 
@@ -137,7 +137,7 @@ def listing(items: Sequence[object]) -> str:
 
 
 def column_groups(columns: Sequence[Column], most: int = 4) -> tuple[tuple[Column, ...], ...]:
-    """Columns that fit beside each other: all if at most `most`, else one group per task, else one per metric."""
+    """Groups of columns that fit beside each other: one up to `most` columns, else one per task, else per metric."""
     if len(columns) <= most:
         return (tuple(columns),)
     tasks = [
@@ -160,7 +160,7 @@ def warnings(table: Table) -> tuple[str, ...]:
 
 
 def selected_alone(table: Table, entry: Entry) -> bool:
-    """True for a number selected on test in a table whose other numbers are not: the table's mark is not enough."""
+    """True for a number selected on test in a table with other numbers: then the table's mark is not enough."""
     numbers = [other for other in table.entries.values() if isinstance(other.value, Summary)]
     return (
         entry.selected_on_test
@@ -170,7 +170,7 @@ def selected_alone(table: Table, entry: Entry) -> bool:
 
 
 def row_marks(table: Table, arm: Arm, entry: Entry) -> tuple[str, ...]:
-    """Marks of one number that the table's own marks do not say: they hold for some of its rows alone."""
+    """Marks of one number that hold for only some rows, and so are not among the table's marks."""
     if not isinstance(entry.value, Summary):
         return ()
     marks = ["SELECTED ON TEST"] if selected_alone(table, entry) else []
@@ -182,7 +182,7 @@ def row_marks(table: Table, arm: Arm, entry: Entry) -> tuple[str, ...]:
 
 
 def heading(table: Table) -> tuple[tuple[str, str], ...]:
-    """What every rendering names about its numbers, as (name, value) pairs."""
+    """The facts that every rendering prints about its numbers, as (name, value) pairs."""
     plan = table.plan
     departures = {name: marks for name, marks in table.departures.items() if marks}
     same = len(set(table.departures.values())) == 1

@@ -1,4 +1,4 @@
-"""Tables of numbers as plain data, for the page: what stands in a place, and which cells are behind it."""
+"""Tables of numbers as plain data for the page: the text of each place, and the cells behind it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def _score(table: Table, arm: Arm, column: Column, entry: Entry) -> Spot:
 
 
 def value_spot(value: Summary | Missing, shortfall: Missing | None, behind: tuple[str, ...], flag: str = "") -> Spot:
-    """A score with interval, n and SD, or in words why there is none."""
+    """A score with interval, n and SD, or the reason in words why there is none."""
     if isinstance(value, Missing):
         if value.kind == "published only":
             return Spot(main="not run", tone="absent")
@@ -119,7 +119,7 @@ def _published(table: Table, entry: Entry, dataset: str) -> Spot:
 
 
 def published_spot(table: Table, value: PublishedValue) -> Spot:
-    """A printed number with the verdict on it; the reason for none where it is not the same for the whole table."""
+    """A printed number with its verdict, or the reason for none unless the whole table shares it."""
     lines: tuple[str, ...] = ()
     if value.verdict != "none":
         lines = (verdict_text(value),)
@@ -132,7 +132,7 @@ def published_spot(table: Table, value: PublishedValue) -> Spot:
 
 
 def effect_grids(table: Table) -> tuple[Grid, ...]:
-    """Paired effects with interval, p, Holm's p, what may be claimed, and signs by category."""
+    """Paired effects with interval, p, Holm's p, claim, and signs by category."""
     grids = []
     for columns in column_groups(table.columns):
         head = [("Arm", ""), *((METRICS[column.metric].title, _under(column, "")) for column in columns)]
@@ -162,7 +162,7 @@ def _effect(table: Table, arm: Arm, column: Column) -> Spot:
 
 
 def claim_tone(difference: Difference) -> str:
-    """The page's class of what is claimed of a difference."""
+    """The page's class for the claim about a difference."""
     return claim(difference).replace(" ", "-")
 
 

@@ -1,4 +1,4 @@
-"""What stands under a table: how its numbers were made, in the words that are true of this table."""
+"""Notes under a table: how its numbers were made, in sentences that are true for this table."""
 
 from typing import Literal
 
@@ -50,5 +50,5 @@ def effects_note(table: Table) -> str:
 
 
 def intervals_note(table: Table) -> str:
-    """What the intervals of a figure leave out where seeds share their support images; "" where they do not."""
+    """What a figure's intervals do not cover if seeds share their support images; "" if they do not."""
     return {"none": "", "some": SOME_ON_ONE_SET, "all": ALL_ON_ONE_SET}[on_one_set(table)]

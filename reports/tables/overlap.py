@@ -1,4 +1,4 @@
-"""How far two kinds of features overlap, for kinds that have few features, unequal numbers of them, or common parts."""
+"""Overlap of two kinds of features, also for few features, unequal numbers of them, or shared parts."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from promptad.user_error import UserError
 
 FEWEST = 2
-"""Features that a kind must have: one is judged, and one remains."""
+"""Least number of features of a kind: one is judged, and one remains."""
 TIE = 1e-12
-"""Two l2-normalised features whose projections differ by less lie at the same place."""
+"""Projections of l2-normalised features that differ by less count as tied."""
 
 Features = NDArray[np.float64]
 """number x embed."""
@@ -17,13 +17,13 @@ Kin = NDArray[np.bool_]
 
 
 class OverlapError(UserError):
-    """Kinds of features whose overlap cannot be measured."""
+    """Two kinds of features whose overlap cannot be measured."""
 
 
 def kinship(first: NDArray[np.int64], second: NDArray[np.int64]) -> Kin:
     """Which features have a part in common; parts are number x part, a negative number is no part.
 
-    Prompts are made of a prefix and a suffix: two prompts with the same one resemble each other whatever they mean.
+    Prompts are made of a prefix and a suffix: two prompts that share one resemble each other, whatever they mean.
     """
     parts = np.concatenate([first, second])
     same = ((parts[:, None, :] == parts[None, :, :]) & (parts[:, None, :] >= 0)).any(axis=2)
@@ -35,7 +35,7 @@ def separability(first: Features, second: Features, kin: Kin) -> float:
 
     Each pair of a feature x of the first kind and y of the second is judged by the means of those features that are kin
     to neither: it counts 1 if w.x > w.y for w = mean(first) - mean(second) of these, 1/2 if they tie. The result is the
-    mean over all pairs that any features of both kinds are left to judge. If both kinds are of one distribution, x and
+    mean over all pairs for which features of both kinds remain as judges. If both kinds are of one distribution, x and
     y are exchangeable given w, so that 0.5 is the expectation however few the features are. Neither leaving out one
     feature at a time has that property (a feature left out pulls the mean of the rest away from itself: 0.03 for 3
     against 100 in 640 dimensions) nor judging prompts by others with the same prefix or suffix (0.2 to 1.0).

@@ -1,4 +1,4 @@
-"""The paper's numbers beside ours, and what may be said of both."""
+"""The paper's numbers beside ours, with the verdict on each."""
 
 from reports.reading.records import Arm, Plan, PrintedNumber
 from reports.statistics import Summary
@@ -14,7 +14,7 @@ def published_values(
     shortfall: Missing | None,
     category: str | None = None,
 ) -> tuple[PublishedValue, ...]:
-    """What the paper prints for an arm and column, each with its effect over the published baseline and a verdict.
+    """The printed numbers of an arm and column, each with its effect over the published baseline and a verdict.
 
     `category` None: the mean over all categories, of which `value` is ours.
     """
@@ -67,7 +67,7 @@ def _judged(
 def _without_test(
     number: PrintedNumber, column: Column, value: Summary | Missing, shortfall: Missing | None
 ) -> tuple[Verdict | None, str]:
-    """The verdict where there is nothing to test, with its detail; None where there is."""
+    """The verdict and its detail if there is nothing to test, else None."""
     if number.obstacles:
         return "none", ""
     missing = value if isinstance(value, Missing) else shortfall

@@ -1,7 +1,7 @@
-"""Which method is first, setting by setting: the paper's claim to be first in so many of its settings.
+"""Which method is first in each setting, beside the paper's count of settings in which it is first.
 
 A setting is a data set, a metric and a number of shots of the tables by method (1 and 4). Places are by mean; whether a
-first place is more than that, the effects of its table say.
+first place is also a claim, the effects of its table decide.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,12 +18,12 @@ TABLES = ("table1", "table4")
 """Ablations whose rows are the paper's methods, each of its metric alone."""
 
 Lead = Literal["claim", "no claim", "not tested", "shared"]
-"""What is known of the lead of a setting's first over its second: tests are against the table's baseline alone."""
+"""The claim about the lead of a setting's first over its second; tests are against the table's baseline alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One column of a table. `places` are by arm, of those whose planned seeds are complete (1: highest mean).
+    """One column of a table. `places` by arm (1: highest mean), of arms whose planned seeds are complete.
 
     `lead` is None where fewer than two arms have a place.
     """
@@ -40,7 +40,7 @@ class Setting:
 
     @property
     def key(self) -> tuple[str, str, object]:
-        """What makes it the same setting as another study's."""
+        """Equal keys mean the same setting in different studies."""
         return self.table.plan.dataset, self.column.metric, self.column.shots
 
     def first(self, label: str) -> bool:
@@ -48,7 +48,7 @@ class Setting:
         return any(self.places.get(arm.name) == 1 for arm in self.table.plan.runnable if arm.label == label)
 
     def entry(self, label: str) -> tuple[Arm, Entry] | None:
-        """The arm of that label with what it has in this setting; None if the table has no such row."""
+        """The arm of that label and its entry in this setting; None if the table has no such row."""
         found = next((arm for arm in self.table.plan.arms if arm.label == label), None)
         return None if found is None else (found, self.table.entries[found.name, self.column])
 
@@ -57,7 +57,7 @@ class Setting:
 class Ranking:
     """Settings that were measured alike: one backbone, one protocol, one selection. `method` is the one in question.
 
-    `published` says of every setting that the paper prints in these tables whether the method is first there.
+    `published`: for every setting that the paper prints in these tables, whether the method is first there.
     """
 
     method: str
@@ -81,15 +81,14 @@ class Ranking:
 
     @property
     def counted(self) -> tuple[Setting, ...]:
-        """The settings in which every method that can run has a number: the others have no first."""
+        """The settings in which every method that can run has a number; others have no first place."""
         return tuple(setting for setting in self.settings if setting.complete)
 
 
 def rankings(tables: Iterable[Table]) -> tuple[Ranking, ...]:
     """The rankings of the tables by method, in the tables' order; none where fewer than two methods can run.
 
-    Tables stand in one ranking if nothing but data set, metric and shots tells them apart, so that none holds a setting
-    twice.
+    Tables share a ranking if they differ only in data set, metric and shots; so no ranking holds a setting twice.
     """
     groups: list[list[Table]] = []
     for table in tables:
@@ -117,12 +116,12 @@ def _ranking(tables: Sequence[Table]) -> Ranking:
 
 
 def _method(table: Table) -> Arm | None:
-    """The method in question: the one that others are compared with, if it runs."""
+    """The ranking's method: the one with which others are compared, if it runs."""
     return next((arm for arm in table.plan.runnable if table.is_baseline(arm)), None)
 
 
 def _alike(one: Table, other: Table) -> bool:
-    """Whether settings of both may be counted together."""
+    """Whether the settings of two tables may be counted together."""
     mine, theirs = one.plan, other.plan
     same = all(
         getattr(mine, name) == getattr(theirs, name)
@@ -136,7 +135,7 @@ def _alike(one: Table, other: Table) -> bool:
 
 
 def _conditions_agree(one: Table, other: Table) -> bool:
-    """Whether the rows there are have the same weights, run alike, and support images and suffixes from one hand."""
+    """Whether the rows agree in weights and activation, and in whether support images and suffixes are the user's."""
     mine, theirs = _conditions(one), _conditions(other)
     return mine <= theirs or theirs <= mine
 
@@ -178,6 +177,6 @@ def _lead(table: Table, column: Column, placed: Mapping[str, int]) -> Lead | Non
 
 
 def _claimed(table: Table, column: Column, name: str) -> str | None:
-    """What is claimed of an arm against the baseline, after correction over its table."""
+    """The claim about an arm against the baseline, after correction over its table."""
     effect = table.entries[name, column].effect
     return claim(effect) if isinstance(effect, Effect) else None

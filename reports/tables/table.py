@@ -14,7 +14,7 @@ from reports.statistics import Effect, Summary, adjusted, complete_seeds, paired
 from reports.tables.entries import CategoryEntry, Column, Entry, Kind, Missing
 from reports.tables.published import published_values
 
-# With several causes in one place, the one that most needs a person names it.
+# With several causes in one place, the one that most needs a person's action is printed.
 URGENCY: tuple[Kind, ...] = ("failed", "pruned", "unavailable", "missing", "not planned", "published only")
 
 
@@ -24,8 +24,8 @@ class Table:
 
     `rows` are those behind it; `entries` by (arm name, column), `by_category` by (arm name, column, category);
     `counts` of the plan's cells by status ("missing": no row yet, "damaged": one that cannot be used); `unmeasurable`
-    by task: categories that the data gives no such metric for, with the reason, left out of that task's averages;
-    `optimism`: what choosing the epoch on the test set added to the last epoch's score.
+    by task: categories for which the data allow no such metric, with the reason; that task's averages omit them;
+    `optimism`: the gain over the last epoch's score from choosing the epoch on the test set.
     """
 
     plan: Plan
@@ -134,7 +134,7 @@ def build_table(plan: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) 
 
 
 def _unmeasurable(plan: Plan, found: Mapping[str, Row], task: str) -> dict[str, str]:
-    """Categories of which every cell of `task` is unavailable, with the reason; none if that were all of them."""
+    """Categories in which every cell of `task` is unavailable, with the reason; empty if that is every category."""
     reasons = {}
     by_category: dict[str, list[Row | None]] = {}
     for cell in plan.cells:
@@ -174,7 +174,7 @@ def _first_line(text: str | None, longest: int = 120) -> str:
 
 
 def _absence(gaps: Sequence[_Gap], planned: int) -> Missing:
-    """What to print where `gaps` of `planned` cells leave no number."""
+    """The text in place of a number, given the `gaps` of `planned` cells."""
     kinds = Counter(gap.kind for gap in gaps)
     told: dict[Kind, str] = {}
     for kind in URGENCY:
@@ -189,7 +189,7 @@ def _absence(gaps: Sequence[_Gap], planned: int) -> Missing:
     if len(kinds) == 1:
         return Missing(kind=worst, reason=told[worst], count=len(gaps), planned=planned)
     if worst == "unavailable":
-        # "unavailable" prints its reason instead of a count, which would hide the cells that may still come.
+        # "unavailable" prints its reason instead of a count, which would hide the cells that may still get a row.
         return Missing(kind="incomplete", reason=together, count=0, planned=planned)
     return Missing(kind=worst, reason=together, count=kinds[worst], planned=planned)
 

@@ -1,4 +1,4 @@
-"""Verdicts on the paper's numbers in words: of one number, of a whole table, and why there is none."""
+"""Verdicts on the paper's numbers in words: for one number, for a table, and reasons for no verdict."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +9,7 @@ from reports.tables.formats import listing, points
 from reports.tables.table import Table
 
 NOT_RUN = "not_run"
-"""The reason of a row that has no cells here, which its place in the table says already."""
+"""The reason of a row without cells here, which its place in the table shows already."""
 
 
 def verdict_text(value: PublishedValue) -> str:
@@ -40,13 +40,13 @@ def _more_seeds_text(more: int | None) -> str:
 
 
 def comparable_numbers(plan: Plan) -> tuple[int, int]:
-    """How many printed numbers of rows that run here may be compared, and how many there are."""
+    """How many printed numbers of rows that run here are comparable, and their total."""
     run = _of_rows_that_run(plan)
     return sum(not number.obstacles for number in run), len(run)
 
 
 def no_verdict_reasons(plan: Plan) -> tuple[str, ...]:
-    """Why printed numbers get no verdict, each reason with the rows or metrics that it is about if not with all."""
+    """Reasons why printed numbers get no verdict, each with its rows or metrics unless it holds for all."""
     run = _of_rows_that_run(plan)
     about: dict[str, list[PrintedNumber]] = {}
     for number in run:
@@ -63,7 +63,7 @@ def no_verdict_text(plan: Plan) -> str | None:
 
 
 def no_verdict_sentences(plan: Plan) -> tuple[str, ...]:
-    """How many numbers have no verdict, then a sentence for each reason; empty if all have one, or there are none."""
+    """The number of numbers without verdict, then a sentence for each reason; empty if there are none."""
     if not (reasons := no_verdict_reasons(plan)):
         return ()
     comparable, total = comparable_numbers(plan)
@@ -79,7 +79,7 @@ def _of_rows_that_run(plan: Plan) -> tuple[PrintedNumber, ...]:
 
 
 def _whose(plan: Plan, numbers: Sequence[PrintedNumber], all_numbers: Sequence[PrintedNumber]) -> str:
-    """The rows, or the metrics of rows, that a reason is about; "" if it is about every number."""
+    """The rows, or the metrics of rows, for which a reason holds; "" if it holds for every number."""
     if len(numbers) == len(all_numbers):
         return ""
     labels = {arm.name: arm.label for arm in plan.arms}
@@ -100,7 +100,7 @@ OWN_SPREAD_NOTE = "Where the paper prints no SD, its five seeds are taken to spr
 
 
 def verdict_note(table: Table) -> str:
-    """How the verdicts of a table came about; "" for a table without any."""
+    """How the verdicts of a table were decided; "" for a table without any."""
     values = [value for entry in table.entries.values() for value in entry.published]
     if not any(value.low is not None for value in values):
         return ""
@@ -108,5 +108,5 @@ def verdict_note(table: Table) -> str:
 
 
 def printed_notes(values: Iterable[PublishedValue]) -> tuple[str, ...]:
-    """What the paper says otherwise elsewhere of some of its numbers, each sentence once."""
+    """Sentences on numbers that the paper prints differently elsewhere, each once."""
     return tuple(dict.fromkeys(value.note for value in values if value.note))

@@ -1,4 +1,4 @@
-"""Figures and further tables of one ablation: one builder a view, named by an entry of ``VIEWS``.
+"""Figures and further tables of one ablation: one builder per view, named in ``VIEWS``.
 
 Imports ``tables`` and below, ``style`` and ``staging``.
 """

@@ -1,4 +1,4 @@
-"""The same test images for every arm: picture, ground truth, and each arm's map, or why it has none."""
+"""The same test images for every arm: picture, ground truth, and each arm's map or the reason for none."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ from reports.tables.table import Table
 from reports.views.examples import LOGICAL_TEXT, Example, draw_map, draw_truth, draw_words, load_examples, short_name
 
 MOST_WORDS = 90
-"""Letters of a reason that fit into a tile; the CSV has all of them."""
+"""Number of letters of a reason that fit into a tile; the CSV has all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Why images are here: `name` as cells record it, how a row and the figure's text call it, and how many are drawn.
+    """A rule for choosing images: its `name` in cells, its names in a row and in the figure, and how many are drawn.
 
     By `area`: those with the smallest defects are drawn; else categories take turns.
     """
@@ -44,7 +44,7 @@ CHOICES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One test image with what each arm made of it, by the arm's name: its example, or why it has none."""
+    """One test image with each arm's example by the arm's name, or the reason for none."""
 
     image: Example
     by_arm: Mapping[str, Example | str]
@@ -100,7 +100,7 @@ def _compared_at(table: Table, loader: Loader, shots: Shots, seed: int) -> Compa
     }
     lines = []
     for category in categories:
-        # The arms' cells keep the same images: one that is not there, or is damaged, takes none away.
+        # The arms' cells keep the same images, so a missing or damaged cell removes none.
         images: dict[str, Example] = {}
         for arm in arms:
             images = {**kept.get((arm.name, category), {}), **images}
@@ -145,7 +145,7 @@ def _why(table: Table, arm: Arm, cell: PlannedCell | None) -> str:
 
 
 def _chosen(lines: Sequence[Line], choice: Choice) -> tuple[Line, ...]:
-    """Up to the limit: the smallest defects, or one image of each category in turn."""
+    """The drawn images, up to the limit: the smallest defects, or one image of each category in turn."""
     found = [line for line in lines if line.image.chosen_as == choice.name]
     if choice.by_area:
         found.sort(key=lambda line: float("inf") if line.image.defect_area is None else line.image.defect_area)

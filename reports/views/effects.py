@@ -18,8 +18,8 @@ from reports.tables.table import Table
 def forest_plot(table: Table, column: Column) -> Figure | None:
     """Paired effects of one column in percentage points: a dot per seed, mean and 95% t-interval.
 
-    Colour and marker say what is claimed after Holm's correction; the interval is not adjusted. An arm without an
-    effect keeps its line and says why in words. None if the table has nothing to compare.
+    Colour and marker show the claim after Holm's correction; the interval is not adjusted. An arm without an effect
+    keeps its line with the reason in words. None if the table has nothing to compare.
     """
     arms = [arm for arm in table.plan.runnable if not table.is_baseline(arm)]
     baseline = next((arm for arm in table.plan.runnable if table.is_baseline(arm)), None)
@@ -121,7 +121,7 @@ def _forest_key(figure: Figure, table: Table, column: Column, datasets: list[str
 
 
 def category_heatmap(table: Table, column: Column) -> Figure | None:
-    """Mean paired difference of every arm in every category, in points; a hatched tile says why it has none.
+    """Mean paired difference of every arm in every category, in points; a hatched tile has the reason for none.
 
     None if there is nothing to compare.
     """
@@ -179,7 +179,7 @@ def _signed(value: float, _: object = None) -> str:
 
 
 def drawn_columns(table: Table) -> tuple[Column, ...]:
-    """The columns that get figures: all of them, but of more than six only AUROC; the tables have the others."""
+    """The columns with figures: all, or only AUROC if there are more than six; tables have the others."""
     return table.columns if len(table.columns) <= 6 else primary_columns(table)
 
 

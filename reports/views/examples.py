@@ -29,8 +29,8 @@ LOGICAL_TEXT = {True: "yes", False: "no", None: "not recorded"}
 class Example:
     """One test image: thumbnail (h, w, 3) uint8, mask (h, w) bool, maps (h', w') in [0, 1], all-nan if a branch is off.
 
-    `pixel_auroc` is of this image alone, a fraction. `logical`: whether its kind of defect is something at a wrong
-    place, or nothing where something belongs. `defect_area` is the share of pixels that are anomalous. Both are None
+    `pixel_auroc` is of this image alone, a fraction. `logical`: whether its kind of defect is something at a
+    wrong place or missing. `defect_area` is the share of pixels that are anomalous. Both are None
     if they were not recorded.
     """
 
@@ -111,7 +111,7 @@ def _one_per_category(ordered: list[Example], limit: int) -> tuple[Example, ...]
 
 
 def load_examples(cell: PlannedCell, loader: Loader, prefix: str = "") -> list[Example]:
-    """The images kept of a cell in arrays whose names begin with `prefix`; none if there are no such arrays."""
+    """The images that a cell kept in arrays whose names begin with `prefix`; empty without such arrays."""
     arrays = {
         name.removeprefix(prefix): kept for name, kept in (loader(cell.digest) or {}).items() if name.startswith(prefix)
     }
@@ -161,7 +161,7 @@ def short_name(name: str) -> list[str]:
 
 
 def example_panel(examples: Examples, mark: str = "") -> Figure:
-    """A row per image: the image, its ground truth as a contour, and the three maps; a branch that is off says so."""
+    """A row per image: the image, its ground truth as a contour, and three maps; a branch that is off has a label."""
     shown = [*examples.best, *examples.worst, *examples.smallest]
     headings = ["Image", "Ground truth", *(title for _, title in MAPS)]
     with house_style():
@@ -200,14 +200,14 @@ def draw_truth(axes: Axes, thumbnail: NDArray[np.uint8], mask: NDArray[np.bool_]
 
 
 def draw_words(axes: Axes, thumbnail: NDArray[np.uint8], text: str, size: float = 9) -> None:
-    """A grey tile of the image's size that says why there is no map."""
+    """A grey tile of the image's size with the reason why there is no map."""
     axes.set_facecolor("#f3f4f6")
     axes.set_aspect(thumbnail.shape[0] / thumbnail.shape[1])
     axes.text(0.5, 0.5, text, ha="center", va="center", style="italic", fontsize=size, color=FAINT)
 
 
 def draw_map(axes: Axes, thumbnail: NDArray[np.uint8], anomaly_map: NDArray[np.float32]) -> None:
-    """The image under the map in its own colours, with the map's range; or why there is none."""
+    """The image under the map in its own colours, with the map's range; or the reason for none."""
     if not np.isfinite(anomaly_map).all():
         # An absent branch is all-nan; a map with only some holes is no map either.
         draw_words(axes, thumbnail, "branch off" if np.isnan(anomaly_map).all() else "map not finite")

@@ -17,7 +17,7 @@ from reports.tables.table import Table
 from reports.views.examples import MAPS
 
 MOST_CELLS = 1000
-"""Cells whose maps the page shows at most: the first seeds of every table come first."""
+"""Upper bound on the cells whose maps the page shows, beginning with the first seeds of every table."""
 
 
 def write_heatmaps(tables: Sequence[Table], loader: Loader, stage: Staging) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _entry(
 
 
 def _reasons(arrays: Mapping[str, NDArray[Any]], index: int, prefix: str) -> list[str]:
-    """Why an image was kept, in words: a logical one is called so whatever else it was chosen for."""
+    """Why an image was kept, in words; a logical one is always called logical."""
     chosen = str(arrays["chosen_as"][index]) if "chosen_as" in arrays else ""
     words = [{"kind": "first of its kind"}.get(chosen, chosen)] if chosen else []
     words += ["logical"] if "logical" in arrays and bool(arrays["logical"][index]) else []

@@ -22,7 +22,7 @@ KINDS = {
 
 
 def _kept(table: Table, loader: Loader, prefix: str) -> list[tuple[PlannedCell, Mapping[str, NDArray[Any]]]]:
-    """The first cell of each task that kept arrays whose names begin so."""
+    """The first cell of each task that kept arrays whose names begin with the prefix."""
     found: dict[str, tuple[PlannedCell, Mapping[str, NDArray[Any]]]] = {}
     for cell in table.plan.cells:
         if cell.task in found or cell.digest not in table.rows.found:
@@ -34,7 +34,7 @@ def _kept(table: Table, loader: Loader, prefix: str) -> list[tuple[PlannedCell, 
 
 
 def plane(features: NDArray[Any]) -> NDArray[np.float64]:
-    """Positions (number, 2) by t-SNE, begun from the principal components; of fewer than four, the components alone."""
+    """Positions (number, 2) by t-SNE, begun from the principal components; for fewer than four, the components."""
     values = np.asarray(features, dtype=np.float64)
     if len(values) < 4:
         centred = values - values.mean(axis=0)

@@ -1,4 +1,4 @@
-"""How far prompts and images overlap in the space of features, as a table: measured per seed, then over seeds."""
+"""The overlap of prompts and images in feature space, as a table: measured per seed, then averaged over seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from reports.tables.overlap import OverlapError, kinship, median_distance, separ
 from reports.tables.table import Table
 
 EMBEDDED, PARTS = "embedding/", "parts/"
-"""How the names of a cell's arrays of features begin, and of the prompts' prefixes and suffixes."""
+"""Prefixes of a cell's arrays of features, and of those with the prompts' prefixes and suffixes."""
 NO_PART = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two kinds of features, each one or several groups of a cell's arrays, and what the paper says of them."""
+    """Two kinds of features, each one or several groups of a cell's arrays, and the paper's statement about them."""
 
     first: tuple[str, ...]
     second: tuple[str, ...]
@@ -61,7 +61,7 @@ MEASURES = (("Separability", "AUROC: 0.5 overlap, 1 apart"), ("MMD²", "0: one d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlap:
-    """What was measured of a pair at one seed: separability in [0, 1], and squared MMD."""
+    """Measures of a pair at one seed: separability in [0, 1], and squared MMD."""
 
     separability: float
     squared_mmd: float
@@ -71,7 +71,7 @@ def overlap_of(arrays: Mapping[str, NDArray[Any]], pair: Pair) -> Overlap:
     """The overlap of a pair in one cell; the kernel is as wide as the median distance of any two of its features.
 
     Raises:
-        OverlapError: a kind with too few features, or prompts of which the cell does not say what they are made of.
+        OverlapError: a kind with too few features, or prompts without their prefixes and suffixes in the cell.
     """
     groups = {
         name.removeprefix(EMBEDDED): np.asarray(values, dtype=np.float64)
@@ -101,7 +101,7 @@ def _parts(arrays: Mapping[str, NDArray[Any]], group: str) -> NDArray[np.int64]:
 def overlap_grids(table: Table, loader: Loader) -> tuple[Grid, ...]:
     """A grid for each arm, category, task and number of shots whose cells kept features: rows pairs, columns measures.
 
-    Each measure is taken per seed; what is printed is its mean over seeds with its interval.
+    Each measure is computed per seed; the grid prints its mean over seeds with its interval.
     """
     cells: dict[tuple[str, str, str, Shots], list[PlannedCell]] = {}
     for cell in table.plan.cells:

@@ -21,7 +21,7 @@ CHOSEN: Mapping[str, str] = {
     "lowest": "Anomalous, lowest score",
     "normal": "Normal, highest score",
 }
-"""Why an image is shown: its heading in the figure, in the order of the rows."""
+"""The figure's heading for each reason to show an image, in the order of the rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class ScoredImages:
 
 
 def choose_scored(table: Table, loader: Loader, limit: int = 4) -> ScoredImages | None:
-    """Images of the shown arm, at most `limit` each, a first one of every category before a second one of any.
+    """Images of the shown arm, at most `limit` for each reason; every category has one before any has two.
 
     The seed and the shots are the first of the plan that kept images. None if no image-level cell of it kept some.
     """
@@ -75,7 +75,7 @@ def choose_scored(table: Table, loader: Loader, limit: int = 4) -> ScoredImages 
 
 
 def _spread(found: list[ScoredImage], limit: int) -> tuple[ScoredImage, ...]:
-    """Scores of different categories are not compared: each category's first, then each category's second."""
+    """Each category's first image, then each category's second: scores of different categories are not comparable."""
     places: dict[str, int] = {}
     turns = []
     for image in found:

@@ -132,7 +132,7 @@ def _scale(axes: Axes, levels: Sequence[float]) -> None:
 
 
 def _apart(axes: Axes, levels: Sequence[float]) -> set[float]:
-    """Levels, from the smallest, whose names do not run into each other under the axis."""
+    """Levels, from the smallest, whose names do not overlap under the axis."""
     scale = axes.xaxis.get_transform().transform
     places = scale(np.asarray(levels, dtype=float))
     shown: list[int] = []
@@ -151,7 +151,7 @@ def _default(table: Table, points: Sequence[tuple[float, Arm]]) -> float | None:
 
 
 def grid_drawings(table: Table) -> tuple[Drawing, ...]:
-    """A heat map per column over the first two factors with several levels; a tile without a number says why."""
+    """A heat map per column over the first two factors with several levels; a tile without a number has the reason."""
     factors = [factor for factor in table.plan.factors if len(factor.levels) > 1][:2]
     return () if len(factors) < 2 else tuple(_grid(table, factors[0], factors[1], column) for column in table.columns)
 
@@ -220,7 +220,7 @@ def _key(level: object) -> str:
 
 
 def seed_data(table: Table, column: Column, arm: Arm, where: dict[str, str]) -> list[dict[str, str]]:
-    """One line per seed of an arm, or one that says why there is none."""
+    """One line per seed of an arm, or one line with the reason for none."""
     entry = table.entries[arm.name, column]
     head = {**where, "arm": arm.name, "metric": column.metric, "shots": str(column.shots)}
     if isinstance(entry.value, Missing):

@@ -1,4 +1,4 @@
-"""The transfer study as a table and a figure: what each objective says of settings, and what the test set does."""
+"""The transfer study as a table and a figure: how each objective ranks settings, against the test set."""
 
 from collections.abc import Sequence
 

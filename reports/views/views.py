@@ -1,4 +1,4 @@
-"""The views that come with the project: functions from a table to a ``View``, each named by an entry of ``VIEWS``."""
+"""The project's views: functions from a table to a ``View``, each named by an entry of ``VIEWS``."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -30,9 +30,9 @@ from reports.views.transfer_figures import transfer_drawings, transfer_grids
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One way to show a table. `absent` says in words why there is nothing to show; "" if there is something.
+    """One way to show a table. `absent` is the reason, in words, for an empty view; "" if there is something to show.
 
-    `notes` are further sentences under the caption. `folded` grids are shown on request: figures beside them say the
+    `notes` are further sentences under the caption. `folded` grids are shown on request: figures beside them show the
     same.
     """
 
@@ -49,11 +49,11 @@ MAP_RANGE = (
     "Each map is coloured from its own minimum (dark) to its own maximum (bright), printed in its corner: compare "
     "places, not brightness."
 )
-"""What every panel of maps says of its colours."""
+"""The sentence under every panel of maps about its colours."""
 
 
 def _made(view: View, why: str) -> View:
-    """The view, with the reason in place of nothing."""
+    """The view; if it is empty, with the reason."""
     if view.grids or view.drawings:
         return view
     return View(title=view.title, caption="", absent=why)
@@ -265,7 +265,7 @@ def transfer_view(table: Table, _: Loader) -> View:
 
 
 def cost_view(table: Table, _: Loader) -> View:
-    """What cells cost: seconds, memory, operations."""
+    """Costs of cells: prompts, parameters, seconds, operations."""
     grids = cost_grids(table)
     caption = f"{COUNTED} {machines_text(table)}" if grids else ""
     view = View(title="Cost", caption=caption, grids=grids)
@@ -273,7 +273,7 @@ def cost_view(table: Table, _: Loader) -> View:
 
 
 def views_of(table: Table, loader: Loader) -> tuple[tuple[str, View], ...]:
-    """Every view that the plan asks for, in its order; one that this version does not know says so."""
+    """Every view that the plan names, in its order; for one unknown to this version, a view that reports it."""
     made = []
     for name in table.plan.shown_as:
         entry = VIEWS.get(name)
@@ -285,7 +285,7 @@ def views_of(table: Table, loader: Loader) -> tuple[tuple[str, View], ...]:
 
 
 def _built(name: str, entry: ViewEntry, table: Table, loader: Loader) -> View:
-    """A view whose caption says what its intervals leave out."""
+    """A view whose caption states what its intervals do not cover."""
     view: View = entry.build(name, table, loader)
     note = "" if not entry.intervals or view.absent else intervals_note(table)
     return replace(view, caption=f"{view.caption} {note}") if note else view

@@ -1,4 +1,4 @@
-"""Arrays that a cell keeps for figures of a model's inside, beside the example maps."""
+"""Arrays that a cell keeps, beside the example maps, for figures of a model's inside."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from study.records.cell import Cell
 
 
 def arrays_of(cell: Cell) -> tuple[str, ...]:
-    """The artefacts of a cell that are arrays; its cost is numbers, which its row holds."""
+    """The artefacts of a cell that are arrays. Its cost is none: the row holds those numbers."""
     return tuple(name for name in cell.artefacts if name != "cost")
 
 
@@ -32,7 +32,7 @@ def artefacts(
     query: Features,
     preprocessing: Preprocessing,
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of a model's inside that ``cell.artefacts`` names (``compared`` is among the ``example_maps``).
+    """The arrays that ``cell.artefacts`` names, except ``compared``, which ``example_maps`` makes.
 
     ``embedding/normal_prompts``, ``.../manual_prompts``, ``.../learnable_prompts`` and ``.../visual`` (number x embed,
     l2-normalised), with each prompt's prefix and suffix in ``parts/normal_prompts`` and so on (number x 2);

@@ -1,4 +1,4 @@
-"""Images worth looking at: those that a cell located or scored best and worst, and some chosen before any score."""
+"""Images for the report: those that a cell located or scored best and worst, and some chosen without scores."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ EXAMPLES_EACH = 2
 """How many best and how many worst located images are kept."""
 
 SMALLEST = 1
-"""How many images with the smallest defects are kept besides."""
+"""How many images with the smallest defects are kept too."""
 
 LOGICAL_KINDS = frozenset({"logical_anomalies", "cable_swap", "missing_cable", "misplaced", "flip", "missing"})
-"""Kinds of defects that are something at a wrong place, or nothing at all: one such image is kept besides."""
+"""Kinds of defects where something is at a wrong place or missing: one such image is kept too."""
 
 COMPARED = 6
-"""Most images of a category that are kept to compare methods on."""
+"""Upper bound on the images of a category that are kept to compare methods."""
 
 THUMBNAIL = 160
 """Side of the kept pictures and masks in pixels."""
@@ -33,7 +33,7 @@ THUMBNAIL = 160
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """Of each image whose defect is in view, by its number: the image's own pixel AUROC, and the defect's area."""
+    """Each image whose defect is in view, by its number: its own pixel AUROC, and the defect's area."""
 
     located: Mapping[int, float]
     area: Mapping[int, float]
@@ -47,11 +47,11 @@ def example_maps(
     *,
     compared: bool = False,
 ) -> dict[str, NDArray[Any]] | None:
-    """Pictures, masks and maps of the best and the worst located anomalous images, best first; None if there is none.
+    """Pictures, masks and maps of the best and the worst located anomalous images, best first; None without any.
 
-    Images are ranked by their own pixel AUROC; what is kept are the maps on the patch grid. A branch that the method
+    Images are ranked by their own pixel AUROC; maps are kept on the patch grid. A branch that the method
     does not have is all NaN. Of the other images, that with the smallest defect and the best located one with a logical
-    defect follow; ``chosen_as`` says which image is here for what (best, worst, smallest, logical), ``logical`` whether
+    defect follow; ``chosen_as`` is the reason of each image (best, worst, smallest, logical), ``logical`` whether
     its kind of defect is a logical one, and ``defect_area`` is the share of its pixels that are anomalous.
 
     With ``compared`` the same arrays of the images that ``compared_images`` chooses are there too, their names after
@@ -77,9 +77,9 @@ def example_maps(
 def scored_examples(
     samples: Sequence[Sample], scores: Sequence[float], preprocessing: Preprocessing
 ) -> dict[str, NDArray[Any]]:
-    """Pictures of a set without masks, with their scores: what an image-level cell shows, as it has no maps.
+    """Pictures and scores of a set without masks: an image cell has no maps to show.
 
-    ``scored/chosen_as`` says why: anomalous images with the ``highest`` and the ``lowest`` scores, and ``normal`` ones
+    ``scored/chosen_as`` is the reason: anomalous images with the ``highest`` and ``lowest`` scores, and ``normal`` ones
     with the highest, the most telling first.
     """
     anomalous = [number for number, sample in enumerate(samples) if sample.anomalous]
@@ -101,10 +101,10 @@ def scored_examples(
 
 
 def compared_images(samples: Sequence[Sample], area: Mapping[int, float]) -> dict[str, list[int]]:
-    """Which images methods are compared on, by reason; ``area`` has the defect's area of each that can be chosen.
+    """The images on which methods are compared, by reason; ``area`` has the defect's area of every candidate.
 
     The first image of each logical kind, the image with the smallest defect, then the first image of each other kind,
-    at most ``COMPARED`` in all. No score is looked at: which images they are depends on the data alone.
+    at most ``COMPARED`` in all. The choice depends on the data alone, on no score.
     """
     firsts: dict[str, int] = {}
     for index in sorted(area):
@@ -142,7 +142,7 @@ def _arrays(
     scores: NDArray[np.float32],
     preprocessing: Preprocessing,
 ) -> dict[str, NDArray[Any]]:
-    """What is kept of the chosen images, in the order of the reasons; ``scores`` are those of all images."""
+    """The arrays of the chosen images, in the order of the reasons; ``scores`` has every image."""
     assert result.maps is not None
     chosen = [index for indices in reasons.values() for index in indices]
     shown = [samples[index] for index in chosen]

@@ -33,7 +33,7 @@ class MaskSet:
 
 
 class MaskedMaps:
-    """A test set's masks and finished maps side by side, in parts: what pixel metrics go through."""
+    """A test set's masks and finished maps side by side, in parts: the input of pixel metrics."""
 
     def __init__(self, masks: MaskSet, maps: FinishedMaps) -> None:
         self._masks, self._maps = masks, maps

@@ -1,4 +1,4 @@
-"""Where and with what a row was made: recorded beside the scores, no part of a cell's identity."""
+"""Where and with which software a row was made: recorded beside the scores, no part of a cell's identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cell is asked about: the category's test images, or pseudo-anomalies on its normal ones."""
+"""The images that a cell scores: the category's test images, or pseudo-anomalies on its normal ones."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from study.records.cell import Cell
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queries:
-    """Labelled images of a cell. ``support`` are the images that it may fit on, ``note`` says what is no test image.
+    """Labelled images of a cell. ``support`` are the images for fitting, ``note`` names other queries than test images.
 
-    ``key`` is equal for cells that are asked about the same images. ``load_mask(sample, size=...)`` gives a bool array.
+    ``key`` is equal for cells that score the same images. ``load_mask(sample, size=...)`` gives a bool array.
     """
 
     key: tuple[object, ...]
@@ -34,7 +34,7 @@ class Queries:
 def queries_of(
     cell: Cell, category: Category, support: tuple[Sample, ...], *, preprocessing: Preprocessing, shift: int
 ) -> Queries:
-    """The images that ``cell`` is asked about; ``support`` is the draw of its seed, ``shift`` half a patch."""
+    """The images that ``cell`` scores. ``support`` is the draw of its seed; ``shift`` is half a patch, in pixels."""
     if cell.query == "test":
         return Queries(
             key=(category.name, cell.data, "test"),

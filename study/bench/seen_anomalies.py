@@ -1,4 +1,4 @@
-"""What of a category's anomalies lies in what the model sees: some geometries crop an image, and a defect with it."""
+"""Which anomalies of a category the model can see: some geometries crop an image, and a defect with it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from promptad.user_error import UserError
 
 
 class UnseenError(UserError):
-    """A pixel-level question whose every anomalous pixel is cropped away, lost by sampling, or in no mask."""
+    """A pixel cell without any anomalous pixel: all are cropped away, lost by sampling, or in no mask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """A test set's anomalous images, how many of them have a mask, and those of which no anomalous pixel is in view.
 
-    ``unseen`` is told from the masks as they are stored; where there are none, it is not known and stays empty.
+    ``unseen`` is computed from the masks as stored; without masks it is unknown and stays empty.
     """
 
     anomalous: int
@@ -27,13 +27,13 @@ class View:
     unseen: tuple[str, ...]
 
     def recorded(self, vanished: Sequence[str] | None) -> dict[str, object]:
-        """How a row holds it; ``vanished`` are images whose anomalous pixels are in view and lost at the maps' size."""
+        """The view as rows hold it; ``vanished``: images with anomalous pixels in view, but none at the maps' size."""
         known = {"anomalous": self.anomalous, "with_mask": self.with_mask, "unseen": list(self.unseen)}
         return known if vanished is None else known | {"vanished": list(vanished)}
 
 
 def view_of(samples: Sequence[Sample], preprocessing: Preprocessing) -> View:
-    """What of the anomalies of a test set is in view under a geometry."""
+    """Which anomalies of a test set are in view under a geometry."""
     masked = [sample for sample in samples if sample.anomalous and sample.masks]
     return View(
         anomalous=sum(sample.anomalous for sample in samples),
@@ -43,7 +43,7 @@ def view_of(samples: Sequence[Sample], preprocessing: Preprocessing) -> View:
 
 
 def vanished(samples: Sequence[Sample], view: View, empty: Collection[str]) -> list[str]:
-    """Of images whose mask is ``empty`` at the maps' size, the anomalous ones with an anomalous pixel in view."""
+    """The anomalous images with an anomalous pixel in view whose mask is ``empty`` at the maps' size."""
     return [
         sample.name
         for sample in samples
@@ -60,7 +60,7 @@ def check_view(
     preprocessing: Preprocessing,
     size: int,
 ) -> None:
-    """Raise ``UnseenError`` where no anomalous pixel is left to be found, and say what took them.
+    """Raise ``UnseenError``, with the causes, if no anomalous pixel is left in view.
 
     ``lost`` are the images that ``vanished`` names, at maps of ``size`` pixels a side.
     """

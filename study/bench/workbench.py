@@ -1,4 +1,4 @@
-"""Running cells, one after the other in one process: keeps what consecutive cells share."""
+"""Runs cells one after the other in one process, and keeps what consecutive cells share."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from study.records.row import Row
 class Workbench:
     """Runs cells one by one in this process; backbone, features and masks stay for the next cell.
 
-    ``device`` is torch's; ``threads`` the CPU threads a cell may use. ``all_categories``: what is known of a category
-    stays for when it comes again, as in a search. Scores do not depend on the order of cells.
+    ``device`` is torch's; ``threads`` the CPU threads a cell may use. ``all_categories`` keeps features and masks of
+    every category, for a search that returns to it. Scores do not depend on the order of cells.
     """
 
     def __init__(self, *, cache: FeatureCache | None, device: str, threads: int, all_categories: bool = False) -> None:
@@ -134,7 +134,7 @@ class Workbench:
                     preprocessing=self._query_preprocessing(cell.config),
                 )
         row = Row(
-            # What ran, as the method and the backbone tell it, not as it was asked for: the dispatcher compares.
+            # What ran, as the method and the backbone state it, not as requested: the dispatcher compares both.
             cell=dataclasses.replace(
                 cell, config=fitted.config, weights=self._bench.weights, activation=self._bench.activation
             ),
@@ -158,7 +158,7 @@ class Workbench:
         return Outcome(row=row, examples=examples)
 
     def release(self) -> None:
-        """Give back what memory can be had again: features and masks in memory, and torch's unused GPU blocks."""
+        """Free memory that can be filled again: features and masks, and torch's unused GPU blocks."""
         self._features.clear()
         self._masks.clear()
         if torch.cuda.is_available():
@@ -172,7 +172,7 @@ class Workbench:
     def _load(self, cell: Cell) -> None:
         current = self._backbone
         if current is None or str(current.name) != cell.backbone or current.precision != cell.config.precision:
-            # The old weights go before the new ones come.
+            # The old weights are freed before the new ones load.
             self._backbone = None
             self._features.clear()
             self._backbone = load_backbone(cell.backbone, device=self.device, precision=cell.config.precision)
@@ -188,7 +188,7 @@ class Workbench:
             )
 
     def _check_data(self, cell: Cell) -> None:
-        """See that the cell's data are those planned, in this process and on the disk."""
+        """Check that the cell's data are the planned ones, in this process and on the disk."""
         assert self._category is not None
         normal_only = cell.query == "synthetic"
         category = self._category
@@ -252,7 +252,7 @@ class Workbench:
         )
 
     def _view(self, cell: Cell, queries: Queries, masks: MaskSet | None) -> dict[str, object] | None:
-        """What of the anomalies is in view, as rows hold it; ``UnseenError`` where pixels are asked for and none is."""
+        """The anomalies in view, as rows hold them; ``UnseenError`` for a pixel cell without any."""
         if cell.query != "test":
             return None
         preprocessing = self._query_preprocessing(cell.config)

@@ -1,4 +1,4 @@
-"""Groups of cells on Ray: connection, nodes, what a node must have, trials. Only ``study.search`` names Ray beside it.
+"""Groups of cells on Ray: connection, nodes and their requirements, trials. Only ``study.search`` uses Ray too.
 
 Imports ``running`` and below.
 """

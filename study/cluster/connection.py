@@ -1,4 +1,4 @@
-"""Connecting to Ray: to a cluster that runs already, or to one that starts on this machine and ends with the study."""
+"""Connects to Ray: to a running cluster, or to one that starts on this machine and ends with the study."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from study.codebase import code_digest, folders_in_use
 from study.running.execution_options import ClusterOptions
 
 ANSWER_SECONDS = 10.0
-"""How long a cluster's port may take to answer before its address counts as wrong."""
+"""Seconds within which a cluster's port must answer; otherwise its address counts as wrong."""
 
 PREPARE_SECONDS = 300.0
-"""How long a node may take to unpack the project, start a process, and render the embedded set."""
+"""Seconds that a node may take to unpack the project, start a process, and render the embedded set."""
 
 
 class ClusterError(UserError):
@@ -42,8 +42,8 @@ def connect(
 
     The address is ``auto`` (``$RAY_ADDRESS``, else the cluster that ``ray start`` began on this machine, else Ray is
     started here), ``local`` (Ray is started here) or ``HOST:PORT``. Every node of a cluster gets this project's
-    packages. An autoscaler is asked for as many nodes as are waited for, each with room for a trial of ``cpus`` and
-    ``gpus``. ``say`` gets a line for each thing worth knowing.
+    packages. An autoscaler receives a request for the awaited nodes, each with room for a trial of ``cpus`` and
+    ``gpus``. ``say`` receives each notice as a line.
 
     Raises:
         ClusterError: nothing answers at the address, the token is wrong, or a node cannot run this code.
@@ -56,7 +56,7 @@ def connect(
             _init("local", include_dashboard=False)
         else:
             packages = [str(folder) for folder in folders_in_use().values()]
-            # Ray presents the token only where it looked the address up itself, or where RAY_AUTH_MODE says so.
+            # Ray sends the token only to an address that it detected itself, or if RAY_AUTH_MODE says so.
             _init(None if options.address == "auto" else cluster, runtime_env={"py_modules": packages})
     if cluster is None:
         if options.nodes > 1:
@@ -91,14 +91,14 @@ def _find(address: str, say: Callable[[str], None]) -> str | None:
             say(f"the Ray cluster that ran at {found} is gone ({error}): Ray is started on this machine")
             return None
         raise ClusterError(
-            f"no Ray cluster answers at {found}: {error}; 'ray status' on its head tells whether it runs"
+            f"no Ray cluster answers at {found}: {error}; 'ray status' on its head shows whether it runs"
         ) from error
     return found
 
 
 @contextlib.contextmanager
 def _own_handlers() -> Iterator[None]:
-    """Keep what a polite kill does: Ray's own handler ends the process without a word."""
+    """Keep our handler of SIGTERM: Ray's own ends the process without a message."""
     on_termination = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -110,7 +110,7 @@ def _init(address: str | None, **options: Any) -> None:
     with tempfile.TemporaryFile() as said, _standard_error_to(said if address != "local" else None):
         try:
             ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=True, **options)
-        # Ray begins with folders, sockets, ports and processes, and hands on whatever one of them raises.
+        # Ray's start uses folders, sockets, ports and processes, and can raise whatever one of them raises.
         except Exception as error:
             if address == "local":
                 raise ClusterError(
@@ -133,7 +133,7 @@ def _scratch() -> str:
 
 @contextlib.contextmanager
 def _standard_error_to(file: IO[bytes] | None) -> Iterator[None]:
-    """Let Ray's core, which writes past Python, write to ``file``."""
+    """Redirect the output of Ray's core, which bypasses Python, to ``file``."""
     if file is None:
         yield
         return
@@ -149,7 +149,7 @@ def _standard_error_to(file: IO[bytes] | None) -> Iterator[None]:
 
 
 def _wait_for_nodes(nodes: int, seconds: float, trial: dict[str, float], say: Callable[[str], None]) -> None:
-    """Go on when there are as many nodes, or with those there are when time is up."""
+    """Return when enough nodes are there, or when the time is up."""
     deadline = time.monotonic() + seconds
     alive = _alive()
     request = None
@@ -173,7 +173,7 @@ def _alive() -> list[dict[str, Any]]:
 
 
 def _check_nodes(*, embedded: bool) -> None:
-    """Ask each node once which code its processes import; a node that dies meanwhile is not asked.
+    """Check once which code each node's processes import; a node that dies meanwhile is skipped.
 
     Raises:
         ClusterError: a node has other code, or starts no process.
@@ -206,7 +206,7 @@ def _check_nodes(*, embedded: bool) -> None:
 
 
 def _prepare_node(embedded: bool) -> str:
-    """On a node: make what it can make itself, and tell the digest of its code."""
+    """On a node: render the embedded data if needed; return the digest of its code."""
     if embedded:
         # Loads torch, which takes a node some time.
         from study.planning.data_source import SYNTHETIC, parse_source

@@ -1,4 +1,4 @@
-"""Running groups as Ray Tune trials: on this machine, or wherever the cluster has room.
+"""Runs groups as Ray Tune trials: on this machine, or wherever the cluster has room.
 
 The ledger is the truth, Tune only schedules: a trial is a group of cells, its process and loaded backbone stay for the
 next group. Rows go to an actor beside the driver, which writes them, so that workers need no shared disk. What passes
@@ -36,20 +36,20 @@ from study.running.execution_options import CacheSettings, ExecutionOptions, Lis
 from study.running.rounds import Round, Rounds
 
 WORKER_DEATHS = 8
-"""How often Tune restarts a trial in a round; what is left then goes to the next round."""
+"""How often Tune restarts a trial in a round; the next round receives what is left then."""
 
 GPU_SHARE = 0.25
-"""Share of a GPU that a trial gets where there are GPUs and the user asks for no other share."""
+"""Share of a GPU of a trial, where there are GPUs and the user names no other share."""
 
 PULSE_SECONDS = 5.0
-"""How often the executor looks after its workers and tells of its work."""
+"""Seconds between two checks of the workers, each with a progress report."""
 
 KILL_GRACE = 15.0
-"""Seconds after its time is up at which a worker that did not end itself is killed."""
+"""Seconds after its time limit at which a worker that did not end itself is killed."""
 
 
 class ResourceError(UserError):
-    """A trial that asks for more than the cluster has."""
+    """A trial that needs more than the cluster has."""
 
 
 def run_on_ray(
@@ -67,9 +67,9 @@ def run_on_ray(
 
     Raises:
         ResourceError: no trial would ever fit the cluster.
-        ReadinessError: nodes lack data or weights, and the run cannot go on without them.
+        ReadinessError: nodes lack data or weights, and the run needs them.
         LedgerError: the study folder cannot be written.
-        ClusterError: the cluster lost what takes in the rows.
+        ClusterError: the cluster lost the actor that receives the rows.
     """
     prepare_tune()
     execution = Execution.planned(ledger, needs_of(groups), options, listeners)
@@ -83,14 +83,14 @@ def run_on_ray(
 
 
 def trial_resources(cpus: int, gpus: float | None) -> TrialResources:
-    """What a trial gets; ``gpus`` None: a quarter of a GPU if the cluster has any, else none."""
+    """Resources of a trial; ``gpus`` None: a quarter of a GPU if the cluster has any, else none."""
     if gpus is None:
         gpus = GPU_SHARE if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
     return TrialResources(cpus=cpus, gpus=gpus, threads=cpus)
 
 
 def lost_dispatcher(error: ray.exceptions.RayActorError) -> ClusterError:
-    """What a user must know when the actor that takes in rows is gone."""
+    """The error for a user when the actor that receives rows is gone."""
     reason = str(error).splitlines()[0]
     return ClusterError(
         "the process beside this one that takes in rows was lost with a part of the cluster: finished cells are "
@@ -99,20 +99,20 @@ def lost_dispatcher(error: ray.exceptions.RayActorError) -> ClusterError:
 
 
 def prepare_tune() -> None:
-    """Keep Tune from printing, and from taking Ctrl-C for itself."""
+    """Stop Tune from printing and from handling Ctrl-C."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    # Tune's own handler would swallow Ctrl-C and return as if all were done.
+    # Tune's own handler would catch Ctrl-C and return as if all were done.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    # It prints a traceback for each worker that died; rows say why their cell failed.
+    # It prints a traceback for each dead worker; a failed cell's row has the reason.
     logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
 
 
 class _RestartableDispatcher(Dispatcher):
-    """A dispatcher that finds its groups again whenever its process begins.
+    """A dispatcher that reloads its groups whenever its process begins.
 
-    ``reference`` is a pickled reference to them: Ray keeps what such a one points to as long as the driver lives, while
-    it lets go of an actor's arguments once the actor has started.
+    ``reference`` is a pickled reference to them: Ray keeps its target as long as the driver lives, but releases an
+    actor's arguments once the actor has started.
     """
 
     def __init__(self, ledger: Ledger, reference: bytes, **options: Any) -> None:
@@ -132,7 +132,7 @@ class Execution:
 
     @classmethod
     def planned(cls, ledger: Ledger, needs: Needs, options: ExecutionOptions, listeners: Listeners) -> Self:
-        """What a user asked for, on the connected cluster; ``needs`` is what a node must have."""
+        """The execution of a user's options on the connected cluster; ``needs`` is what a node must have."""
         return cls(
             ledger=ledger,
             resources=trial_resources(options.cpus, options.gpus),
@@ -143,7 +143,7 @@ class Execution:
         )
 
     def setup(self, dispatcher: Any, resources: TrialResources) -> TrialSetup:
-        """What every worker gets now; ``dispatcher`` is the actor that it asks for cells."""
+        """The setup of every worker; ``dispatcher`` is the actor that hands out cells."""
         return TrialSetup(
             dispatcher=dispatcher,
             resources=resources,
@@ -154,11 +154,11 @@ class Execution:
         )
 
     def run(self, current: Round, rounds: Rounds, trial: type[GroupTrial]) -> None:
-        """Run one round, and let ``rounds`` sort what it leaves."""
+        """Run one round, and pass what it leaves to ``rounds``."""
         usable = self.muster.usable()
         resources = _whole_device(self.resources, usable) if current.alone else self.resources
         beside_driver = NodeAffinitySchedulingStrategy(nodes.own_node(), soft=False)
-        # The ledger is all that it needs to begin again, so it may be restarted when its process is killed.
+        # It can rebuild its state from the ledger, so Ray may restart it when its process is killed.
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": beside_driver}
         groups = ray.put(list(current.groups))
         dispatcher = (
@@ -178,7 +178,7 @@ class Execution:
             self.listeners.on_finished(finished_with(row))
 
     def _fit(self, current: Round, shared: TrialSetup, overseer: Overseer, trial: type[GroupTrial]) -> str | None:
-        """Let Tune run the groups; returns what a trial said that ended with an error."""
+        """Run the groups on Tune; returns the message of a trial that ended with an error."""
         resources = shared.resources
         bundles, where = nodes.placement(
             {"CPU": resources.cpus, "GPU": resources.gpus}, without=self.muster.unfit.keys()
@@ -204,14 +204,14 @@ class Execution:
 
 
 def _whole_device(resources: TrialResources, usable: Sequence[Node]) -> TrialResources:
-    """A whole GPU where trials use GPUs, else all CPUs of the largest node. Threads stay, and with them the scores."""
+    """A whole GPU where trials use GPUs, else all CPUs of the largest node. Threads, and so scores, stay the same."""
     if resources.gpus > 0:
         return dataclasses.replace(resources, gpus=max(1.0, resources.gpus))
     return dataclasses.replace(resources, cpus=max(resources.cpus, int(max(node.cpus for node in usable))))
 
 
 def check_resources(resources: TrialResources, usable: Sequence[Node]) -> None:
-    """Find out now what Tune would wait for forever."""
+    """Raise ``ResourceError`` for a request that Tune would wait for forever."""
     largest = {"CPU": max(node.cpus for node in usable), "GPU": max(node.gpus for node in usable)}
     for kind, option, wanted in (("CPU", "cpus", resources.cpus), ("GPU", "gpus", resources.gpus)):
         if wanted > largest[kind]:
@@ -222,7 +222,7 @@ def check_resources(resources: TrialResources, usable: Sequence[Node]) -> None:
 
 
 class Overseer(tune.Callback):  # type: ignore[misc]
-    """Beside Tune's loop: passes finished cells on, ends workers that hang, tells of the work, stops what is broken."""
+    """Runs beside Tune's loop: passes on finished cells, ends hung workers, reports progress, stops broken runs."""
 
     def __init__(self, dispatcher: Any, execution: Execution, resources: TrialResources) -> None:
         self._dispatcher, self._execution, self._resources = dispatcher, execution, resources
@@ -230,11 +230,11 @@ class Overseer(tune.Callback):  # type: ignore[misc]
         self._last = time.monotonic()
 
     def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
-        """Nothing of it goes into the state that Tune saves: the ledger is the truth, and a driver holds locks."""
+        """Tune saves nothing of it: the ledger is the truth, and a driver's locks cannot be pickled."""
         return tune.Callback, ()
 
     def on_trial_result(self, *_: object, result: dict[str, Any], **__: object) -> None:
-        """Take in what a step brought. Errors wait for the next step: here, Tune would hold them to be the trial's."""
+        """Process a step's result. Errors wait for the next step: raised here, Tune would count them as the trial's."""
         for finished in result.get("finished", ()):
             self._execution.listeners.on_finished(Finished(**finished))
         try:
@@ -246,11 +246,11 @@ class Overseer(tune.Callback):  # type: ignore[misc]
             self._broken = LedgerError(result["broken"])
 
     def stop_with(self, error: Exception) -> None:
-        """Raise an error at the next step, where Tune does not hold it to be a trial's."""
+        """Raise an error at the next step, where Tune does not count it as a trial's."""
         self._broken = error
 
     def on_step_begin(self, *_: object, **__: object) -> None:
-        """Raise what stops the study; every few seconds look after the workers."""
+        """Raise the error that stops the study; every few seconds check the workers."""
         if self._broken is not None:
             raise self._broken
         if time.monotonic() - self._last < PULSE_SECONDS:
@@ -268,7 +268,7 @@ class Overseer(tune.Callback):  # type: ignore[misc]
         self.pulse(at_work)
 
     def pulse(self, at_work: Sequence[Assignment]) -> None:
-        """Tell which cells are at work, and how much of each node they take."""
+        """Report the running cells, and how much of each node they use."""
         if (on_pulse := self._execution.listeners.on_pulse) is None:
             return
         counts = [assignment.worker.node for assignment in at_work]

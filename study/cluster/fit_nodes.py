@@ -1,4 +1,4 @@
-"""Which nodes of a cluster may work: those that have the data and the weights."""
+"""The nodes of a cluster that may work: those that have the data and the weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from study.running.execution_options import RequireData
 
 
 class Muster:
-    """Which nodes may work: those that have what the cells need. Each is looked at once."""
+    """The nodes that may work: those that have what the cells need. Each is checked once."""
 
     def __init__(self, needs: Needs, require: RequireData, on_notice: Callable[[str], None]) -> None:
         self.needs = needs

@@ -28,12 +28,12 @@ from study.running.execution_options import CacheSettings
 from study.running.worker import prepare_group, run_next
 
 PARKED_SECONDS = 1.0
-"""Pause between two questions of a parked trial whether it may go."""
+"""Seconds between two checks of a parked trial whether it may end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResources:
-    """What one trial gets: CPUs and a share of a GPU to itself, and how many CPU threads torch uses of them."""
+    """Resources of one trial: its CPUs, its share of a GPU, and the number of CPU threads that torch uses."""
 
     cpus: int
     gpus: float
@@ -42,7 +42,7 @@ class TrialResources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialSetup:
-    """What every worker of a run gets when it begins.
+    """What every worker of a run receives when it begins.
 
     ``dispatcher`` is the actor that hands out cells and takes in rows. ``limit`` is the seconds that a cell may take,
     None: as long as it likes. ``needs`` is what a node must have; those in ``fit`` are known to have it.
@@ -99,10 +99,10 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         return {"done": not more, "finished": [dataclasses.asdict(each) for each in news]}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: what matters is in the ledger."""
+        """Save nothing: the ledger has everything."""
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing: what matters is in the ledger."""
+        """Load nothing: the ledger has everything."""
 
     def _start(self, number: int) -> None:
         self._group, self._news, self._broken = number, [], None
@@ -116,7 +116,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
                     self._broken = error
 
     def _node_problem(self, group: Group) -> str | None:
-        """What a node lacks that joined after the nodes were looked at."""
+        """What a node lacks that joined after the check of all nodes."""
         if self._worker.node in self._fit or not group.cells:
             return None
         wanted = (group.category.name, group.cells[0].backbone)
@@ -126,7 +126,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
 
 
 def own_worker() -> Worker:
-    """This process as the dispatcher knows it."""
+    """This process as a ``Worker`` of the dispatcher."""
     host, address = socket.gethostname(), ray.util.get_node_ip_address()
     name = host if host == address else f"{host} ({address})"
     return Worker(node=nodes.own_node(), name=name, process=os.getpid())
@@ -150,31 +150,31 @@ class RemoteSource:
         self._dispatcher = dispatcher
 
     def begin(self, group: int, worker: Worker) -> Group:
-        """As the dispatcher does."""
+        """Call the dispatcher's method of this name."""
         begun: Group = ray.get(self._dispatcher.begin.remote(group, worker))
         return begun
 
     def next(self, group: int, worker: Worker) -> Cell | None:
-        """As the dispatcher does."""
+        """Call the dispatcher's method of this name."""
         cell: Cell | None = ray.get(self._dispatcher.next.remote(group, worker))
         return cell
 
     def accept(self, digest: str, outcome: Outcome) -> Finished:
-        """As the dispatcher does."""
+        """Call the dispatcher's method of this name."""
         finished: Finished = ray.get(self._dispatcher.accept.remote(digest, outcome))
         return finished
 
     def fail(self, group: int, digest: str, failure: Failure) -> Finished | None:
-        """As the dispatcher does."""
+        """Call the dispatcher's method of this name."""
         finished: Finished | None = ray.get(self._dispatcher.fail.remote(group, digest, failure))
         return finished
 
     def fail_group(self, group: int, failure: Failure) -> list[Finished]:
-        """As the dispatcher does."""
+        """Call the dispatcher's method of this name."""
         finished: list[Finished] = ray.get(self._dispatcher.fail_group.remote(group, failure))
         return finished
 
     def park(self, group: int) -> bool:
-        """As the dispatcher does."""
+        """Call the dispatcher's method of this name."""
         may_go: bool = ray.get(self._dispatcher.park.remote(group))
         return may_go

@@ -1,4 +1,4 @@
-"""The machines of a Ray cluster: who is there, who is gone, who lacks data, and ending a process that hangs."""
+"""The machines of a Ray cluster: present, gone, or without data; and how to end a process that hangs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from study.cluster.readiness import Needs, lacks
 
 NODE_ID_LABEL = "ray.io/node-id"
-"""Ray's own label of every node, by which trials are kept off some."""
+"""Ray's own label of every node; a trial excludes nodes by it."""
 
 ANSWER_SECONDS = 30.0
-"""How long a node may take to run a task that does nothing before it counts as gone."""
+"""Seconds within which a node must run an empty task; otherwise it counts as gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A machine that Ray knows: its identity, a name that people recognise, and what it offers."""
+    """A machine that Ray knows: its identity, a name that people recognise, and its resources."""
 
     identity: str
     name: str
@@ -33,7 +33,7 @@ class Node:
 
 
 def known_nodes() -> list[Node]:
-    """Every node of the cluster, also those that left."""
+    """Every node of the cluster, including those that left."""
     raw = ray.nodes()
     plain = {node["NodeID"]: _plain_name(node["NodeManagerHostname"], node["NodeManagerAddress"]) for node in raw}
     shared = Counter(plain.values())
@@ -55,7 +55,7 @@ def own_node() -> str:
 
 
 def lacking(nodes: Sequence[Node], needs: Needs) -> dict[str, list[str]]:
-    """What each node lacks, by its identity; empty where nothing is missing. All nodes look at the same time.
+    """What each node lacks, by its identity; empty where nothing is missing. All nodes check at the same time.
 
     A node that leaves meanwhile lacks nothing: no work will go there.
     """
@@ -91,14 +91,14 @@ def gone(identities: Collection[str]) -> set[str]:
 
 
 def end_process(node: str, process: int) -> None:
-    """Kill a worker process of a node that does not react; returns at once."""
+    """Kill a worker process that does not react, on any node; returns at once."""
     _kill.options(scheduling_strategy=_only(node)).remote(process)
 
 
 def placement(
     resources: Mapping[str, float], without: Collection[str]
 ) -> tuple[list[dict[str, float]], dict[str, object]]:
-    """Bundles and keywords of a placement group on any node but those in ``without``."""
+    """Bundles and keywords of a placement group on any node except those in ``without``."""
     bundle = {kind: amount for kind, amount in resources.items() if amount}
     if not without:
         return [bundle], {}

@@ -18,11 +18,11 @@ class RayPartsError(UserError):
 def cluster_of_this_machine() -> str | None:
     """HOST:PORT of the cluster that runs on this machine, or None.
 
-    Ray's own ``address="auto"`` raises where there is none, and starts nothing where one has just died; asking first
-    lets the study say which of the two it is.
+    Ray's own ``address="auto"`` raises if there is none, and starts nothing if one has just died. With this check
+    first, the study can report which of the two happened.
 
     Raises:
-        RayPartsError: this Ray has the function no more.
+        RayPartsError: this Ray no longer has the function.
     """
     try:
         find = getattr(importlib.import_module(MODULE), NAME)

@@ -1,4 +1,4 @@
-"""Whether a machine has what cells need: the planned images, byte for byte as long, and the backbone's weights."""
+"""Whether a machine has what cells need: the planned images with equal sizes in bytes, and the backbone's weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ReadinessError(UserError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryFiles:
-    """A category's folder and its planned files with their sizes in bytes; ``rendered``: it can be made anew."""
+    """A category's folder and its planned files with their sizes in bytes; ``rendered``: a node can render it again."""
 
     folder: Path
     sizes: Mapping[Path, int]
@@ -32,7 +32,7 @@ class CategoryFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What groups of cells need of a machine: categories by name, and digests of weights by backbone."""
+    """What groups of cells need on a machine: categories by name, and digests of weights by backbone."""
 
     categories: Mapping[str, CategoryFiles]
     backbones: Mapping[str, str]
@@ -43,7 +43,7 @@ class Needs:
 
 
 def needs_of(groups: Sequence[Group]) -> Needs:
-    """What the groups need, measured on this machine, where they were planned."""
+    """What the groups need, as measured on this machine, where they were planned."""
     return Needs(
         categories={
             group.category.name: _files(group.category, rendered=group.cells[0].dataset == SYNTHETIC)
@@ -63,7 +63,7 @@ def _files(category: Category, *, rendered: bool) -> CategoryFiles:
     samples = (*category.train, *category.test)
     first, sizes = samples[0], {}
     for path in (path for sample in samples for path in (sample.path, *sample.masks)):
-        # What went since it was planned is named when its cells run.
+        # Files that vanished after planning are reported when their cells run.
         with contextlib.suppress(OSError):
             sizes[path] = path.stat().st_size
     return CategoryFiles(folder=first.path.parents[len(Path(first.name).parts) - 1], sizes=sizes, rendered=rendered)

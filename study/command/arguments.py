@@ -1,4 +1,4 @@
-"""What users write on the command line, as typed values."""
+"""The options of the command line as typed values."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ NUMBERS = {
     "cpus_per_trial": (1, 10_000),
     "nodes": (1, 100_000),
 }
-"""Options with the least and the most that they may be."""
+"""Options with the smallest and the largest number allowed."""
 LARGEST_SETTING = 1_000_000
-"""No number of a config is meant to be as large."""
+"""Upper bound of any number of a config: a larger one is a mistake."""
 LONGEST = 10.0 * 365 * 24 * 3600
-"""Seconds that somebody may wait for something: more than clocks and threads take."""
+"""Upper bound of any waiting time, in seconds: clocks and threads refuse more."""
 
 
 class UsageError(UserError):
-    """A command line, or a file named on it, that does not have the form it must have."""
+    """A command line, or a file named on it, of a wrong form."""
 
 
 def study_request(options: argparse.Namespace) -> StudyRequest:
-    """What the options of ``plan`` and ``run`` ask for.
+    """The study request of the options of ``plan`` and ``run``.
 
     Raises:
-        UsageError, AblationError, ConfigError, SourceError: an option that does not have the form it must have.
+        UsageError, AblationError, ConfigError, SourceError: an option of a wrong form.
     """
     try:
         ablations = named_ablations(options.names)
@@ -62,13 +62,13 @@ def study_request(options: argparse.Namespace) -> StudyRequest:
 def data_request(
     options: argparse.Namespace, *, ablations: tuple[Ablation, ...] = (), whole_catalogue: bool = False
 ) -> StudyRequest:
-    """Data, backbones and base config that the options name, for these ablations or for a search.
+    """A study request with the data, backbones and base config of the options, for these ablations or for a search.
 
     Raises:
-        UsageError, ConfigError, SourceError, MethodError: an option that does not have the form it must have.
+        UsageError, ConfigError, SourceError, MethodError: an option of a wrong form.
     """
     check_numbers(options)
-    # What is quickly told comes first: a slip of the pen is no reason to load torch or to look into the data.
+    # Quick checks are first: a typing error should not cost the time to load torch or to read the data.
     categories = None if options.categories is None else categories_list(options.categories)
     shots = None if options.shots is None else shots_list(options.shots)
     support = texts_by_category("--support", options.support)
@@ -100,9 +100,9 @@ def data_request(
 
 
 def check_numbers(options: argparse.Namespace) -> None:
-    """Raise ``UsageError`` that names every number which nobody can mean: a study of years, or of no cell.
+    """Raise ``UsageError`` with every number that must be a mistake: a study of years, or without any cell.
 
-    Only options that the verb has are looked at.
+    Only options of the verb are checked.
     """
     problems = []
     for name, (least, most) in NUMBERS.items():
@@ -116,7 +116,7 @@ def check_numbers(options: argparse.Namespace) -> None:
 
 
 def base_config(protocol: str, overrides: Sequence[str], config: PromptADConfig | None = None) -> PromptADConfig:
-    """A protocol's config, or another one in its place, with ``FIELD=VALUE`` overrides.
+    """The config of a protocol, or of ``--method``, with ``FIELD=VALUE`` overrides.
 
     Raises:
         UsageError: an override of another form.
@@ -134,7 +134,7 @@ def base_config(protocol: str, overrides: Sequence[str], config: PromptADConfig 
 
 
 def search_request(options: argparse.Namespace) -> SearchRequest:
-    """What the options of ``search`` ask for.
+    """The search request of the options of ``search``.
 
     Raises:
         UsageError, SpaceError, ObjectiveError: and those of ``data_request``.

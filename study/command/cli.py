@@ -1,4 +1,4 @@
-"""The command line: its parser, and what becomes of errors and signals."""
+"""The command line: its parser, and how errors and signals end it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for argument in given:
         name, _, value = argument.partition("=")
         if name.startswith("--") and value == "--":
-            # Argparse takes such a value for the sign that no more options follow, and leaves a list of nothing.
+            # Argparse reads such a value as the end of the options, and leaves an empty list.
             parser.error(f"argument {name}: expected one argument, but got {value!r}")
     options, unknown = parser.parse_known_args(given)
     if unknown:
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         streams.drop_output()
         return INTERRUPTED
     except KeyboardInterrupt:
-        print("\nstopped; every finished cell is kept, the same command goes on from there", file=sys.stderr)
+        print("\nstopped; every finished cell is kept, the same command continues from there", file=sys.stderr)
         return INTERRUPTED
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(*_: object) -> None:
-    """A polite kill is handled as Ctrl-C is."""
+    """Handle SIGTERM like Ctrl-C."""
     raise KeyboardInterrupt
 
 
@@ -137,7 +137,7 @@ def _add_names(verb: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="ABLATION",
-        help=f"names (plan --list tells them), core, all, or a Python file of your own (default: {', '.join(DEFAULT)})",
+        help=f"names (plan --list prints them), core, all, or your own Python file (default: {', '.join(DEFAULT)})",
     )
 
 
@@ -161,7 +161,7 @@ def _add_search(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler (default: 0)")
     verb.add_argument(
-        "--timeout", type=seconds, default=None, metavar="SECONDS", help="stop then; the same command goes on"
+        "--timeout", type=seconds, default=None, metavar="SECONDS", help="stop then; the same command continues"
     )
     verb.add_argument(
         "--prune",
@@ -176,8 +176,8 @@ def _add_search(verb: argparse.ArgumentParser) -> None:
         type=int,
         default=3,
         metavar="N",
-        help="in the end, run the best trials and the base on N seeds that the search did not see, on test images, to "
-        "show how much the search flatters (default: 3; 0: do not)",
+        help="at the end, run the best trials and the base on N seeds that the search did not see, on test images, to "
+        "show by how much the search's own values are too good (default: 3; 0: do not)",
     )
     verb.add_argument("--tasks", default="image,pixel", metavar="A,B", help="whose AUROC counts (default: both)")
     verb.add_argument(
@@ -261,7 +261,7 @@ def _add_execution(verb: argparse.ArgumentParser) -> None:
         type=float,
         default=300.0,
         metavar="SECONDS",
-        help="then go on with the nodes that are there (default: 300)",
+        help="then start with the nodes that are there (default: 300)",
     )
     verb.add_argument(
         "--code", default=None, metavar="DIGEST", help="run only if the installed code is this one (see: digest)"

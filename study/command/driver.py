@@ -1,7 +1,7 @@
-"""The process that runs a study: its lock on the study folder, and its record there for whoever looks.
+"""The process that runs a study: its lock on the study folder, and its record there for other processes.
 
-``driver.lock`` names the driver that holds the folder; ``driver.json`` tells every few seconds what it does, and at the
-end how it ended: the exit code that ``ray submit`` does not pass on.
+``driver.lock`` names the driver that holds the folder. ``driver.json`` reports every few seconds what it does, and at
+the end how it ended: the exit code that ``ray submit`` does not pass on.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SETTLE = 1.0
 
 
 PATIENCE = 15.0
-"""Seconds for which the next record of a driver on another machine is awaited: three beats."""
+"""Seconds to wait for the next record of a driver on another machine: three beats."""
 
 
 _CLAIM = record({"run": text, "user": text, "process": PROCESS})
@@ -50,7 +50,7 @@ class LockedError(UserError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a lock says: the run that holds the folder, and its process."""
+    """Content of a lock: the run that holds the folder, and its process."""
 
     run: str
     process: Process
@@ -95,7 +95,7 @@ class Driver:
         self.lost = False
 
     def __enter__(self) -> Self:
-        """Take the folder and begin to tell."""
+        """Take the folder and begin to write records."""
         self._take()
         try:
             self._tell()
@@ -108,7 +108,7 @@ class Driver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Tell how it ended, unless that was told already, and let go of the folder."""
+        """Record how it ended, unless that is recorded already, and release the folder."""
         self._ended.set()
         self._beating.join()
         if self._record.state == "running":
@@ -116,7 +116,7 @@ class Driver:
         self._let_go()
 
     def plan(self, *, planned: int, to_run: int) -> None:
-        """Tell how many cells this run has, and how many of them have no row yet."""
+        """Record how many cells this run has, and how many of them have no row yet."""
         self._change(planned=planned, to_run=to_run)
         with contextlib.suppress(LedgerError):
             self._tell()
@@ -130,11 +130,11 @@ class Driver:
             )
 
     def pulse(self, pulse: Pulse) -> None:
-        """Take in what the executor tells."""
+        """Record a progress report of the executor."""
         self._change(running=pulse.running, nodes=pulse.nodes)
 
     def end(self, state: State, exit_code: int, message: str | None = None) -> None:
-        """Tell how the run ended."""
+        """Record how the run ended."""
         self._change(state=state, exit_code=exit_code, message=message, running=())
         # A full disk must not hide how it ended from the terminal.
         with contextlib.suppress(LedgerError):
@@ -151,10 +151,10 @@ class Driver:
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
-            # A study folder that is away for a moment is no reason to stop; rows say so when they cannot be written.
+            # A folder that is briefly unreachable does not stop the run; writing a row reports a lasting failure.
             with contextlib.suppress(LedgerError):
                 if not self._holds():
-                    # A real signal, which also ends what the main thread waits for.
+                    # A real signal, because it also ends what the main thread waits for.
                     main = threading.main_thread().ident
                     assert main is not None
                     signal.pthread_kill(main, signal.SIGTERM)
@@ -162,7 +162,7 @@ class Driver:
                 self._tell()
 
     def _holds(self) -> bool:
-        """Whether the folder is still this run's; once it is not, it stays lost."""
+        """Whether this run still holds the folder; once lost, it stays lost."""
         holder = _holder(self._folder)
         self.lost = self.lost or holder is None or holder.run != self._record.run
         return not self.lost
@@ -207,7 +207,7 @@ class Driver:
                     since = f" since {record.started} (heard of {max(0.0, record.age):.0f} s ago)"
                 raise LockedError(
                     f"{where} must have one driver at a time, but {who}, holds it{since}: wait for it (run.py status "
-                    f"tells how far it is), use another --study, or end it with 'kill {holder.process.number}' on "
+                    f"shows how far it is), use another --study, or end it with 'kill {holder.process.number}' on "
                     f"{holder.process.host} and run this again, which takes the folder over"
                 )
             self._say(f"{where} is taken over from a driver that is dead ({who})")
@@ -215,7 +215,7 @@ class Driver:
             self._folder.remove(LOCK)
 
     def _works(self, holder: Claim) -> bool:
-        """Whether the driver that holds the folder is alive: by its process here, by its heartbeat elsewhere."""
+        """Whether the folder's driver is alive: by its process on this machine, by its heartbeat on another."""
         gone = holder.process.gone()
         if gone is not None:
             return not gone
@@ -228,20 +228,20 @@ class Driver:
                     return True
                 if record.state != "running":
                     return False
-                # Stale by our clock, but clocks differ: one that is heard of while we wait is alive.
+                # Stale by our clock, but clocks differ: a driver that writes a record while we wait is alive.
                 first = first or record.heartbeat
                 if record.heartbeat != first:
                     return True
             if time.monotonic() >= deadline:
                 return False
-            # The first record comes right after the lock.
+            # A driver writes its first record right after the lock.
             time.sleep(SETTLE)
 
 
 def _ending(error: BaseException | None) -> tuple[State, int, str | None]:
     """State, exit code and message of a run that ends with ``error``."""
     if isinstance(error, BrokenPipeError):
-        return "stopped", INTERRUPTED, "nobody reads what it prints any more: the same command goes on from there"
+        return "stopped", INTERRUPTED, "nobody reads its output any more: the same command continues from there"
     if error is None or isinstance(error, KeyboardInterrupt):
         return "stopped", INTERRUPTED, None
     if isinstance(error, UserError):

@@ -1,4 +1,4 @@
-"""How users want cells and trials to be run, from the command line to frozen values."""
+"""The execution options of the command line as frozen values."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from study.running.execution_options import CacheSettings, ClusterOptions, Execu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
-    """How the trials of a search are run, and what becomes of the best of them.
+    """How the trials of a search run, and what happens to the best of them.
 
-    There are ``trials`` all together; no new one begins after ``timeout`` seconds (None: no limit). The winners run on
-    ``fresh`` seeds of their own. ``promote`` is the name that the best config is stored under, None: it is not.
+    ``trials`` is their total number; no new one begins after ``timeout`` seconds (None: no limit). The winners run
+    again on ``fresh`` seeds. ``promote`` is the name under which the best config is stored (None: it is not).
     """
 
     execution: ExecutionOptions
@@ -28,7 +28,7 @@ class SearchOptions:
 
 
 def search_options(options: argparse.Namespace) -> SearchOptions:
-    """How the options of ``search`` want its trials to be run.
+    """The search options of the command line of ``search``.
 
     Raises:
         UsageError: an option that is out of its domain.
@@ -43,7 +43,7 @@ def search_options(options: argparse.Namespace) -> SearchOptions:
 
 
 def execution_options(options: argparse.Namespace) -> ExecutionOptions:
-    """How the options of ``run`` and ``search`` want the cells to be run.
+    """The execution options of the command line of ``run`` and ``search``.
 
     Raises:
         UsageError: names every option that is out of its domain.

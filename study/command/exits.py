@@ -4,7 +4,7 @@ FAILED = 1
 """Some cells failed; they are rows with reasons."""
 
 USAGE = 2
-"""The request cannot run as asked."""
+"""The request has errors and cannot run."""
 
 INTERRUPTED = 130
 """Stopped by Ctrl-C or a polite kill."""

@@ -1,4 +1,4 @@
-"""The verbs that do not compute cells: ``plan``, ``report``, ``status``, ``show`` and ``cache``."""
+"""The verbs that compute no cells: ``plan``, ``report``, ``status``, ``show`` and ``cache``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Print the cells of each ablation, and how many are done; ``--list`` prints the ablations there are."""
+    """Print the cells of each ablation, and how many are done; ``--list`` prints all ablations."""
     if options.list:
         print(listing())
         return 0
@@ -50,20 +50,20 @@ def report(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Print how far a study is."""
+    """Print the state of a study."""
     ledger = Ledger(options.study)
     if options.watch is None:
         state = study_status(ledger)
         print(json.dumps(dataclasses.asdict(state), indent=1) if options.json else describe(state, options.study))
         return 0
-    # Whoever looks may stop looking at any moment.
+    # A reader may stop it at any moment.
     with contextlib.suppress(KeyboardInterrupt):
         watch(lambda: study_status(ledger), options.study, seconds=options.watch)
     return 0
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print what is known of one cell: its row, and what of its config differs from the defaults."""
+    """Print one cell: its row, and the fields of its config that differ from the defaults."""
     rows = Ledger(options.study).rows()
     found = [row for digest, row in rows.items() if digest.startswith(options.digest)]
     if len(found) != 1:
@@ -88,9 +88,9 @@ def cache(options: argparse.Namespace) -> int:
 
 
 def planned(options: argparse.Namespace) -> StudyPlan:
-    """The plan of what is asked for."""
+    """The plan of the options' request."""
     request = study_request(options)
-    # After what is quickly told of the options: it takes seconds to load.
+    # After the quick checks of the options: it takes seconds to load.
     from study.planning.plan import plan_study
 
     made = plan_study(request)
@@ -104,7 +104,7 @@ def planned(options: argparse.Namespace) -> StudyPlan:
 
 
 def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None = None) -> None:
-    """Write the report and print the tables of the plans in ``names`` (None: of all) and the results of searches."""
+    """Write the report; print the tables of the plans in ``names`` (None: all) and the results of searches."""
     from reports.outputs.terminal import to_text
     from reports.report import write_report
     from reports.tables.transfer import transfer_text

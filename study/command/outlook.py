@@ -1,4 +1,4 @@
-"""What a plan would do, as text: cells done, to run and shared, and how long that takes by measured rows."""
+"""A plan as text: cells done, to run and shared, and the time by measured rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from study.records.cell import Cell
 from study.records.row import Row
 
 DETAILED = 2
-"""Up to so many ablations are described arm by arm; more get a line each."""
+"""Up to this number, ablations are described arm by arm; above it, with a line each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """Numbers of cells of one planned ablation; ``seconds`` of work for those to run, None where nothing is measured.
+    """Numbers of cells of one planned ablation; ``seconds`` of work for those to run (None: nothing is measured).
 
-    ``shared`` are also cells of another ablation, of this plan or of those stored in the study.
+    ``shared`` cells also belong to another ablation of this plan or of a plan stored in the study.
     """
 
     planned: int
@@ -33,7 +33,7 @@ class Outlook:
 
 
 def outlooks(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[str, Any]] = ()) -> dict[str, Outlook]:
-    """The outlook of every plan document by name; ``stored`` are the documents that the study has already."""
+    """The outlook of every plan document by name; ``stored`` are the study's earlier documents."""
     others = [document for document in stored if document["name"] not in plan.documents]
     owners = Counter(digest for document in (*plan.documents.values(), *others) for digest in _digests(document))
     times = Times.measured(rows.values())
@@ -55,7 +55,7 @@ def outlooks(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[
 
 
 class Times:
-    """Seconds of a cell by the mean of measured ones: of equal task, protocol and backbone, else as near as can be."""
+    """Seconds of a cell: the mean of measured cells of equal task, protocol and backbone, else of the most similar."""
 
     def __init__(self, means: Mapping[tuple[Any, ...], float]) -> None:
         self._means = means
@@ -71,7 +71,7 @@ class Times:
         return cls({key: sum(values) / len(values) for key, values in seconds.items()})
 
     def of(self, cells: Iterable[Cell]) -> float | None:
-        """Seconds of all ``cells``, one after the other; None if there are some and nothing was measured."""
+        """Seconds of all ``cells``, one after the other; None if there are cells but nothing was measured."""
         total = 0.0
         for cell in cells:
             mean = next((self._means[key] for key in _keys(cell) if key in self._means), None)
@@ -82,7 +82,7 @@ class Times:
 
 
 def described_plan(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[str, Any]] = ()) -> str:
-    """The plan as text: details of one or two ablations, else a line for each, and what all of them need."""
+    """The plan as text: details of one or two ablations, else a line for each, and the needs of all."""
     found = outlooks(plan, rows, stored)
     if len(found) <= DETAILED:
         lines = [line for name, document in plan.documents.items() for line in _details(document, found[name])]
@@ -133,7 +133,7 @@ def _details(document: Mapping[str, Any], outlook: Outlook) -> list[str]:
             continue
         digests = {cell["digest"] for cell in asked_cells(document) if cell["arm"] == arm["name"]}
         parts = [f"{field}={value}" for field, value in arm["changes"].items()]
-        # Documents from before there were other methods do not say it.
+        # Documents from before there were other methods lack it.
         parts = parts if arm.get("runs", "promptad") == "promptad" else [f"method {arm['runs']}", *parts]
         parts += [f"backbone {arm['backbone']}"] if arm["backbone"] != document["backbone"] else []
         lines.append(f"  arm {arm['name']}: {len(digests)} cells ({', '.join(parts) or 'the base config'})")
@@ -153,7 +153,7 @@ def _digests(document: Mapping[str, Any]) -> set[str]:
 
 
 def _keys(cell: Cell) -> list[tuple[Any, ...]]:
-    """What a cell's time depends on, from all of it to nothing."""
+    """Keys on which a cell's time depends, from the most specific to none."""
     config = cell.config
     kind = (
         *(cell.task, cell.method, config.learns_prompts, config.selection, config.precision),

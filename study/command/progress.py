@@ -1,4 +1,4 @@
-"""What a person sees while cells run: a bar with the remaining time, and each result as it comes."""
+"""Progress on the screen while cells run: a bar with the remaining time, and each new result."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ QUIET_INTERVAL = 15.0
 """Seconds between lines where the output is no terminal."""
 
 FEWEST_FOR_ESTIMATE = 5
-"""Finished cells before which nobody can say how long the others take."""
+"""Finished cells below which the remaining time is not estimated."""
 
 
 class Progress:
-    """A bar on a terminal, a line now and then in a log file; failures are always printed."""
+    """A bar on a terminal, a line every few seconds in a log file; failures are always printed."""
 
     def __init__(
         self, total: int, *, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
@@ -69,7 +69,7 @@ class Progress:
             )
 
     def _left(self, now: float) -> str:
-        """The remaining time by the rate since the first cell: before it, workers were starting."""
+        """The remaining time by the rate since the first cell; before it, workers were starting."""
         if self._done < FEWEST_FOR_ESTIMATE or self._first is None:
             return ""
         return f"{duration((now - self._first) / (self._done - 1) * (self._total - self._done))} left; "

@@ -1,4 +1,4 @@
-"""One row as people read it: what was asked for, what came of it, and where it ran."""
+"""One row as text: the cell, its result, and where it ran."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import textwrap
 from study.records.row import Row
 
 WIDTH = len("image_auroc")
-"""Of the longest usual name of a line."""
+"""Characters of the longest usual name of a line."""
 
 
 def row_text(row: Row) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class TakenOverError(UserError):
-    """A study folder that another driver took while this one did not move."""
+    """A study folder that another driver took while this one was suspended."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -63,8 +63,8 @@ def sole_driver(ledger: Ledger) -> Iterator[Driver]:
     except KeyboardInterrupt:
         if driver.lost:
             raise TakenOverError(
-                f"study folder {ledger.location} was taken over by another driver while this one did not move; it goes "
-                "on there, this one ends"
+                f"study folder {ledger.location} was taken over by another driver while this one did not move; it "
+                "continues there, this one ends"
             ) from None
         raise
 
@@ -74,7 +74,7 @@ def _run_as(driver: Driver, options: ExecutionOptions, ledger: Ledger, plan: Stu
     rows = ledger.rows(plan.cells)
     stored = {document["name"]: len(document["seeds"]) for document in ledger.plans()}
     for name, document in plan.documents.items():
-        # A table over more seeds stays as it is; this request is part of it.
+        # A stored table over more seeds stays as it is; this request is part of it.
         if stored.get(name, 0) <= len(document["seeds"]):
             ledger.write_plan(name, document)
     for digest, reason in plan.unavailable.items():
@@ -95,7 +95,7 @@ def _run_as(driver: Driver, options: ExecutionOptions, ledger: Ledger, plan: Stu
 
 
 def warn(message: str) -> None:
-    """Say something that is no result."""
+    """Print a notice that is no result."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -127,7 +127,7 @@ def execute(options: ExecutionOptions, ledger: Ledger, groups: Sequence[Group], 
 
 
 def listeners_of(driver: Driver, progress: Progress) -> Listeners:
-    """The driver's record and the progress on the screen, as those who hear of the work."""
+    """The driver's record and the progress on the screen, as listeners of a run."""
 
     def on_finished(finished: Finished) -> None:
         driver.finished(finished.status)

@@ -1,4 +1,4 @@
-"""The verb ``search``: trials until there are as many as asked for, then the best of them."""
+"""The verb ``search``: runs the requested number of trials, then prints the best."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def search(options: argparse.Namespace) -> int:
-    """Run the trials that are missing, export them, and print the best; with ``--promote`` store the best config."""
+    """Run the missing trials, export them, and print the best; with ``--promote`` store the best config."""
     asked = search_options(options)
     if options.code is not None:
         check_code(options.code)
@@ -118,7 +118,7 @@ def _serial_bench(options: ExecutionOptions, found: Search) -> TrialBench:
 
 
 def _reevaluated(driver: Driver, options: SearchOptions, ledger: Ledger, found: Search) -> dict[str, Any]:
-    """What the document gets of the winners where the search did not look: ``report`` and ``fresh``."""
+    """The winners judged on data that the search did not use: ``report`` and ``fresh`` of its document."""
     from study.planning.plan import PlanError
     from study.search.reevaluation import on_fresh_seeds, on_held_out, winners
     from study.search.search_text import held_out_text

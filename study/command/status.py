@@ -1,4 +1,4 @@
-"""How far a study is, read off its folder alone: also from another terminal, also after the driver died."""
+"""The state of a study, read from its folder alone: from any terminal, even after the driver died."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from study.records.pulse import NodeUse, RunningCell
 from study.records.row import Row
 
 RECENT = 50
-"""Rows that the throughput is measured on."""
+"""Number of latest rows from which the throughput is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStatus:
     """Cells of one planned ablation by state, and the seconds its missing cells would take one after the other.
 
-    ``missing`` cells have no row; ``running`` counts those of them that a worker has now. ``work_left`` is None while
-    no row tells how long a cell takes.
+    ``missing`` cells have no row; ``running`` counts those of them that a worker computes now. ``work_left`` is None
+    while no row has measured a cell's time.
     """
 
     name: str
@@ -36,7 +36,7 @@ class PlanStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureStatus:
-    """A cell whose row says failed; ``finished`` is an ISO time, None where it is not known."""
+    """A cell with a failed row; ``finished`` is an ISO time, None where it is not known."""
 
     digest: str
     cell: str
@@ -46,7 +46,7 @@ class FailureStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverStatus:
-    """The present or last driver. ``state`` is what it told, or ``died`` if it went without a word.
+    """The present or last driver. ``state`` is the recorded one, or ``died`` if it ended without a record.
 
     ``done``, ``failed`` and ``to_run`` count the cells of its run; ``heartbeat_age`` is in seconds.
     """
@@ -97,7 +97,7 @@ def study_status(ledger: Ledger) -> StudyStatus:
     at_work = {cell.digest for cell in running}
     plans = tuple(plan_status(document["name"], asked_cells(document), rows, at_work) for document in documents)
     finished = sorted(row.provenance["finished"] for row in rows.values() if row.provenance.get("finished"))
-    # The rate of the run that goes on now, not of a pause before it.
+    # The rate of the present run, without a pause before it.
     recent = [time for time in finished if not (record is not None and alive and time < record.started)]
     per_minute = _throughput(recent[-RECENT:])
     missing = {cell["digest"] for document in documents for cell in asked_cells(document)} - rows.keys()
@@ -115,14 +115,14 @@ def study_status(ledger: Ledger) -> StudyStatus:
 
 
 def asked_cells(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """All cells of a plan document: those of its table, and those that are asked about pseudo-anomalies."""
+    """All cells of a plan document: those of its table, and those that score pseudo-anomalies."""
     return [*document["cells"], *(document.get("proxies") or ())]
 
 
 def plan_status(
     name: str, cells: Sequence[Mapping[str, Any]], rows: Mapping[str, Row], at_work: Collection[str] = ()
 ) -> PlanStatus:
-    """Count the cells of one plan by what their rows say; ``at_work`` are the digests of cells that workers have."""
+    """Count the cells of one plan by their rows; ``at_work`` are the digests of cells that workers compute now."""
     digests = {cell["digest"] for cell in cells}
     states = [rows[digest].status for digest in digests if digest in rows]
     missing = [cell for cell in {cell["digest"]: cell for cell in cells}.values() if cell["digest"] not in rows]
@@ -163,7 +163,7 @@ def _failures(rows: Mapping[str, Row]) -> tuple[FailureStatus, ...]:
 
 
 def _work(missing: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> float | None:
-    """Seconds for the missing cells by the mean of finished ones, of the same task where there are any."""
+    """Seconds for the missing cells by the mean of finished ones, of the same task if there are any."""
     seconds = {
         task: [
             row.seconds["total"]

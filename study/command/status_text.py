@@ -1,4 +1,4 @@
-"""The state of a study as people read it on a terminal: once, or again and again."""
+"""The state of a study as text for a terminal, printed once or repeatedly."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def watch(
 ) -> StudyStatus:
     """Show the status every few seconds until the driver has ended; returns the last one.
 
-    On a terminal it is drawn again in place, elsewhere a changed status is printed below the last.
+    A terminal shows it again in place; elsewhere a changed status is printed below the last.
     """
     stream = stream or sys.stdout
     live = stream.isatty()
@@ -85,7 +85,7 @@ def _driver_line(driver: DriverStatus) -> str:
     if driver.state == "running":
         return f"running: {progress}; {driver.who}, heard of {max(0.0, driver.heartbeat_age):.0f} s ago"
     if driver.state == "died":
-        return f"died without a word: {progress}; {driver.who}; the same run command goes on from there"
+        return f"died without a word: {progress}; {driver.who}; the same run command continues from there"
     how = f"{driver.state} with exit code {driver.exit_code}"
     why = f": {_first_line(driver.message)}" if driver.message else ""
     return f"{how}{why}; {progress}; {driver.who}"

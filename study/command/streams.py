@@ -1,4 +1,4 @@
-"""What the process has from whoever began it: its streams and its environment, made fit for a command's work."""
+"""Makes the streams and the environment that the process inherited fit for a command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def prepare() -> None:
-    """Make the process independent of the terminal, the locale and the notebook that it was begun from.
+    """Make the process independent of the terminal, the locale and the notebook that started it.
 
     Closed streams lead nowhere, as a file that is opened would take their numbers, and with them what other code prints
     to them. What a stream's encoding does not have is printed as a question mark. Figures are files: the backend that a
@@ -29,7 +29,7 @@ def prepare() -> None:
 
 
 def drop_output() -> None:
-    """Let what is still to be printed lead nowhere, once nobody reads it."""
+    """Discard all further output, once nobody reads it."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Which backbone each arm of an ablation runs on."""
+"""The backbone of each arm of an ablation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from promptad.backbones.weights_files import weights_are_here
 class PlannedBackbone:
     """A backbone as cells name it: what the user wrote, its parts, and the digest of its weights.
 
-    ``tag`` is the tag of open_clip that the weights are: one that was named, or whose weights a file is, byte by byte;
+    ``tag`` is open_clip's tag of the weights, named by the user or recognised because the file equals it byte by byte;
     None for ``tiny``, random weights, unknown files and CNNs. ``activation`` is what the towers run; None for CNNs.
     """
 
@@ -29,9 +29,9 @@ class PlannedBackbone:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """The backbone of a name, whose weights are fetched where they are not here; ``BackboneError`` as below.
+        """The backbone of a name; missing weights are downloaded. Raises ``BackboneError`` as below.
 
-        Whether the weights are the architecture's is checked here, so that no cell needs to find out.
+        It checks here that the weights fit the architecture, so that no cell fails on them.
         """
         name = parse_backbone(text)
         weights = weights_digest(name)
@@ -46,7 +46,7 @@ class PlannedBackbone:
 
 
 def absolute_backbone(text: str) -> str:
-    """A backbone's name with the whole path of its checkpoint: the processes of workers have another current folder.
+    """A backbone's name with the absolute path of its checkpoint: workers have another current folder.
 
     Raises:
         BackboneError: an unknown name, or a checkpoint that is not there.
@@ -56,7 +56,7 @@ def absolute_backbone(text: str) -> str:
 
 
 def weights_here(texts: Sequence[str]) -> list[str]:
-    """Those of some backbones whose weights need no network: they are checked before data are read, others after.
+    """The backbones whose weights need no network: they are checked before the data, others after.
 
     Raises:
         BackboneError: an unknown name, or a file that is no checkpoint.
@@ -65,10 +65,10 @@ def weights_here(texts: Sequence[str]) -> list[str]:
 
 
 def planned_backbones(texts: Sequence[str]) -> dict[str, PlannedBackbone]:
-    """The backbones that a user names, by architecture; their weights are fetched where they are not here.
+    """The backbones that a user names, by architecture; missing weights are downloaded.
 
     Raises:
-        BackboneError: an unknown name, weights that cannot be had, or a file with other weights.
+        BackboneError: an unknown name, weights that cannot be downloaded, or a file with other weights.
     """
     planned = [PlannedBackbone.of(text) for text in texts]
     return {backbone.name.architecture: backbone for backbone in planned}
@@ -77,7 +77,7 @@ def planned_backbones(texts: Sequence[str]) -> dict[str, PlannedBackbone]:
 def arm_backbones(
     ablation: Ablation, study: PlannedBackbone, named: Mapping[str, PlannedBackbone]
 ) -> tuple[dict[str, PlannedBackbone], dict[str, str]]:
-    """The backbone of each arm that can run, and why each of the others cannot, both by arm.
+    """The backbone of each arm that can run, and the reason why each other one cannot, both by arm.
 
     ``named`` are the user's by architecture. An arm with a backbone of its own runs on the user's weights of that
     architecture, else on those it names if they are on this machine: nothing is fetched for one row of a table.

@@ -1,4 +1,4 @@
-"""What methods can be asked for: support images, tasks, backbones. What one cannot do is found before anything runs."""
+"""Checks that methods can do what is requested (support images, tasks, backbones) before anything runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from study.planning.shots import settings_of, shots_of
 def unfit_backbones(
     ablation: Ablation, configs: Mapping[str, MethodConfig], backbones: Mapping[str, PlannedBackbone]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Why arms cannot run on their backbones, by arm: rows that the paper prints, and others.
+    """Reasons why arms cannot run on their backbones, by arm: first of rows that the paper prints, then of others.
 
-    A printed row that cannot run here keeps its published numbers, so that the rest of its table runs; an arm without
-    them was asked for in vain, which is an error.
+    A printed row that cannot run here keeps its published numbers, and the rest of its table runs. For an arm without
+    published numbers it is an error.
     """
     printed, others = {}, {}
     for arm in ablation.arms:
@@ -42,9 +42,9 @@ def unfit_backbones(
 
 
 def impossible_requests(ablation: Ablation, arms: Iterable[str], columns: Sequence[Setting]) -> list[str]:
-    """A sentence for each method that is asked for fewer support images than it needs, or for a task it has not.
+    """A sentence for each method with fewer support images than it needs, or with a task that it does not support.
 
-    ``columns`` are those of the table (``Ablation.settings``); all normal images of a category are at least one.
+    ``columns`` are those of the table (``Ablation.settings``); all normal images of a category count as at least one.
     """
     asking: dict[str, list[str]] = defaultdict(list)
     least: dict[str, int] = {}
@@ -75,7 +75,7 @@ def impossible_requests(ablation: Ablation, arms: Iterable[str], columns: Sequen
 
 
 def offered(name: BackboneName) -> frozenset[Need]:
-    """What a backbone has of what methods may need."""
+    """The parts that a backbone has, of those that methods may need."""
     found: set[Need] = set() if name.is_cnn else {"text"}
     return frozenset(found | {"transformer"} if is_transformer(name) else found)
 

@@ -25,7 +25,7 @@ _Config = TypeVar("_Config", bound=MethodConfig)
 
 @functools.cache
 def tower_facts(text: str, name: BackboneName) -> TowerFacts:
-    """What configs must know of a backbone that the user wrote as ``text``: read off its name, before any weights."""
+    """What configs must know about the backbone named ``text``: computed from its name, before weights are read."""
     transformer = is_transformer(name)
     return TowerFacts(
         text=text,
@@ -46,5 +46,5 @@ def with_suffixes(config: _Config, category: str, request: StudyRequest) -> _Con
 
 
 def kinds_of(query: Query) -> tuple[str, ...]:
-    """The pseudo-anomalies that a cell is asked about; of one that is asked about test images the default."""
+    """The pseudo-anomalies that a cell scores; for a cell on test images the default."""
     return tuple(DEFECTS) if query == "synthetic" else FIRST_KINDS

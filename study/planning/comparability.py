@@ -1,7 +1,7 @@
-"""Whether a number that the paper prints and one that is measured here answer the same question: one function decides.
+"""Decides whether a printed number and a measured one answer the same question.
 
-It looks at typed facts of the arm, the column, the data and the request, when a study is planned. What it finds is
-stored beside each printed number; reports give a verdict only where it finds nothing.
+The decision uses typed facts of the arm, the column, the data and the request, when a study is planned. Obstacles
+are stored beside each printed number; reports give a verdict only where there is none.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class ArmFacts:
 def obstacles(
     number: PublishedCell, column: Setting, task: Task, facts: ArmFacts | None, data: DataFacts
 ) -> tuple[Obstacle, ...]:
-    """Everything that keeps a printed number from being compared with an arm's in a column; empty if nothing does.
+    """Everything that prevents a comparison of a printed number with an arm's in a column; empty if nothing does.
 
     ``facts`` is None for an arm without cells.
     """

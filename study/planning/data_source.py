@@ -1,4 +1,4 @@
-"""Where a study's images come from: a layout and a root, or the embedded synthetic set."""
+"""The source of a study's images: a layout and a root, or the embedded synthetic set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from promptad.user_error import UserError
 
 
 class SourceError(UserError):
-    """A data source that is not spelled LAYOUT:ROOT or synthetic."""
+    """A data source that is neither LAYOUT:ROOT nor synthetic."""
 
 
 SYNTHETIC = "synthetic"
@@ -32,7 +32,7 @@ SYNTHETIC_TITLE = "synthetic inspection set"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedCategory:
-    """A category that was looked through, and the digest of its data."""
+    """A category whose files were listed and checked, and the digest of its data."""
 
     data: Category
     digest: str
@@ -62,12 +62,12 @@ class DataSource:
         )
 
     def checked(self, category: str, *, skip_bad: bool, normal_only: bool = False) -> OpenedCategory:
-        """One category with every image decoded once in its life.
+        """One category, after every image was decoded once to check it.
 
-        Data that decoded before, byte for byte, is not decoded again. With ``normal_only`` there are no test images.
+        Data with a digest that decoded before are not decoded again. With ``normal_only`` there are no test images.
         """
         if not skip_bad:
-            # A link without content, or a file that may not be read: decoding names every one of them.
+            # A link without content, or a file without read permission: decoding reports all of them.
             with contextlib.suppress(OSError):
                 known = with_contents(self.open(category, skip_bad=False, check_images=False, normal_only=normal_only))
                 digest = data_digest(known)
@@ -87,7 +87,7 @@ class DataSource:
 
 
 def _marker(digest: str) -> Path:
-    """The file that says that data with this digest decoded, with the cautions about them."""
+    """The file that records that data with this digest decoded, with the cautions about them."""
     return default_root() / "checked" / f"{digest}.json"
 
 

@@ -1,4 +1,4 @@
-"""Text files that users give on the command line: what is wrong with one is said with its name and line."""
+"""Text files named on the command line: an error names the file and the line."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from promptad.user_error import UserError
 
 LARGEST = 64 * 2**20
-"""Bytes that such a file may have: a list of texts has a few thousand."""
+"""Largest size of such a file in bytes: a list of texts has a few thousand."""
 
 
 class GivenFileError(UserError):
-    """A file named on the command line that cannot be read, or does not hold what it must."""
+    """A file named on the command line that cannot be read, or has wrong content."""
 
 
 def given_text(what: str, path: str) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark; ``what`` is how messages call it.
+    """The text of a file in UTF-8, with or without a byte order mark; ``what`` is its name in messages.
 
     Raises:
         GivenFileError: it cannot be read, is too large, or is in another encoding.
@@ -41,10 +41,10 @@ def given_text(what: str, path: str) -> str:
 
 
 def given_json(what: str, path: str) -> object:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
     Raises:
-        GivenFileError: as ``given_text``, and where it is no JSON, nested too deeply, or names a key twice.
+        GivenFileError: as ``given_text``; or it is no JSON, nested too deeply, or has a key twice.
     """
     text = given_text(what, path)
     repeated: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""From questions to cells: everything that can be wrong is found here, before any work starts."""
+"""From questions to cells; reports everything that is wrong before any work starts."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from study.records.cell import Cell
 from study.records.group import Group
 
 GROUP_SIZE = 32
-"""Most cells in a group: small enough to spread over workers, large enough to make scheduling cheap."""
+"""Upper bound on the cells of a group: small enough to spread over workers, large enough for cheap scheduling."""
 
 
 class PlanError(UserError):
-    """A study that cannot run as asked; the message lists every problem found."""
+    """A study with errors in its request; the message lists all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyPlan:
-    """Every cell of a request by digest, which of them the data cannot answer and why, and the plan documents.
+    """Every cell of a request by digest, the reason for each that the data cannot answer, and the plan documents.
 
     ``left_out`` are ablations of the whole catalogue that cannot be planned, and what is wrong with each.
     """
@@ -70,10 +70,10 @@ class StudyPlan:
 def plan_study(request: StudyRequest) -> StudyPlan:
     """Check the request against backbone and data, and make its cells.
 
-    Weights that are not on this machine are fetched when nothing is wrong with the data.
+    Weights that are not on this machine are downloaded once the data are known to be correct.
 
     Raises:
-        PlanError, AblationError, BackboneError, DatasetError: what is wrong, with everything found.
+        PlanError, AblationError, BackboneError, DatasetError: every problem, reported together.
     """
     if request.seeds < 1:
         raise PlanError(f"--seeds must be at least 1, but got {request.seeds}")
@@ -143,7 +143,7 @@ def _planned(
         unfit |= printed
     chosen = {name: opened[name] for name in ablation.categories(opened)}
     for arm in ablation.arms:
-        # A printed row keeps its numbers where the data have too few images for it, as it does on another backbone.
+        # A printed row keeps its numbers if the data have too few images for it, as it does on another backbone.
         if arm.name in backbones and arm.shots is not None and (few := shots_problems(chosen, [arm.shots], request)):
             (printed if arm.published else unfit)[arm.name] = "; ".join(few)
     problems = [f"arm {arm}: {reason}" for arm, reason in unfit.items()]

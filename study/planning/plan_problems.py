@@ -1,4 +1,4 @@
-"""What an arm asks for that its backbone or method does not have: found before anything runs."""
+"""Checks, before anything runs, that an arm's backbone and method have what its config names."""
 
 from __future__ import annotations
 

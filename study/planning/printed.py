@@ -1,4 +1,4 @@
-"""The paper's numbers beside the arms and columns of a plan, each with what keeps it from being compared."""
+"""The paper's numbers beside the arms and columns of a plan, each with the obstacles to a comparison."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class PlannedAblation:
 
 
 def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> list[dict[str, Any]]:
-    """Every printed number of the ablation's rows, at the column that it stands beside, as JSON-compatible data.
+    """Every printed number of the ablation's rows, with the column beside which it stands, as JSON-compatible data.
 
     None where the data are not of the set that the number is printed for (``printed_set``).
-    ``draws`` is false for an arm that sees no support image: its seeds are equal, and the plain difference is all
-    there is to say. ``obstacles`` are the reasons for which there is no verdict.
+    ``draws`` is false for an arm that sees no support image: its seeds are equal, so only the plain difference can be
+    reported. ``obstacles`` are the reasons for which there is no verdict.
     """
     ablation, shown = planned.ablation, printed_set(planned.ablation, request, opened)
     if ablation.published is None or shown is None:
@@ -81,7 +81,7 @@ def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Ope
 
 
 def printed_set(ablation: Ablation, request: StudyRequest, opened: Opened) -> str | None:
-    """The published set whose numbers stand beside an ablation on these data; None: no number of the paper does.
+    """The published set whose numbers stand beside an ablation on these data; None: no number of the paper.
 
     It is the set that the data are of, by names and numbers of test images (or whole categories of it), if the paper
     shows the table for it. Beside the embedded data stand those of the table's first set, for orientation.
@@ -95,9 +95,9 @@ def printed_set(ablation: Ablation, request: StudyRequest, opened: Opened) -> st
 
 
 def printed_firsts(ablation: Ablation) -> list[dict[str, Any]]:
-    """The settings (data set, metric, shots) that the paper prints the baseline's number of, and whether it is first.
+    """The settings (data set, metric, shots) with a printed number of the baseline, and whether it is first there.
 
-    First is the highest number, or one of equal ones, where there are others.
+    First is the highest number, or one of several equal ones, where other methods have numbers.
     """
     if ablation.published is None or ablation.baseline is None:
         return []
@@ -121,7 +121,7 @@ def printed_firsts(ablation: Ablation) -> list[dict[str, Any]]:
 def _beside(
     arm: Arm, columns: tuple[Setting, ...], numbers: list[PublishedCell]
 ) -> Iterator[tuple[Setting, PublishedCell]]:
-    """An arm's printed numbers with the columns they stand in: equal shots, else those printed without images."""
+    """An arm's printed numbers with their columns: those of equal shots, else those printed without images."""
     own = [number for number in numbers if number.row == arm.published]
     for column in settings_of(arm, columns):
         for metric in dict.fromkeys(number.metric for number in own):
@@ -132,7 +132,7 @@ def _beside(
 
 
 def one_support_set(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> list[dict[str, Any]]:
-    """Arms and columns in which the seeds of some categories all see the same support images, and these categories."""
+    """Arms and columns in which all seeds of some categories see the same support images, and these categories."""
     places = [
         (arm, column)
         for arm in planned.ablation.arms
@@ -163,7 +163,7 @@ def _shared(
 
 
 def data_title(request: StudyRequest, opened: Opened) -> str:
-    """What reports call the data: a published set's title only where its categories and test images are there."""
+    """The data's name in reports: a published set's title only if its categories and test images are there."""
     known = full_set_of(request.source.name)
     if known is None:
         return request.source.title
@@ -193,7 +193,7 @@ def _facts(
         arm=arm,
         config=config,
         backbone=planned.backbones[arm.name],
-        # What the arm itself changes is the paper's row; what its method does not have cannot matter.
+        # The arm's own changes define the paper's row; fields that its method does not have cannot matter.
         other_settings={
             name: value
             for name, value in other_settings(request.base).items()

@@ -1,4 +1,4 @@
-"""Named method configs that searches found: a config, and where it comes from."""
+"""Named method configs that searches promoted: a config, and its source."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MethodError(UserError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodConfig:
-    """A config under a name. ``provenance``: the search, its objective and what that looked at, the trial."""
+    """A config under a name. ``provenance``: the search, its objective with the data that it looked at, the trial."""
 
     name: str
     config: PromptADConfig
@@ -41,7 +41,7 @@ class MethodConfig:
 
 
 def write_method(method: MethodConfig, where: str, folder: StudyFolder) -> str:
-    """Store a method: in ``methods/`` of the study, or where a path that ends with .json says; returns the place."""
+    """Store a method config in ``methods/`` of the study, or at a path that ends with .json; returns the place."""
     content = {
         "schema": 1,
         "name": method.name,
@@ -63,7 +63,7 @@ def write_method(method: MethodConfig, where: str, folder: StudyFolder) -> str:
 
 
 def check_name(where: str) -> str:
-    """The name of a method that is to be stored under a name or a path ending with .json.
+    """The method config's name, from a name or a path that ends with .json.
 
     Raises:
         MethodError: a name that is no file name.
@@ -75,10 +75,10 @@ def check_name(where: str) -> str:
 
 
 def read_method(where: str, study: str) -> MethodConfig:
-    """A method by its name in the study folder, or by a path that ends with .json.
+    """A method config by its name in the study folder, or by a path that ends with .json.
 
     Raises:
-        MethodError: there is none, or it is damaged; lists those that the study has.
+        MethodError: it does not exist, or is damaged; lists those of the study.
     """
     if where.endswith(".json"):
         try:

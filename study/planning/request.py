@@ -1,4 +1,4 @@
-"""What a user asks a study for."""
+"""The request for a study."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from study.planning.data_source import DataSource
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRequest:
-    """What a user asks for.
+    """A request for a study.
 
     ``arm_backbones``: weights for arms with a backbone of their own. ``shots`` None: each ablation's own. ``support``:
     fixed support images by category. ``suffixes``: the user's own manual anomaly suffixes by category, in place of
-    the category's; ``support_file`` and ``suffixes_file`` are the whole paths of the files that they are from.
-    ``method``: where the base config comes from, if a search found it.
+    the category's; ``support_file`` and ``suffixes_file`` are the absolute paths of their files.
+    ``method``: the source of the base config, if a search promoted it.
     """
 
     ablations: tuple[Ablation, ...]

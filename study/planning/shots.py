@@ -1,4 +1,4 @@
-"""Which columns of a table an arm has, and how many support images a cell in one of them has."""
+"""The columns of an arm in its table, and the number of support images of a cell in each."""
 
 from __future__ import annotations
 

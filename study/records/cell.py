@@ -1,4 +1,4 @@
-"""A cell: one experiment, fully described. Its digest is its identity, whichever ablation asks for it."""
+"""A cell: one experiment, fully described. Its digest is its identity in every ablation."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from promptad.configs.method_config import MethodConfig, Task
 from promptad.configs.method_table import METHODS, known_method, method_of
 
 Query = Literal["test", "synthetic"]
-"""What a cell is asked about: the category's test images, or pseudo-anomalies on held-out support images."""
+"""The images that a cell scores: the category's test images, or pseudo-anomalies on held-out support images."""
 
 NUMERICS = 2
 """Version of the code that turns images into scores; raised by hand when its results change."""
 
 FIRST_KINDS = ("cut_paste", "perlin_texture", "scratch", "blob")
-"""The pseudo-anomalies that there were before cells named them: a cell that names none was asked about these."""
+"""The pseudo-anomalies of cells that name none, which were made before cells named them."""
 
 _NOT_IDENTITY = frozenset({"backbone", "dataset"})
-"""Names a person gave; what they stand for is in ``architecture``, ``weights``, ``category`` and ``data``."""
+"""Names that a person gave; ``architecture``, ``weights``, ``category`` and ``data`` hold their meaning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Cell:
     backbone's (None: a CNN, or a row from before it was recorded). ``support`` is a user's list of support images;
     None: drawn by ``seed``. ``artefacts`` are arrays to keep for figures of a model's inside. With ``query`` synthetic
     no test image is read, ``data`` is the digest of the normal images alone, and ``kinds`` are the pseudo-anomalies
-    in their order: another set of them asks another question.
+    in their order: another set makes another cell.
     """
 
     method: str
@@ -58,9 +58,9 @@ class Cell:
 
     @property
     def digest(self) -> str:
-        """Identity (hex): all that can change a score, nothing that cannot."""
+        """Identity (hex): covers everything that can change a score, and nothing else."""
         identity = {name: value for name, value in self.as_dict().items() if name not in _NOT_IDENTITY}
-        # Only what differs from the defaults counts, so that a field added later leaves earlier cells' identity alone.
+        # Only differences from the defaults count, so that a field added later does not change earlier cells' identity.
         defaults = _defaults(method_of(self.config))
         config = self.config.as_dict()
         if not self.artefacts:
@@ -100,12 +100,12 @@ class Cell:
         )
 
     def __str__(self) -> str:
-        """How messages name the cell."""
+        """The cell's name in messages."""
         return f"{self.place} ({self.digest[:8]})"
 
     @property
     def place(self) -> str:
-        """Where in a study it stands, in words; cells of several arms share one."""
+        """The cell's place in a study, in words; cells of several arms can share one."""
         query = "" if self.query == "test" else f" {self.query}"
         return f"{self.category} {self.task}{query} {self.shots}-shot seed {self.seed}"
 
@@ -117,5 +117,5 @@ def _defaults(method: str) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=4096)
 def _config(method: str, text: str) -> MethodConfig:
-    # Checking a config takes a millisecond, and thousands of rows have the same few.
+    # Checking a config takes a millisecond, and thousands of rows share a few configs.
     return known_method(method, "a cell's").config.from_dict(json.loads(text))

@@ -1,4 +1,4 @@
-"""What the driver of a study tells of itself in ``driver.json``: for ``status``, and for the driver after it."""
+"""The driver's record in ``driver.json``: for ``status``, and for the next driver."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _FORM = record(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """A process that is told apart from others of the same number: by machine, boot and start."""
+    """A process, distinguished from others of the same number by machine, boot and start."""
 
     host: str
     number: int
@@ -84,10 +84,10 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverRecord:
-    """What a driver tells of itself.
+    """The state of a driver, as it reports it.
 
-    Times are ISO in UTC; ``planned`` to ``failed`` count the cells of this run: all, those without a row at its start,
-    and of these those with one now. ``exit_code`` is None while it runs.
+    Times are ISO in UTC; ``planned`` to ``failed`` count cells of this run: all; without a row at its start; of these,
+    with a row now; with a failed row. ``exit_code`` is None while it runs.
     """
 
     run: str
@@ -113,14 +113,14 @@ class DriverRecord:
 
     @property
     def alive(self) -> bool:
-        """Whether the driver still works: by its process on its own machine, by its heartbeat elsewhere."""
+        """Whether the driver is alive: by its process on its own machine, by its heartbeat from another."""
         if self.state != "running":
             return False
         gone = self.process.gone()
         return self.age < STALE if gone is None else not gone
 
     def who(self) -> str:
-        """How messages name the driver."""
+        """The driver's name in messages."""
         return f"{self.user} on {self.process.host}, process {self.process.number}, since {self.started}"
 
     def to_json(self) -> bytes:
@@ -153,17 +153,17 @@ class DriverRecord:
 
 
 def _fields(kind: type[Process | RunningCell | NodeUse], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those keys of a document that a value has; another version may write more."""
+    """The keys of a document that are fields of the class; another version may write more."""
     return {field.name: values[field.name] for field in dataclasses.fields(kind) if field.name in values}
 
 
 def last_record(folder: StudyFolder) -> DriverRecord | None:
-    """What the folder's present or last driver told of itself; None where that is damaged, too."""
+    """The record of the folder's present or last driver; None if there is none or it is damaged."""
     return driver_record(folder)[0]
 
 
 def driver_record(folder: StudyFolder) -> tuple[DriverRecord | None, str | None]:
-    """What the folder's present or last driver told of itself, or what is wrong with it; neither where none told."""
+    """The record of the folder's present or last driver, or what is wrong with it; None twice if there is none."""
     content = folder.read(RECORD)
     try:
         return (None, None) if content is None else (DriverRecord.read(content), None)
@@ -179,7 +179,7 @@ def _boot() -> str:
 
 
 def _start(process: int) -> str:
-    """When a process began, in the kernel's ticks; empty if there is none or the system does not tell."""
+    """When a process began, in the kernel's ticks; empty if it does not exist or the system does not report it."""
     try:
         return (
             Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]

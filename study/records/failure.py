@@ -1,4 +1,4 @@
-"""Why a cell did not finish, and which of these reasons earn it another try with a whole device to itself."""
+"""Why a cell did not finish, and for which reasons it is tried again alone on a whole device."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ REMEDIES: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What stopped a cell. ``error`` is tried again in place; the other kinds once more, alone, after all others."""
+    """What stopped a cell. ``error`` is tried again at once; the other kinds once more, alone, after all others."""
 
     kind: Kind
     reason: str
 
     @property
     def needs_room(self) -> bool:
-        """Whether another try makes sense only with a whole device."""
+        """Whether only a whole device can help."""
         return self.kind != "error"
 
 
 def last_words(failure: Failure, earlier: str | None) -> str:
-    """The reason in the row of a cell that is given up: what happened both times, and what to do."""
+    """The reason in a failed row: what happened both times, and what to do."""
     if earlier is None:
         return failure.reason
     return f"{failure.reason} (alone, with a whole device to itself); before, among others: {earlier}. " + (

@@ -22,7 +22,7 @@ class StudyFolder:
     """Files by name (``rows/ab.json``) below one place.
 
     Local files, also on NFS, appear by fsync and atomic rename; on other file systems by one put, which object stores
-    make atomic. A name is made of plain parts: it cannot leave the folder.
+    make atomic. A name has plain parts only: it cannot leave the folder.
     """
 
     def __init__(self, location: str) -> None:
@@ -51,7 +51,7 @@ class StudyFolder:
         return Path(self._root) if self._is_local else None
 
     def names(self, folder: str, ending: str) -> list[str]:
-        """Names without ``ending`` of the files of ``folder`` that have it, sorted."""
+        """Names of the files of ``folder`` that end with ``ending``, without it, sorted."""
         path = self._path(folder)
         try:
             with self._reading():
@@ -103,10 +103,10 @@ class StudyFolder:
             _sync_folder(partial.parent)
 
     def create(self, name: str, content: bytes) -> bool:
-        """Store a file unless there is one; whether it was stored. Atomic where the file system can do it.
+        """Store a file unless it exists; returns whether it was stored. Atomic if the file system supports it.
 
         A local file (also on NFS) is linked to its name, which fails if the name is taken. fsspec's exclusive put is
-        atomic on S3; other object stores look first and write then.
+        atomic on S3; other object stores check first and write afterwards.
         """
         path = self._path(name)
         with self._writing(path):
@@ -176,12 +176,12 @@ class StudyFolder:
 
 
 def _partial(path: str) -> Path:
-    """Where a file is written before it gets its name: different for every writer."""
+    """The temporary name under which a file is written: different for every writer."""
     return Path(f"{path}.{os.getpid()}-{threading.get_native_id()}.partial")
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; some network file systems cannot, and need not."""
+    """Make a rename durable; some network file systems do not support this, and do not need it."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""A group: what one process computes in a row."""
+"""A group: the cells that one process computes one after the other."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyFiles:
-    """What a study folder holds: rows by digest, plans by name, and what is wrong with each file that is damaged."""
+    """Content of a study folder: rows by digest, plans by name, and what is wrong with each damaged file."""
 
     rows: Mapping[str, Row]
     plans: tuple[dict[str, Any], ...]
@@ -63,15 +63,15 @@ class Ledger:
         return self.rows([digest]).get(digest)
 
     def rows(self, digests: Iterable[str] | None = None) -> dict[str, Row]:
-        """Rows by digest: those asked for, as far as they exist, or all."""
+        """Rows by digest: the requested ones that exist, or all."""
         return {digest: row for digest, row in self._rows(digests).items() if isinstance(row, Row)}
 
     def damaged(self) -> Mapping[str, str]:
-        """Files of the folder that cannot be used, by name, and why: half written, altered, or of another version."""
+        """Files of the folder that cannot be used, with the reason: half written, altered, or of another version."""
         return self.everything().damaged
 
     def everything(self) -> StudyFiles:
-        """All that the folder holds but arrays, from one look at it."""
+        """Everything in the folder except arrays, listed once."""
         rows, plans = self._rows(None), self._plans()
         damaged = {f"rows/{name}.json": row for name, row in rows.items() if isinstance(row, str)}
         damaged |= {f"plans/{name}.json": plan for name, plan in plans.items() if isinstance(plan, str)}
@@ -110,12 +110,12 @@ class Ledger:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
-        # What the parts of a damaged archive make zipfile and NumPy raise is not written down anywhere.
+        # zipfile and NumPy do not document what they raise for a damaged archive.
         except Exception as error:
             raise DocumentError(f"not arrays: {error}") from error
 
     def write_plan(self, name: str, plan: Mapping[str, Any]) -> None:
-        """Store what was asked for, for reports and ``status``."""
+        """Store a plan, for reports and ``status``."""
         self.folder.write(f"plans/{name}.json", (json.dumps(plan, indent=1) + "\n").encode())
 
     def plans(self) -> list[dict[str, Any]]:
@@ -123,8 +123,8 @@ class Ledger:
         return [plan for _, plan in sorted(self._plans().items()) if isinstance(plan, dict)]
 
     def _rows(self, digests: Iterable[str] | None) -> dict[str, Row | str]:
-        """Rows by digest; of a damaged one, what is wrong with it."""
-        # A digest that is no plain name, from a plan that somebody altered, has no row.
+        """Rows by digest; for a damaged one, what is wrong with it."""
+        # A digest that is no plain name, from an altered plan, has no row.
         names = self.folder.names("rows", ".json") if digests is None else filter(_plain, digests)
         contents = self.folder.read_all([f"rows/{name}.json" for name in names])
         found: dict[str, Row | str] = {}
@@ -163,5 +163,5 @@ def _usable_plan(content: bytes, name: str) -> dict[str, Any]:
 
 
 def _plain(digest: str) -> bool:
-    """Whether a digest can be a file's name: one from a plan that somebody altered may be anything."""
+    """Whether a digest is a plain file name: in an altered plan it may be anything."""
     return digest.isascii() and digest.isalnum() and len(digest) < 200

@@ -1,4 +1,4 @@
-"""What a cell that ran brings back."""
+"""The result of a cell that ran."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningCell:
-    """A cell that a worker is computing; ``since`` is an ISO time in UTC."""
+    """A cell that a worker computes now; ``since`` is an ISO time in UTC."""
 
     cell: str
     digest: str
@@ -20,7 +20,7 @@ class RunningCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeUse:
-    """A machine of the cluster: what it has, and how much of it is taken. ``reason`` says why it is left out, if so."""
+    """A machine of the cluster: its resources, and those in use. ``reason``: why it is left out, if it is."""
 
     name: str
     alive: bool

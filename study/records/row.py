@@ -1,4 +1,4 @@
-"""A row: what became of a cell. Written once, whole; the only truth of a study."""
+"""A row: the result of a cell. Written once, as a whole; the only truth of a study."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class Row:
     ``scores`` are fractions in [0, 1] by metric, present if and only if ``status`` is ok; otherwise ``reason`` says
     why not. ``unavailable`` is a cell that the data cannot answer (no masks). ``curve`` holds every epoch's metric
     when the epoch was picked on the test set. ``test_images`` are parallel lists ``name``, ``anomalous``, ``score``.
-    ``view`` is what of the test set's anomalies the model could see (``study/bench/seen_anomalies.py``): how many
+    ``view`` counts the test set's anomalies that the model could see (``study/bench/seen_anomalies.py``): how many
     images are ``anomalous``, how many of them are ``with_mask``, names of those ``unseen``, and for pixels of those
-    ``vanished``; None where no test image was asked about, and in rows from before it was recorded.
-    ``cost`` is what ``study.bench.costs`` measures, None unless the cell was asked for it.
+    ``vanished``; None for cells on pseudo-anomalies, and in rows from before it was recorded.
+    ``cost`` is what ``study.bench.costs`` measures, None unless the cell's artefacts include it.
     """
 
     cell: Cell
@@ -74,7 +74,7 @@ class Row:
     cost: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        """Check that a missing score is a status with a reason, never a number."""
+        """Check that a missing score has a status and a reason, never a number."""
         if (self.status == "ok") != (self.scores is not None):
             raise RowError(
                 f"a row has scores if and only if its status is ok, but {self.cell} is {self.status} "
@@ -96,7 +96,7 @@ class Row:
         return json.dumps(self._values(), indent=1, allow_nan=False) + "\n"
 
     def plain(self) -> dict[str, Any]:
-        """What ``json.loads(self.to_json())`` gives, without the slow way over indented text."""
+        """Equals ``json.loads(self.to_json())``, without the slow way through indented text."""
         values: dict[str, Any] = json.loads(json.dumps(self._values(), allow_nan=False))
         return values
 
@@ -123,7 +123,7 @@ class Row:
         """Read a row, checking that the digest is its cell's.
 
         Raises:
-            RowError: not a row of this schema, or a digest that is not the cell's.
+            RowError: it is not a row of this schema, or its digest is not the cell's.
         """
         try:
             values = json_object(content)
@@ -150,5 +150,5 @@ class Row:
         except DocumentError as error:
             raise RowError(f"not a row: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-            # A cell is checked by the methods' configs, which raise what they raise.
+            # The methods' configs check a cell, and raise errors of many types.
             raise error if isinstance(error, RowError) else RowError(f"not a row: {error!r}") from error

@@ -1,4 +1,4 @@
-"""Handing out cells and taking in rows: what every executor shares, whatever runs the cells."""
+"""Hands out cells and receives rows, for every executor."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from study.records.pulse import RunningCell
 from study.records.row import Row
 
 ATTEMPTS = 2
-"""How often a cell that raises an ordinary error is tried before it becomes a failed row."""
+"""How often a cell with an ordinary error is tried before it becomes a failed row."""
 
 BEGINNINGS = 3
 """How many workers may die while they prepare a group before its cells are set aside."""
 
 IDLE = 10.0
-"""Seconds without a cell at work after which parked groups are let go."""
+"""Seconds without a running cell after which parked groups are released."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A process that runs cells: its node's identity, how people call the node, and its process number there."""
+    """A process that runs cells: its node's identity, the node's name for people, and its process number there."""
 
     node: str
     name: str
@@ -38,7 +38,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What a worker does: ``cell`` None while it prepares its group; for how long (seconds), and since when."""
+    """What a worker does (``cell`` None: it prepares its group), for how long (seconds), and since when."""
 
     worker: Worker
     cell: Cell | None
@@ -47,11 +47,11 @@ class Assignment:
 
     @property
     def seconds(self) -> float:
-        """How long it has been at it, by the dispatcher's clock."""
+        """Seconds since it began, by the dispatcher's clock."""
         return time.monotonic() - self.began
 
     def running(self) -> RunningCell:
-        """The cell at work as a pulse tells it."""
+        """The running cell as a pulse reports it."""
         assert self.cell is not None
         return RunningCell(
             cell=str(self.cell),
@@ -79,7 +79,7 @@ OnFinished: TypeAlias = Callable[[Finished], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:
-    """A cell that its round did not finish, and why; ``worker`` if a process ended with it."""
+    """A cell that its round did not finish, with the reason; ``worker``: the process that ended with it, if any."""
 
     cell: Cell
     failure: Failure
@@ -88,7 +88,7 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundEnd:
-    """What a round leaves: cells set aside, cells that nobody began, and how many got their rows."""
+    """The result of a round: cells set aside, cells not begun, and the number of new rows."""
 
     aside: tuple[SetAside, ...]
     waiting: tuple[Cell, ...]
@@ -96,11 +96,11 @@ class RoundEnd:
 
 
 class Dispatcher:
-    """The only writer of rows during a round. Knows of every cell whether it is waiting, tried, set aside or done.
+    """The only writer of rows during a round. It knows whether each cell is waiting, tried, set aside or done.
 
     ``earlier`` is why each cell failed before, in a round in which cells run alone; None in an ordinary round.
-    ``limit`` is how long a cell may take (seconds), for naming the cause of a death. All that matters can be read
-    from the ledger again, so that a dispatcher may be restarted in the middle of a round.
+    ``limit`` is how long a cell may take (seconds), for naming the cause of a death. Its state can be rebuilt from
+    the ledger, so a dispatcher may be restarted in the middle of a round.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Dispatcher:
         return self._groups[group]
 
     def next(self, group: int, worker: Worker) -> Cell | None:
-        """The group's next cell. One that was at work when its worker died is set aside for another round."""
+        """The group's next cell. A cell whose worker died is set aside for another round."""
         at_work = self._at_work.get(group)
         if at_work is not None and at_work.cell is None and at_work.worker == worker:
             del self._at_work[group]
@@ -147,7 +147,7 @@ class Dispatcher:
         """Write the row of the cell ``digest`` that was handed out; a second outcome of a cell changes nothing.
 
         Raises:
-            ValueError: another cell ran than the one asked for, by its config or its weights.
+            ValueError: another cell ran than was handed out, by its config or its weights.
             LedgerError: the row cannot be written.
         """
         cell = outcome.row.cell
@@ -163,7 +163,7 @@ class Dispatcher:
         """Put the cell back, set it aside, or write a failed row when its tries are spent."""
         at_work = self._at_work.get(group)
         if at_work is None or at_work.cell is None or at_work.cell.digest != digest:
-            # The word of a worker that was given up meanwhile.
+            # The report of a worker that counts as dead meanwhile.
             return None
         del self._at_work[group]
         cell = at_work.cell
@@ -178,7 +178,7 @@ class Dispatcher:
         return self._store(self._failed(cell, failure))
 
     def fail_group(self, group: int, failure: Failure) -> list[Finished]:
-        """Write failed rows for every waiting cell of the group, or set them aside if room may help."""
+        """Write failed rows for every waiting cell of the group, or set them aside if a whole device may help."""
         self._at_work.pop(group, None)
         waiting, self._waiting[group] = list(self._waiting[group]), deque()
         if failure.needs_room and self._earlier is None:
@@ -188,18 +188,18 @@ class Dispatcher:
         return [self._store(self._failed(cell, failure)) for cell in waiting]
 
     def park(self, group: int) -> bool:
-        """Hold a group that its node cannot run, so that the node takes no other; True when it may be let go."""
+        """Hold a group that its node cannot run, so that the node receives no other; True when it may be released."""
         self._at_work.pop(group, None)
         if self._at_work:
             self._last_work = time.monotonic()
         return time.monotonic() - self._last_work > IDLE
 
     def at_work(self) -> list[Assignment]:
-        """What every worker does at the moment."""
+        """What every worker does now."""
         return list(self._at_work.values())
 
     def end(self) -> RoundEnd:
-        """What is left when all workers have stopped: a cell still at work was lost with its worker."""
+        """The result of a round after all workers have stopped: a cell still running was lost with its worker."""
         for group in list(self._at_work):
             self._bury(group)
         return RoundEnd(
@@ -209,7 +209,7 @@ class Dispatcher:
         )
 
     def _bury(self, group: int) -> None:
-        """Deal with what a worker left that is at work no more."""
+        """Handle the cell of a worker that is gone."""
         lost = self._at_work.pop(group, None)
         if lost is None:
             return
@@ -260,12 +260,12 @@ class Dispatcher:
 
 
 def failed_row(cell: Cell, failure: Failure, *, earlier: str | None = None, attempts: int) -> Row:
-    """The row of a cell that is given up."""
+    """The failed row of a cell that is not tried again."""
     return Row(cell=cell, status="failed", reason=last_words(failure, earlier), provenance={"attempts": attempts})
 
 
 def finished_with(row: Row) -> Finished:
-    """The line of a cell that has this row now."""
+    """The progress line of a cell that has this row now."""
     return Finished(
         cell=str(row.cell),
         place=row.cell.place,

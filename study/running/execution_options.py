@@ -1,4 +1,4 @@
-"""How cells are run, as frozen values: what the command line builds once, and every executor reads."""
+"""Execution options as frozen values: the command line builds them once, and every executor reads them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 Executor: TypeAlias = Literal["ray", "serial"]
 RequireData: TypeAlias = Literal["all", "any"]
-"""What a node without the data or weights does to a run: stop it (``all``), or be left out of it (``any``)."""
+"""How to treat a node without the data or weights: stop the run (``all``), or leave the node out (``any``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheSettings:
-    """Where the feature cache is, and how many bytes it may hold."""
+    """The root of the feature cache, and how many bytes it may hold."""
 
     root: Path = field(default_factory=default_root)
     cap: int = DEFAULT_CAP
@@ -36,7 +36,7 @@ class CacheSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterOptions:
-    """Which Ray cluster runs the cells, and how long its nodes are waited for.
+    """Which Ray cluster runs the cells, and how long to wait for its nodes.
 
     ``address`` is ``auto``, ``local`` or ``HOST:PORT``. At most ``wait_seconds`` pass until ``nodes`` are there.
     ``embedded``: every node renders the embedded data into its own cache.
@@ -50,9 +50,9 @@ class ClusterOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionOptions:
-    """What runs the cells, and with what.
+    """The executor, its resources and its limits.
 
-    ``cpus`` and ``gpus`` are what one worker gets; torch uses as many threads as there are ``cpus``. ``gpus`` None: a
+    ``cpus`` and ``gpus`` are those of one worker; torch uses as many threads as there are ``cpus``. ``gpus`` None: a
     quarter of a GPU where there are any, else none. ``cell_timeout`` is in seconds, None: no limit (Ray only).
     """
 
@@ -71,7 +71,7 @@ def say_nothing(_: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listeners:
-    """Who receives news of a run: each finished cell, a pulse every few seconds, and what a user must know."""
+    """Receivers of a run's news: each finished cell, a pulse every few seconds, and notices for the user."""
 
     on_finished: OnFinished
     on_pulse: OnPulse | None = None

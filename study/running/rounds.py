@@ -1,4 +1,4 @@
-"""Which cells run together, which once more alone, and which are given up: the order of a study's rounds."""
+"""The order of a study's rounds: which cells run together, which once more alone, and which end as failed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from study.records.row import Row
 from study.running.dispatcher import RoundEnd, failed_row
 
 NODE_LOSSES = 8
-"""How many nodes a cell may be lost with before it is held to be the cause."""
+"""Number of lost nodes after which a cell counts as the cause."""
 
 BARREN_ROUNDS = 2
-"""How many rounds may bring no row and lose no node before their cells are given up."""
+"""Number of rounds without any new row or lost node after which their cells end as failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """Groups to run. ``earlier``: None in an ordinary round; else each cell runs alone, and this is why it failed."""
+    """Groups to run. ``earlier``: None in an ordinary round; else cells run alone, and these are their failures."""
 
     groups: tuple[Group, ...]
     earlier: Mapping[str, str] | None
@@ -33,9 +33,9 @@ class Round:
 
 
 class Rounds:
-    """First every cell in its group; then, alone, those that ran out of memory or time or lost their worker.
+    """First every cell in its group; then, alone, those that ran out of memory or time, or lost their worker.
 
-    A cell that was lost with its whole node goes back as if nothing had been. Knows nothing of processes or clusters.
+    A cell that was lost with its whole node is queued again without blame. Rounds know no processes or clusters.
     """
 
     def __init__(self, groups: Sequence[Group]) -> None:
@@ -48,7 +48,7 @@ class Rounds:
         self._current: Round | None = None
 
     def next(self) -> Round | None:
-        """The next round; None when every cell has its row or was given up."""
+        """The next round; None when every cell has a row."""
         if self._shared:
             self._current = Round(groups=self._regrouped(self._shared), earlier=None)
             self._shared = []
@@ -64,10 +64,10 @@ class Rounds:
         return self._current
 
     def end(self, end: RoundEnd, *, lost_nodes: Collection[str], trouble: str | None = None) -> list[Row]:
-        """Sort what a round left; returns the failed rows of cells that are given up.
+        """Process the result of a round; returns the failed rows of cells that are not tried again.
 
-        ``lost_nodes`` are those that went away during the round; ``trouble`` is what workers that could not even
-        begin a cell said last.
+        ``lost_nodes`` are those that left during the round; ``trouble`` is the last message of workers that could not
+        even begin a cell.
         """
         assert self._current is not None
         earlier = self._current.earlier

@@ -1,4 +1,4 @@
-"""Running every cell in this process, in order: the specification of what the Ray executor does."""
+"""Runs every cell in this process, in order: the specification of the Ray executor."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from study.running.rounds import Rounds
 from study.running.worker import prepare_group, run_next
 
 PULSE_SECONDS = 5.0
-"""How often an executor tells of its work."""
+"""Seconds between two progress reports of an executor."""
 
 
 def run_serially(bench: Workbench, ledger: Ledger, groups: Sequence[Group], listeners: Listeners) -> None:
-    """Run every cell; those that ran out of memory once more after all others."""
+    """Run every cell; run those that ran out of memory once more after all others."""
     host = socket.gethostname()
     worker = Worker(node=host, name=host, process=os.getpid())
     rounds = Rounds(groups)
@@ -47,7 +47,7 @@ def run_serially(bench: Workbench, ledger: Ledger, groups: Sequence[Group], list
 
 
 def serial_pulse(host: str, bench: Workbench, at_work: Sequence[Assignment]) -> Pulse:
-    """What an executor in this process tells of its work."""
+    """The progress report of an executor in this process."""
     busy = bool(at_work)
     gpus = 1.0 if bench.device == "cuda" else 0.0
     node = NodeUse(
@@ -63,7 +63,7 @@ def serial_pulse(host: str, bench: Workbench, at_work: Sequence[Assignment]) -> 
 
 @contextmanager
 def beating(pulse: Callable[[], Pulse], on_pulse: OnPulse | None) -> Iterator[None]:
-    """Tell of the work at once and every few seconds, also while a cell takes long."""
+    """Report progress at once and every few seconds, also during a long cell."""
     if on_pulse is None:
         yield
         return

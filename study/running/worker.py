@@ -1,4 +1,4 @@
-"""Where a worker gets its cells from, and what it does with each: the same in this process and across a cluster."""
+"""A worker's loop: receives cells, runs each and reports it; the same in this process and across a cluster."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _MEMORY_PHRASES = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
-"""How torch and CUDA say that memory ran out where they raise a plain RuntimeError."""
+"""Texts by which torch and CUDA report that memory ran out, where they raise a plain RuntimeError."""
 
 
 class CellSource(Protocol):
-    """What a worker sees of the dispatcher, in its own process or across a cluster."""
+    """The dispatcher as a worker sees it, in its own process or across a cluster."""
 
     def begin(self, group: int, worker: Worker) -> Group:
         """The group of a number, for which a worker prepares from now on."""
@@ -36,7 +36,7 @@ class CellSource(Protocol):
         ...
 
     def accept(self, digest: str, outcome: Outcome) -> Finished:
-        """Store the outcome of the cell that was asked for; it is durable when this returns."""
+        """Store the outcome of the cell that was handed out; it is durable when this returns."""
         ...
 
     def fail(self, group: int, digest: str, failure: Failure) -> Finished | None:
@@ -49,7 +49,7 @@ class CellSource(Protocol):
 
 
 def prepare_group(bench: Workbench, source: CellSource, number: int, group: Group) -> list[Finished]:
-    """Prepare for a group; if that fails (weights, memory), the cells that became failed rows are returned."""
+    """Prepare for a group; if that fails (weights, memory), return the cells that became failed rows."""
     try:
         bench.start_group(group.cells, group.category)
     except Exception as error:
@@ -61,10 +61,10 @@ def prepare_group(bench: Workbench, source: CellSource, number: int, group: Grou
 
 
 def run_next(bench: Workbench, source: CellSource, group: int, worker: Worker) -> tuple[bool, Finished | None]:
-    """Run one cell of a group: whether there was one, and what came of it (None: it will be tried again).
+    """Run one cell of a group; returns whether there was one, and its result (None: it will be tried again).
 
     Raises:
-        LedgerError: the study folder cannot be written: no fault of the cell.
+        LedgerError: the study folder cannot be written, which is not the cell's fault.
     """
     cell = source.next(group, worker)
     if cell is None:
@@ -81,7 +81,7 @@ def run_next(bench: Workbench, source: CellSource, group: int, worker: Worker) -
 
 
 def failure_of(error: BaseException) -> Failure:
-    """What an exception of a cell means."""
+    """The kind of failure that an exception of a cell means."""
     name = type(error).__name__
     memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
         isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _MEMORY_PHRASES)

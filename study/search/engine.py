@@ -1,7 +1,7 @@
-"""A search in progress: proposes trials, takes in their cells' rows, and tells Optuna. Knows nothing of processes.
+"""A search in progress: proposes trials, receives their cells' rows, and reports to Optuna. It knows no processes.
 
-The ledger is the truth: Optuna's study lives in memory, is made anew from records and rows whenever a search begins,
-and is told of a trial only after its record is stored.
+The ledger is the truth: Optuna's study lives in memory, is rebuilt from records and rows whenever a search begins,
+and receives a trial only after its record is stored.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ OnTrial = Callable[[TrialRecord], None]
 
 @dataclass(slots=True, kw_only=True)
 class Running:
-    """A trial without an end. ``steps`` are of the cells that have rows, a prefix of ``cells``."""
+    """A trial that has not ended. ``steps`` belong to the cells that have rows, a prefix of ``cells``."""
 
     trial: Trial
     params: Params
@@ -85,16 +85,16 @@ class Search:
         self._rebuild()
 
     def take_open(self) -> Trial | None:
-        """A trial that was proposed before and has no end, or must be run again; each is given out once."""
+        """An earlier trial that has not ended or must run again; each is returned once."""
         return self._open.pop(0) if self._open else None
 
     @property
     def full(self) -> bool:
-        """Whether no other trial is to be proposed."""
+        """Whether the search has all its trials."""
         return not self._open and len(self.study.get_trials(deepcopy=False)) >= self._trials
 
     def ask(self) -> Running | None:
-        """The next trial that has a cell to run; None when there is none. Trials that need no work end on the way."""
+        """The next trial that has a cell to run, or None. Trials that need no work end here."""
         while not self.full:
             running = self.begin(self.take_open() or self.study.ask())
             if running is not None:
@@ -102,11 +102,11 @@ class Search:
         return None
 
     def propose(self, trial: Trial) -> dict[str, object]:
-        """Values of a trial of Optuna's."""
+        """The values of one of Optuna's trials."""
         return suggest(trial, self.plan.request.space)
 
     def begin(self, trial: Trial) -> Running | None:
-        """Take in a trial that Optuna gave a number; None if its rows are there already, or it cannot be run."""
+        """Begin a trial that Optuna numbered; None if all its rows exist already, or it cannot run."""
         params = self.propose(trial)
         distributions = {name: distribution_to_json(domain) for name, domain in trial.distributions.items()}
         running = Running(trial=trial, params=params, distributions=distributions, cells=())
@@ -120,17 +120,17 @@ class Search:
         return None if self.advance(running.number) else running
 
     def ran(self, number: int, digest: str | None) -> bool:
-        """A cell of a trial got its row (None: it has none to run); whether the trial ended with it."""
+        """Process the new row of a trial's cell (None: no cell to run); returns whether the trial ended."""
         if number not in self.running:
             return True
         self._tried |= {digest} if digest else {cell.digest for cell in self.running[number].cells}
         return self.advance(number)
 
     def advance(self, number: int) -> bool:
-        """Take in the rows that a trial's cells have by now, in order; whether the trial ended."""
+        """Process the rows that a trial's cells have by now, in order; returns whether the trial ended."""
         running = self.running[number]
         missing = [cell.digest for cell in running.cells[len(running.steps) :]]
-        # One look at all of them when a trial begins; then mostly one row came.
+        # All cells are checked when a trial begins; later mostly one row is new.
         rows = self._ledger.rows(missing if not running.steps else missing[:1])
         while (cell := running.missing) is not None:
             row = rows.get(cell.digest) or self._ledger.row(cell.digest)
@@ -149,12 +149,12 @@ class Search:
         return True
 
     def fail(self, number: int, reason: str) -> None:
-        """End a trial that cannot go on."""
+        """End a trial that cannot continue."""
         if number in self.running:
             self._end(self.running[number], "failed", reason)
 
     def best(self) -> TrialRecord | None:
-        """The complete trial with the best value, the first of equals; None with several objectives, or without one."""
+        """The complete trial with the best value, the first of equals; None with several objectives or without one."""
         complete = [record for record in self.records.values() if record.state == "complete"]
         if not complete or not self.plan.objective.single:
             return None
@@ -209,15 +209,15 @@ class Search:
             self.study.tell(trial, state=STATES[record.state])
 
     def _intermediate(self, record: TrialRecord) -> dict[int, float]:
-        """The running mean after each (category, seed) pair: what a trial that stops there is judged by."""
+        """The running mean after each (category, seed) pair: the value of a trial that stops there."""
         if not self.plan.objective.single:
             return {}
         values = list(pair_values(record.steps).values())
         return {place: math.fsum(values[: place + 1]) / (place + 1) for place in range(len(values))}
 
     def _rebuild(self) -> None:
-        """Make Optuna's study from records whose rows are there; other trials are run again with their values."""
-        # Of a file that somebody altered, only values that the space has can be run again.
+        """Rebuild Optuna's study from records whose rows exist; other trials run again with their values."""
+        # From an altered file, only values that the space has can run again.
         space = self.plan.request.space
         records = {number: record for number, record in self._log.records().items() if space.holds(record.params)}
         proposals = {number: params for number, params in self._log.proposals().items() if space.holds(params)}
@@ -239,14 +239,14 @@ class Search:
                 self.study.add_trial(self._frozen(record))
             self.records[number] = record
         if not records and not proposals and (defaults := self.plan.request.space.paper_values()) is not None:
-            # What all others are compared with comes first.
+            # The trial with which all others are compared is first.
             self.study.enqueue_trial(defaults)
             self._open.append(self.study.ask())
             self.propose(self._open[0])
         self._open = [trial for trial in self._open if trial.number < self._trials]
 
     def _confirmed(self, record: TrialRecord | None, rows: Mapping[str, Row]) -> TrialRecord | None:
-        """A record with the numbers of its rows; None if it must be run (again)."""
+        """A record with the numbers of its rows; None if the trial must run (again)."""
         if record is None or record.state == "failed":
             return record
         cells = [cell.digest for cell in self.plan.cells(record.params)]
@@ -276,7 +276,7 @@ class Search:
         intermediate = self._intermediate(record)
         value = {"values": list(record.values)} if record.values is not None else {}
         if record.state == "pruned" and intermediate:
-            # What Optuna gives a trial that it is told was pruned.
+            # The value that Optuna gives a trial that it receives as pruned.
             value = {"values": [intermediate[max(intermediate)]]}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

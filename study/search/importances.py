@@ -1,4 +1,4 @@
-"""Which hyperparameters matter: importances of a search by two definitions, with their spread over resampled trials."""
+"""Importances of a search's hyperparameters by two definitions, with their spread over resampled trials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERSION = 1
 """Raised when the same trials give other importances."""
 RESAMPLES = 50
 TREES, RESAMPLED_TREES, DEPTH = 64, 8, 8
-"""Of fANOVA's forests. A tree costs as many leaves times nodes as it has; 2^8 leaves tell main effects apart."""
+"""Of fANOVA's forests. A tree's cost is its leaves times its nodes; 2^8 leaves separate main effects."""
 FEWEST = 10
 """Complete trials below which an importance would be noise."""
 
@@ -31,7 +31,7 @@ Importance = Callable[[Any], Shares]
 
 
 def write_sensitivity(folder: StudyFolder, search: str) -> bool:
-    """Write the importances of a search beside it, unless those of the same trials are there; whether it wrote.
+    """Write the importances of a search beside it unless those of the same trials exist; returns whether it wrote.
 
     Importances are shares that sum to 1: for all trials, and mean, 5th and 95th percentile over bootstrap resamples of
     the complete trials. Equal trials give equal bytes.
@@ -48,9 +48,9 @@ def write_sensitivity(folder: StudyFolder, search: str) -> bool:
 
 
 def with_sensitivity(folder: StudyFolder, search: str) -> SearchFiles:
-    """The files of a search with importances of its trials, written beside it if they are new and it can be.
+    """The files of a search with importances of its trials; new importances are written if the folder is writable.
 
-    A search that cannot be used comes as it is.
+    A search that cannot be used is returned unchanged.
     """
     files = read_search_files(folder, search)
     if _made(files):
@@ -59,7 +59,7 @@ def with_sensitivity(folder: StudyFolder, search: str) -> SearchFiles:
         made = sensitivity(files)
     except ValueError:
         return files
-    # Whoever may only read a study gets its report all the same.
+    # A user who may only read the study can still make its report.
     with contextlib.suppress(LedgerError):
         _write(folder, search, made)
     return replace(files, sensitivity=made)
@@ -96,8 +96,8 @@ def _write(folder: StudyFolder, search: str, document: dict[str, Any]) -> None:
 def rebuilt(search: Search, place: int = 0) -> Any:
     """An in-memory Optuna study of one objective from a search's complete trials, for Optuna's own plots too.
 
-    Choices are their JSON text: Optuna compares choices by ``==``, to which 1, 1.0 and True are the same. A trial with
-    a value outside the space, as the paper's may be, is left out.
+    Choices become their JSON text, because Optuna compares choices by ``==``, for which 1, 1.0 and True are equal. A
+    trial with a value outside the space, as the paper's may be, is left out.
     """
     import optuna
 
@@ -157,7 +157,7 @@ def _ped_anova(search: Search, place: int) -> dict[str, Any]:
 
 
 def _fanova(search: Search, place: int) -> dict[str, Any]:
-    """FANOVA weighs a logarithmic parameter's range as it was searched: Optuna's own would weigh it linearly."""
+    """FANOVA with a logarithmic parameter's range weighted as searched; Optuna's own weights it linearly."""
     import optuna
 
     trials = [_in_logarithms(trial) for trial in rebuilt(search, place).get_trials()]
@@ -196,7 +196,7 @@ def _method(
     full: Importance,
     quick: Importance,
 ) -> dict[str, Any]:
-    """Importances by one definition as the document keeps them, or the reason why there are none."""
+    """Importances by one definition, as in the document, or the reason why there are none."""
     head = {"method": name, "trials": len(trials), "absent": absent}
     if len(trials) < FEWEST:
         return {**head, "why_not": f"needs at least {FEWEST} complete trials, but there are {len(trials)}"}

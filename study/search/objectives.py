@@ -1,4 +1,4 @@
-"""What a search makes as good as it can, and whose labels that looks at."""
+"""Objectives of a search, and which labels each looks at."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ObjectiveError(UserError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What one cell adds to a trial: ``value`` is the AUROC of its task, ``cell`` its digest."""
+    """The contribution of one cell to a trial: ``value`` is the AUROC of its task, ``cell`` its digest."""
 
     cell: str
     category: str
@@ -31,9 +31,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """One number of a trial, computed from its cells, all being there.
+    """One number of a trial, computed from all its cells.
 
-    ``name`` is its key in files, ``title`` what reports call it where an objective has several. ``tasks`` are those
+    ``name`` is its key in files, ``title`` its name in reports where an objective has several. ``tasks`` are those
     whose AUROC it averages: it is then a fraction, printed in percent, and comparable with scores on fresh seeds; ()
     for anything else.
     """
@@ -76,14 +76,14 @@ MEAN_AUROC = Measure(name="mean_auroc", title="Mean AUROC", tasks=("image", "pix
 IMAGE_AUROC = Measure(name="image_auroc", title=METRICS["image_auroc"].title, tasks=("image",), compute=_image_auroc)
 PIXEL_AUROC = Measure(name="pixel_auroc", title=METRICS["pixel_auroc"].title, tasks=("pixel",), compute=_pixel_auroc)
 SECONDS = Measure(name="seconds", title="Seconds of a cell", tasks=(), compute=_seconds, direction="minimize")
-"""Without reading features, which depends on what the cache holds."""
+"""Without the time to read features, which depends on the cache's content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
     """A way to judge a config, by one measure or more.
 
-    ``on_test``: it looks at the very labels that a table would report. ``tuned_on`` says in words what it looks at;
+    ``on_test``: it looks at the labels that a table would report. ``tuned_on`` describes what it looks at;
     ``{tune}`` and ``{held_out}`` stand for categories. ``folds``: a part of the categories is held out.
     """
 
@@ -96,10 +96,10 @@ class Objective:
     measures: tuple[Measure, ...] = (MEAN_AUROC,)
 
     def __post_init__(self) -> None:
-        """Check what a new one may forget.
+        """Check a new objective.
 
         Raises:
-            ObjectiveError: no measure, two of one name, or words with another place than those for categories.
+            ObjectiveError: no measure, two of one name, or text with a placeholder other than those for categories.
         """
         names = [measure.name for measure in self.measures]
         if not names or len(set(names)) < len(names):
@@ -119,16 +119,16 @@ class Objective:
 
     @property
     def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:
-        """Which way each of a trial's values is better."""
+        """For each of a trial's values, whether larger or smaller is better."""
         return tuple(measure.direction for measure in self.measures)
 
     @property
     def single(self) -> bool:
-        """Whether a trial has one value, so that there is a best trial."""
+        """Whether a trial has one value; only then there is a best trial."""
         return len(self.measures) == 1
 
     def values(self, steps: Sequence[Step], rows: Mapping[str, Row]) -> tuple[float, ...]:
-        """A trial's values from its cells, all being there."""
+        """A trial's values, from all its cells."""
         return tuple(measure.compute(steps, rows) for measure in self.measures)
 
 
@@ -195,7 +195,7 @@ def fold_of(categories: Sequence[str], *, folds: int, fold: int) -> tuple[tuple[
 
 
 def step_of(row: Row) -> Step:
-    """What a finished cell adds."""
+    """The step of a finished cell."""
     cell = row.cell
     scores: Mapping[str, Any] = row.scores or {}
     return Step(

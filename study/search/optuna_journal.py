@@ -1,4 +1,4 @@
-"""A search as an Optuna storage, for optuna-dashboard and for whoever wants Optuna's own plots."""
+"""A search as an Optuna storage, for optuna-dashboard and for Optuna's own plots."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from study.search.engine import Search
 
 
 def journal(search: Search) -> bytes:
-    """Every trial that ended as a journal of Optuna's; ``optuna-dashboard FILE`` opens it.
+    """Every ended trial, as a journal of Optuna's; ``optuna-dashboard FILE`` opens it.
 
-    It is written and never read by this project. Its trials are numbered without gaps, in our order.
+    This project writes it and never reads it. Its trials are numbered without gaps, in our order.
     """
     with tempfile.TemporaryDirectory(prefix="promptad-journal-") as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from scipy import stats
 
 DEFAULT_THRESHOLD = 0.1
-"""P below which a trial is stopped, Optuna's default. It is tested again and again: not the chance of a mistake."""
+"""P below which a trial is stopped, Optuna's default. The test is repeated, so it is not the chance of a mistake."""
 
 LEAST_PAIRS = 2
 """Pairs before which no trial is stopped; at 0.1, fewer than 4 can never be significant."""
 
 
 def is_worse(values: Mapping[int, float], best: Mapping[int, float], *, threshold: float) -> bool:
-    """Whether a trial is to be stopped: values by pair against those of the best trial, larger being better.
+    """Whether to stop a trial: its values by pair against those of the best trial; larger is better.
 
     One-sided Wilcoxon signed-rank test over the pairs that both have, zeros split between the signs. A trial whose mean
     is at least the best one's is never stopped, whatever the test says.
@@ -35,7 +35,7 @@ def is_worse(values: Mapping[int, float], best: Mapping[int, float], *, threshol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What early stopping would have done to a study that ran without: cells by number, winners by trial number."""
+    """What early stopping would have done in a search without it: cells by number, winners by trial number."""
 
     cells: int
     saved: int
@@ -52,7 +52,7 @@ class Replay:
 def replayed(trials: Mapping[int, Sequence[float]], *, cells_per_pair: float, threshold: float) -> Replay:
     """Stop the recorded trials (values of every pair in order, by number) as if they ran one after the other.
 
-    Nothing is computed again. What a sampler would have proposed instead is left out of account.
+    Nothing is computed again. Other proposals that a sampler would have made are ignored.
     """
     best: int | None = None
     stopped, saved = [], 0.0

@@ -1,6 +1,6 @@
-"""A search on Ray: Tune schedules its trials, OptunaSearch asks Optuna for them as workers become free.
+"""A search on Ray: Tune schedules its trials, OptunaSearch requests them from Optuna as workers become free.
 
-What is told to Optuna is decided in `study.search.engine`, from rows. What Tune and OptunaSearch keep is thrown away.
+`study.search.engine` decides from rows what Optuna receives. The state of Tune and OptunaSearch is discarded.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def search_on_ray(
     timeout: float | None = None,
     trial: type[SearchTrial] | None = None,
 ) -> None:
-    """Run trials on the connected cluster until there are as many as asked for, or for ``timeout`` seconds.
+    """Run trials on the connected cluster up to the requested number, or for ``timeout`` seconds.
 
     The other arguments and the errors are those of ``run_on_ray``.
     """
@@ -107,9 +107,9 @@ def search_on_ray(
 
 
 class LedgerSearch(OptunaSearch):  # type: ignore[misc]
-    """OptunaSearch over a study made from the ledger; trials whose rows are there end before Tune hears of them.
+    """OptunaSearch over a study rebuilt from the ledger; trials whose rows exist end before Tune receives them.
 
-    It asks while one trial more than fits waits for a worker, so that no worker is idle and processes are used again.
+    It keeps one trial more than fits waiting for a worker, so that no worker is idle and processes are reused.
     """
 
     def __init__(self, search: Search, dispatcher: Any, slots: Callable[[], int]) -> None:
@@ -127,11 +127,11 @@ class LedgerSearch(OptunaSearch):  # type: ignore[misc]
         self._numbers: dict[str, int] = {}
 
     def __reduce__(self) -> tuple[type[OptunaSearch], tuple[()]]:
-        """Nothing of it goes into the state that Tune saves."""
+        """Tune saves nothing of it."""
         return OptunaSearch, ()
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: what matters is in the ledger."""
+        """Save nothing: the ledger has everything."""
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial that has a cell to run; None while as many as fit run, and one more waits."""
@@ -149,10 +149,10 @@ class LedgerSearch(OptunaSearch):  # type: ignore[misc]
         return Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Nothing: `TrialEnds` takes in what a cell brought."""
+        """Do nothing: `TrialEnds` processes a cell's result."""
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:  # noqa: ARG002
-        """End a trial whose workers failed again and again; one that time ran out for is left for the next run."""
+        """End a trial whose workers failed repeatedly; one that ran out of time is left for the next run."""
         if error:
             self._search.fail(
                 self._numbers[trial_id], f"its worker could not begin or died {WORKER_DEATHS + 1} times: see Ray's logs"
@@ -160,17 +160,17 @@ class LedgerSearch(OptunaSearch):  # type: ignore[misc]
 
 
 class TrialEnds(tune.Stopper):  # type: ignore[misc]
-    """Takes in the row of each cell, and stops a trial that is complete, failed, or worse than the best one."""
+    """Processes the row of each cell, and stops a trial that is complete, failed, or worse than the best one."""
 
     def __init__(self, search: Search, overseer: Overseer) -> None:
         self._search, self._overseer = search, overseer
 
     def __reduce__(self) -> tuple[type[tune.stopper.NoopStopper], tuple[()]]:
-        """Nothing of it goes into the state that Tune saves."""
+        """Tune saves nothing of it."""
         return tune.stopper.NoopStopper, ()
 
     def __call__(self, _: str, result: dict[str, Any]) -> bool:
-        """Whether the trial is to end."""
+        """Whether the trial ends now."""
         if not result.get("finished") and not result["done"]:
             return False
         try:
@@ -183,15 +183,15 @@ class TrialEnds(tune.Stopper):  # type: ignore[misc]
         return ended
 
     def stop_all(self) -> bool:
-        """Never: the searcher says when there is nothing more to run."""
+        """Never: the searcher ends the search."""
         return False
 
 
 class _SearchOverseer(Overseer):
-    """Also lets a cell go whose worker died, so that no other trial waits for it."""
+    """Also releases a cell whose worker died, so that no other trial waits for it."""
 
     def on_trial_recover(self, *_: object, trial: Any, **__: object) -> None:
-        """A trial's worker died; Tune begins it again."""
+        """A trial's worker died; Tune restarts it."""
         self._dispatcher.lost.remote(trial.config["number"])
 
     def on_trial_error(self, *_: object, trial: Any, **__: object) -> None:
@@ -209,7 +209,7 @@ def _slots(resources: TrialResources, muster: Muster) -> int:
 
 
 def _needs(search: Search) -> Needs:
-    """The data, and the weights of every backbone that a trial may have."""
+    """The needs of all trials: the data, and the weights of every backbone that a trial may have."""
     needs = needs_of(grouped(search.plan.cells({}), search.plan.categories))
     weights = {text: backbone.weights for text, backbone in search.plan.backbones.items()}
     return dataclasses.replace(needs, backbones=weights)

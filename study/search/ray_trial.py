@@ -22,11 +22,11 @@ from study.running.worker import run_next
 from study.search.trial_bench import TrialBench
 
 TURN_SECONDS = 0.2
-"""Pause between two questions whether a cell that another trial runs has its row."""
+"""Seconds between two checks whether a cell that another trial runs has its row."""
 
 
 class SearchTrial(tune.Trainable):  # type: ignore[misc]
-    """One trial of a search; its process stays for the next one, with the backbone and what is known of the data."""
+    """One trial of a search; its process stays for the next one, with backbone, features and masks."""
 
     bench: type[TrialBench] = TrialBench
 
@@ -56,7 +56,7 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run the trial's next cell; the driver says whether the trial ends with it."""
+        """Run the trial's next cell; the driver decides whether the trial ends with it."""
         try:
             with watched(self._limit):
                 more, finished = run_next(self._bench, self._source, self._number, self._worker)
@@ -66,14 +66,14 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
         return {"done": not more, "number": self._number, "finished": told, "cell": self._source.last}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: what matters is in the ledger."""
+        """Save nothing: the ledger has everything."""
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing: what matters is in the ledger."""
+        """Load nothing: the ledger has everything."""
 
 
 class TrialSource(RemoteSource):
-    """The dispatcher as seen from a worker; a cell that another trial runs is waited for. ``last`` is its digest."""
+    """The dispatcher as seen from a worker; waits for a cell that another trial runs. ``last`` is its digest."""
 
     last: str | None = None
 

@@ -1,4 +1,4 @@
-"""What a search chose, judged where it did not look: on held-out categories, and on fresh seeds."""
+"""A search's choice judged on data that the search did not use: held-out categories and fresh seeds."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from study.search.search_text import best_trials
 from study.search.trial_records import TrialRecord
 
 RunGroups = Callable[[Sequence[Group]], None]
-"""Runs the cells of groups, each of which then has a row."""
+"""Runs the cells of groups; afterwards each has a row."""
 
 MOST_WINNERS = 3
-"""Trials that run again on fresh seeds; of several objectives the best of each."""
+"""Number of trials that run again on fresh seeds; with several objectives the best of each."""
 
 
 def on_held_out(plan: SearchPlan, best: TrialRecord, ledger: Ledger, run: RunGroups) -> dict[str, object]:
@@ -39,7 +39,7 @@ def on_held_out(plan: SearchPlan, best: TrialRecord, ledger: Ledger, run: RunGro
 
 
 def on_fresh_seeds(found: Search, count: int, ledger: Ledger, run: RunGroups) -> dict[str, object]:
-    """Best trials and the paper's values on the test images, at ``count`` seeds after the search's, for its document.
+    """Best trials and the paper's values on test images at ``count`` seeds after the search's, for its document.
 
     Raises:
         PlanError: if the categories have no test images that can be read.
@@ -59,7 +59,7 @@ def on_fresh_seeds(found: Search, count: int, ledger: Ledger, run: RunGroups) ->
 
 
 def winners(found: Search) -> list[TrialRecord]:
-    """The trials that fresh seeds judge: the best few, or of several objectives the best of each."""
+    """The trials that run on fresh seeds: the best few, or with several objectives the best of each."""
     best = best_trials(found)
     directions = found.plan.objective.directions
     if len(directions) == 1 or not best:
@@ -73,7 +73,7 @@ def winners(found: Search) -> list[TrialRecord]:
 
 
 def _run_missing(opened: Opened, asked: Mapping[str, Sequence[Cell]], ledger: Ledger, run: RunGroups) -> dict[str, Row]:
-    """The rows of all cells that are asked for, after those without one (or with a failed one) were run."""
+    """The rows of all requested cells, after those without a row (or with a failed one) were run."""
     cells = {cell.digest: cell for some in asked.values() for cell in some}
     rows = ledger.rows(cells)
     missing = [cell for digest, cell in cells.items() if digest not in rows or rows[digest].status != "ok"]

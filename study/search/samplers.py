@@ -1,6 +1,6 @@
-"""Samplers by name, made so that what they draw for a trial depends on the seed, its number and what is known by then.
+"""Samplers by name. What one draws for a trial depends only on the seed, the trial's number and the trials so far.
 
-A sampler of Optuna carries its generator from trial to trial, so that a search that was killed would draw other values.
+Optuna's samplers carry their generator from trial to trial, so a killed search would draw other values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from promptad.randomness import seed_of
 from promptad.user_error import UserError
 
 POPULATION = 20
-"""Trials of a generation of NSGA-II: Optuna's 50 would leave a search of 100 trials two generations."""
+"""Trials of a generation of NSGA-II: with Optuna's 50 a search of 100 trials would have two generations."""
 
 
 class SamplerError(UserError):
@@ -62,14 +62,14 @@ def distributions(params: Params, space: Space) -> dict[str, BaseDistribution]:
 
 
 class SeededSampler(BaseSampler):  # type: ignore[misc]
-    """Makes the sampler of a name anew for each trial, seeded by the search's seed and the trial's number."""
+    """Creates the named sampler again for each trial, seeded by the search's seed and the trial's number."""
 
     def __init__(self, name: str, space: Space, seed: int) -> None:
         self._name, self._space, self._seed = name, space, seed
         self._current: BaseSampler = RandomSampler(seed)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Make the sampler of this trial."""
+        """Create the sampler of this trial."""
         with warnings.catch_warnings():
             # Some samplers warn that their interface may change.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -79,31 +79,31 @@ class SeededSampler(BaseSampler):  # type: ignore[misc]
         self._current.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """As the sampler does."""
+        """Call the sampler's method of this name."""
         return dict(self._current.infer_relative_search_space(study, trial))
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, object]:
-        """As the sampler does."""
+        """Call the sampler's method of this name."""
         return dict(self._current.sample_relative(study, trial, search_space))
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> object:
-        """As the sampler does."""
+        """Call the sampler's method of this name."""
         return self._current.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """As the sampler does."""
+        """Call the sampler's method of this name."""
         self._current.after_trial(study, trial, state, values)
 
 
 class SobolSampler(BaseSampler):  # type: ignore[misc]
-    """A scrambled Sobol sequence over all parameters: trial n is its point n, whatever became of the others.
+    """A scrambled Sobol sequence over all parameters: trial n is its point n, independent of other trials.
 
     A parameter that is not active leaves its coordinate unused. Optuna's own draws conditional parameters at random,
-    and begins again when a study is rebuilt.
+    and restarts when a study is rebuilt.
     """
 
     def __init__(self, space: Space, seed: int) -> None:
@@ -111,11 +111,11 @@ class SobolSampler(BaseSampler):  # type: ignore[misc]
         self._names = [parameter.name for parameter in space.parameters]
 
     def infer_relative_search_space(self, *_: object) -> dict[str, BaseDistribution]:
-        """Nothing is sampled together."""
+        """Empty: no parameters are sampled together."""
         return {}
 
     def sample_relative(self, *_: object) -> dict[str, object]:
-        """Nothing is sampled together."""
+        """Empty: no parameters are sampled together."""
         return {}
 
     def sample_independent(self, _: Study, trial: FrozenTrial, param_name: str, __: BaseDistribution) -> object:
@@ -148,10 +148,10 @@ def _nsga2(_: Space, seed: int) -> BaseSampler:
 class SamplerEntry:
     """One sampler: ``make`` takes the space and a seed.
 
-    ``adaptive``: it looks at earlier trials, so that good places are tried more often; reports warn of it.
-    ``stateful``: it keeps what it learned beside Optuna's trials, and is told of earlier trials again, one by one.
-    ``single``: it wants one value a trial. ``sequence``: one sampler serves all trials, by their numbers; others are
-    made anew for each.
+    ``adaptive``: it looks at earlier trials and tries good places more often; reports warn of it.
+    ``stateful``: it has a state of its own beside Optuna's trials, and receives earlier trials again, one by one.
+    ``single``: it needs one value per trial. ``sequence``: one sampler serves all trials, by their numbers; others are
+    created again for each.
     """
 
     make: Callable[[Space, int], BaseSampler]

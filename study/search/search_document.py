@@ -1,4 +1,4 @@
-"""A search request, and the document that is stored of it."""
+"""A search request, and its stored document."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from study.search.objectives import Objective
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchRequest:
-    """What a user asks a search for. ``study`` holds data, backbone, base config, categories, shots and seeds.
+    """A request for a search. ``study`` holds data, backbone, base config, categories, shots and seeds.
 
     ``prune``: p below which a trial is stopped, None: none is. ``fold`` of ``folds`` is held out, where the objective
     holds one out. ``tasks``: whose AUROCs count.
@@ -77,8 +77,8 @@ def search_document(
     opened: Opened,
     backbones: Mapping[str, PlannedBackbone],
 ) -> dict[str, Any]:
-    """What is stored of a search before its first trial; all but ``NO_IDENTITY`` makes its ``id``."""
-    # Optuna takes long to load, and most commands need none.
+    """The document that is stored before the first trial; all keys but ``NO_IDENTITY`` determine its ``id``."""
+    # Optuna loads slowly, and most commands do not need it.
     from study.search.samplers import named_sampler
 
     study, space = request.study, request.space

@@ -1,4 +1,4 @@
-"""Searches as they lie in a study folder: a document, a file per trial, and the importances made from them."""
+"""Files of searches in a study folder: a document, a file per trial, and the importances made from them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def search_names(folder: StudyFolder) -> list[str]:
 
 
 def sensitivity_name(search: str) -> str:
-    """Where the importances of a search are kept."""
+    """The file name of a search's importances."""
     return f"searches/{search}{SENSITIVITY}.json"
 
 
 def read_search_files(folder: StudyFolder, search: str) -> SearchFiles:
-    """Everything that is kept of one search, as JSON; a file that is not JSON is named in `damaged`.
+    """All files of one search, as JSON; a file that is not JSON is named in `damaged`.
 
     Without a readable document, `document` is empty.
     """
@@ -36,7 +36,7 @@ def read_search_files(folder: StudyFolder, search: str) -> SearchFiles:
             found[file] = json_object(content)
         except DocumentError as error:
             damaged[file] = str(error)
-    # Importances that cannot be read are made again.
+    # Importances that cannot be read are computed again.
     damaged.pop(sensitivity_name(search), None)
     return SearchFiles(
         name=search,

@@ -1,4 +1,4 @@
-"""From a search request to cells: everything that can be wrong with it is found here, before anything starts."""
+"""From a search request to cells; reports everything that is wrong with it before anything starts."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from study.search.search_document import SearchRequest, search_document
 
 
 class SearchError(UserError):
-    """A search that cannot run as asked."""
+    """A search with errors in its request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchPlan:
-    """A search that can run: ``document`` is what is stored of it, ``id`` its name there."""
+    """A search that can run: ``document`` is its stored document, ``id`` its name there."""
 
     request: SearchRequest
     objective: Objective
@@ -70,7 +70,7 @@ class SearchPlan:
         return self.cells_on(opened, params, seeds=range(self.request.study.seeds), query=self.objective.query)
 
     def cells_on(self, opened: Opened, params: Params, *, seeds: Sequence[int], query: Query) -> tuple[Cell, ...]:
-        """Cells of a trial's config on other categories, seeds or questions, in the order of ``cells``.
+        """Cells of a trial's config on other categories, seeds or queries, in the order of ``cells``.
 
         Raises:
             ConfigError: values that no config can have together.
@@ -106,7 +106,7 @@ class SearchPlan:
 
 
 def grouped(cells: Iterable[Cell], categories: Mapping[str, Category]) -> list[Group]:
-    """Cells in groups of one category, backbone and precision, for what a machine must have to run them."""
+    """Cells in groups of one category, backbone and precision, to compute what a machine needs for them."""
     found: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         found.setdefault((cell.category, cell.backbone, cell.config.precision), []).append(cell)
@@ -114,7 +114,7 @@ def grouped(cells: Iterable[Cell], categories: Mapping[str, Category]) -> list[G
 
 
 def plan_search(request: SearchRequest) -> SearchPlan:
-    """Check a search against its space, objective, data and backbone; weights are fetched last.
+    """Check a search against its space, objective, data and backbone; weights are downloaded last.
 
     Raises:
         SearchError, SpaceError, ObjectiveError, PlanError, BackboneError: what is wrong.
@@ -173,7 +173,7 @@ def plan_search(request: SearchRequest) -> SearchPlan:
 
 
 def planned_by_text(space: Space, own: str) -> dict[str, PlannedBackbone]:
-    """The study's backbone and those that the space names, by what they are called there."""
+    """The study's backbone and those that the space names, by their text there."""
     return {text: next(iter(planned_backbones([text]).values())) for text in _backbone_texts(space, own)}
 
 

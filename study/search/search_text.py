@@ -1,4 +1,4 @@
-"""What a search prints: how far it is, its best trials, and whose labels they were chosen by."""
+"""Output of a search: its progress, its best trials, and whose labels chose them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from study.search.pruning import DEFAULT_THRESHOLD, replayed
 from study.search.trial_records import TrialRecord
 
 SHOWN = 5
-"""Trials that are listed."""
+"""Number of listed trials."""
 
 
 def begun(search: Search, trials: int) -> str:
-    """What a search is about to do."""
+    """The lines at the start of a search."""
     plan = search.plan
     objective, request = plan.document["objective"], plan.request
     per_trial = len(plan.cells({}))
@@ -42,7 +42,7 @@ def trial_line(record: TrialRecord) -> str:
 
 
 def ended(search: Search) -> str:
-    """The outcome: counts, best trials, what early stopping saved or would have saved."""
+    """The lines at its end: counts, best trials, what early stopping saved or would have saved."""
     plan, records = search.plan, search.records
     objective = plan.document["objective"]
     states = Counter(record.state for record in records.values())
@@ -110,7 +110,7 @@ def saved(search: Search) -> list[str]:
 
 
 def held_out_text(report: Mapping[str, Any]) -> str:
-    """What the chosen config and the base are worth on the categories that were held out."""
+    """Scores of the chosen config and of the base on the held-out categories."""
     names = ", ".join(report["held_out"])
     lines = [f"on the held-out categories ({names}), whose labels were not looked at:"]
     for who in ("winner", "base"):

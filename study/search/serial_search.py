@@ -1,4 +1,4 @@
-"""A search in this process, trial after trial: the specification of what a search on Ray does."""
+"""A search in this process, trial after trial: the specification of a search on Ray."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def search_serially(
     *,
     timeout: float | None = None,
 ) -> None:
-    """Run trials until there are as many as asked for, or for ``timeout`` seconds; a cell is not cut short."""
+    """Run trials up to the requested number, or for ``timeout`` seconds; a cell in progress is finished."""
     host = socket.gethostname()
     worker = Worker(node=host, name=host, process=os.getpid())
     source = TrialDispatcher(ledger)

@@ -1,4 +1,4 @@
-"""The workbench of a search: a trial's cells go from category to category, and each trial comes back to all of them."""
+"""The workbench of a search: each trial's cells use all categories, one after the other."""
 
 from __future__ import annotations
 

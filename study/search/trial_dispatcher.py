@@ -1,4 +1,4 @@
-"""Handing out the cells of a search's trials and taking in their rows, whatever runs them."""
+"""Hands out the cells of a search's trials and receives their rows, for every executor."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from study.records.ledger import Ledger
 from study.running.dispatcher import ATTEMPTS, Dispatcher, Finished, Worker, failed_row
 
 DEATHS = 3
-"""How many workers may die with a cell before it is held to be the cause."""
+"""Number of dead workers after which their cell counts as the cause."""
 
 
 class TrialDispatcher(Dispatcher):
-    """A dispatcher whose groups are trials, which come one after the other: a trial's cells run in its own order.
+    """A dispatcher whose groups are trials, added one after the other; a trial's cells run in its own order.
 
     Trials that share a cell share its row; while one of them runs it, the others wait. A cell that keeps failing
     becomes a failed row, and with it the trial fails: no other value is tried alone on a whole device.
@@ -27,7 +27,7 @@ class TrialDispatcher(Dispatcher):
         self._deaths: dict[str, int] = defaultdict(int)
 
     def open(self, trial: int, cells: Sequence[Cell]) -> None:
-        """Take in a trial that is about to run."""
+        """Add a trial that is about to run."""
         new = {cell.digest: cell for cell in cells if cell.digest not in self._stored}
         rows = self._ledger.rows(new)
         self._stored |= {digest: row for digest, row in rows.items() if row.status != "failed"}
@@ -39,7 +39,7 @@ class TrialDispatcher(Dispatcher):
         return self.turn(group, worker)[0]
 
     def turn(self, trial: int, worker: Worker) -> tuple[Cell | None, bool]:
-        """The trial's next cell; if there is none, whether that is because another trial runs it."""
+        """The trial's next cell, and, if there is none, whether another trial runs it."""
         self._bury(trial)
         for cell in self._cells[trial]:
             if cell.digest in self._stored:
@@ -53,7 +53,7 @@ class TrialDispatcher(Dispatcher):
         return None, False
 
     def fail(self, group: int, digest: str, failure: Failure) -> Finished | None:
-        """Let the cell be tried again, or write a failed row when its tries are spent."""
+        """Queue the cell for another try, or write a failed row when no tries are left."""
         at_work = self._at_work.get(group)
         if at_work is None or at_work.cell is None or at_work.cell.digest != digest:
             return None
@@ -63,7 +63,7 @@ class TrialDispatcher(Dispatcher):
         return self._store(failed_row(at_work.cell, failure, attempts=self._begun[digest]))
 
     def lost(self, trial: int) -> None:
-        """A trial's worker is gone: its cell may be run by another."""
+        """Release the cell of a trial whose worker is gone."""
         self._bury(trial)
 
     def _bury(self, group: int) -> None:

@@ -1,4 +1,4 @@
-"""A search as files of the study folder: its document, a record a trial, a proposal for each trial without an end."""
+"""A search as files of the study folder: its document, a record per trial, a proposal per trial that has not ended."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class SearchLog:
         self._place = f"searches/{search}"
 
     def document(self) -> dict[str, Any] | None:
-        """What was asked for; None before the first time, or where it is damaged."""
+        """The search's document; None before it is written, or where it is damaged."""
         content = self.folder.read(f"{self._place}.json")
         if content is None:
             return None
@@ -87,7 +87,7 @@ class SearchLog:
         return document
 
     def write_document(self, document: Mapping[str, Any]) -> None:
-        """Store what was asked for."""
+        """Store the search's document."""
         self.folder.write(f"{self._place}.json", (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
     def records(self) -> dict[int, TrialRecord]:
@@ -108,7 +108,7 @@ class SearchLog:
         return found
 
     def propose(self, number: int, params: Mapping[str, Any]) -> None:
-        """Remember a trial's values until it ends, so that whoever goes on runs the same."""
+        """Store a trial's values until it ends, so that a continued search runs the same trial."""
         self.folder.write(f"{self._place}/proposed/{number:05}.json", json.dumps(dict(params)).encode())
 
     def finish(self, record: TrialRecord) -> None:

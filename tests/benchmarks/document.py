@@ -14,15 +14,15 @@ def to_markdown(results: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {machine[name]}" for name in ("python", "torch", "open_clip_torch", "numpy", "ray"))
     blocks = [
         "# Benchmarks",
-        "Written by `make bench`; the same numbers are in `benchmarks.json`. Read the ratios: the seconds belong to "
-        f"this machine, {machine['processor']}, {machine['threads']} threads, no GPU ({versions}).",
+        "`make bench` writes this page and `benchmarks.json`. Read the ratios; the seconds belong to this machine: "
+        f"{machine['processor']}, {machine['threads']} threads, no GPU ({versions}).",
         "## One cell: the plain way and ours",
-        "The plain way is the released code's procedure written straightforwardly (`tests/benchmarks/plain.py`): "
-        "77-token prompts, and in each of 100 epochs support and test images decoded, encoded and scored again. A few "
-        "epochs are measured and the rest is **extrapolated linearly**. Ours is `Workbench.run` with an empty feature "
-        "cache (first cell), then another lambda on the same images (further cell), then the same with every epoch "
-        "scored on the test set as the plain way does (every epoch). Released protocol in fp32; outputs are equal if "
-        "scores and AUROC after two epochs differ by at most 1e-4.",
+        "The plain way (`tests/benchmarks/plain.py`) is the released code's procedure: 77-token prompts; each of 100"
+        " epochs decodes, encodes and scores support and test images again. A few epochs are measured, the rest is "
+        "**extrapolated linearly**. Ours is `Workbench.run` with an empty feature cache (first cell), then with "
+        "another lambda on the same images (further cell), then with every epoch scored on the test set as in the "
+        "plain way (every epoch). Released protocol in fp32; equal: scores and AUROC after two epochs differ by at "
+        "most 1e-4.",
         _table(
             [
                 "backbone",
@@ -69,7 +69,7 @@ def to_markdown(results: dict[str, Any]) -> str:
                 "scoring",
                 "metrics",
                 "examples",
-                "metrics, share",
+                "metrics, share of a further cell",
             ],
             (
                 [
@@ -81,13 +81,13 @@ def to_markdown(results: dict[str, Any]) -> str:
                         _time(entry["stages"].get(stage, 0.0))
                         for stage in ("features", "fit", "score", "metrics", "examples")
                     ),
-                    f"{100 * metrics_share(entry):.1f} % of a further cell",
+                    f"{100 * metrics_share(entry):.1f} %",
                 ]
                 for case in results["cells"]
                 for task, entry in case["tasks"].items()
             ),
         ),
-        f"Around them, on {IMAGE_SIDE} x {IMAGE_SIDE} PNG files:",
+        f"Measured apart, on {IMAGE_SIDE} x {IMAGE_SIDE} PNG files:",
         _table(
             ["backbone", "decode + resize, ms per image", "encode, ms per image", "write row + examples, ms per cell"],
             (
@@ -99,8 +99,8 @@ def to_markdown(results: dict[str, Any]) -> str:
             ),
         ),
         "## The floor",
-        "The floor is the matrix products alone, at the rate at which this machine multiplies matrices of these very "
-        "shapes: encoding an image once with both branches, and one prompt step forward and backward over the tree.",
+        "The floor is the matrix products alone, at this machine's rate for these shapes: encoding an image once "
+        "with both branches, and one prompt step forward and backward over the tree.",
         _table(
             [
                 "backbone",
@@ -128,9 +128,8 @@ def to_markdown(results: dict[str, Any]) -> str:
             ),
         ),
         "## Memory and cache",
-        "Private memory is what a worker alone must have: the libraries' own, weights, and the cell's data. Resident "
-        "memory also counts mapped files (libraries, the feature cache), which a node's workers share and the kernel "
-        "drops when memory is short.",
+        "Private memory belongs to one worker: the libraries' own, weights, and the cell's data. Resident memory also "
+        "counts mapped files (libraries, the feature cache), which a node's workers share and the kernel can drop.",
         _table(
             [
                 "backbone",
@@ -176,9 +175,9 @@ def to_markdown(results: dict[str, Any]) -> str:
             ),
         ),
         "## Scheduling on Ray",
-        "The executor on cells that only wait, so that more workers than cores can be tried. The overhead is what "
-        "passes between a worker's rows beyond the cell itself; start-up (until every worker has its first row, all "
-        "workers on this machine's cores) is paid once per study.",
+        "The executor on cells that only wait, so that more workers than cores can be tried. Overhead is the time "
+        "between a worker's rows minus the cell; start-up (until every worker has its first row, all on this "
+        "machine's cores) occurs once per study.",
         _table(
             ["workers", "cell", "overhead per cell", "overhead", "start-up"],
             (
@@ -193,7 +192,7 @@ def to_markdown(results: dict[str, Any]) -> str:
             ),
         ),
         "## A study that is partly done",
-        "`run table3` on one embedded category, repeated with some of its rows removed (features are cached):",
+        "`run table3` on one embedded category, again after some of its rows were removed (features are cached):",
         _table(
             ["cells planned", "missing", "seconds"],
             (
@@ -217,7 +216,7 @@ def to_markdown(results: dict[str, Any]) -> str:
         ),
         "## Targets",
         _table(["target", "measured", ""], ([t["target"], t["measured"], t["verdict"]] for t in results["targets"])),
-        "Why some are missed, and what else was tried: `docs/speed.md`.",
+        "[speed.md](speed.md) explains the missed targets and what else was tried.",
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -233,8 +232,8 @@ def _first_of_each_backbone(cases: Sequence[dict[str, Any]]) -> Iterable[dict[st
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(str(value) for value in line) + " |" for line in lines)
+    head, *lines = ("| " + " | ".join(str(value) for value in line) + " |" for line in (heads, *rows))
+    return "\n".join((head, "|" + "---|" * len(heads), *lines))
 
 
 def _time(seconds: float | None) -> str:

@@ -25,12 +25,12 @@ SYSTEM_NAMES = frozenset(
         *("system volume information", "@tmp", "#recycle"),
     )
 )
-"""What systems leave in folders, in small letters: ignored, as hidden files are."""
+"""Names of operating systems' own files, in small letters: ignored, as hidden files are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """What a layout found in one category's folder, before any file is opened.
+    """The content of one category's folder as a layout lists it, before any file is opened.
 
     `missing_masks` holds (name, where the mask was expected) of the anomalous test images without one; `problems` are
     complete sentences about anything that contradicts the layout.
@@ -87,7 +87,7 @@ def nested_images(folders: Iterable[Path]) -> tuple[str, ...]:
 
 
 def unmatched_masks(folder: Path, missing: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    """A problem if `folder` holds masks; to be asked when no anomalous image found its own.
+    """A problem if `folder` holds masks; to be called when no anomalous image has its own.
 
     Without this a wrong naming of the masks would pass for a category that has none.
     """
@@ -120,13 +120,13 @@ def stray_images(folder: Path) -> tuple[str, ...]:
 
 
 def is_there(path: Path) -> bool:
-    """Whether ``path`` is a file, or a link to one that is missing: what is not there is told when it is decoded."""
+    """Whether ``path`` is a file, or a link to a missing one: decoding reports the missing one."""
     try:
         return path.is_file() or (path.is_symlink() and not path.exists())
     except PermissionError:
         raise
     except OSError:
-        # A name that no file can have: one that is too long, say.
+        # A name that no file can have, for example one that is too long.
         return False
 
 
@@ -139,7 +139,7 @@ def has_folder(folder: Path, name: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """``text`` with what is no UTF-8 in file names (lone surrogates) as escapes, so that it can be printed."""
+    """``text`` with escapes for lone surrogates (bytes of file names that are not UTF-8), so that it can be printed."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -154,7 +154,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def is_ignored(path: Path) -> bool:
-    """Whether a name is hidden, or one that systems leave."""
+    """Whether a name is hidden, or in ``SYSTEM_NAMES``."""
     return path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES
 
 

@@ -116,7 +116,7 @@ def test_names(checkpoint):
         ("timm/wide_resnet50", r"timm has no model 'wide_resnet50'; near: wide_resnet50_2"),
         ("timm/wide_resnet50_2", r"needs weights: write timm/wide_resnet50_2:TAG with a TAG of .*tv_in1k"),
         ("timm/wide_resnet50_2:tv", r"timm/wide_resnet50_2 has no weights 'tv'; it has .*tv_in1k"),
-        ("timm/test_vit:random", r"must have stages with patches of 4, 8, 16, 32 pixels, but test_vit has not"),
+        ("timm/test_vit:random", r"must have stages with patches of 4, 8, 16, 32 pixels, but test_vit does not"),
         ("timm/test_resnet:/no/such.pth", r"checkpoint of timm/test_resnet missing: /no/such.pth is not a file"),
     ],
 )

@@ -117,4 +117,4 @@ def test_the_drivers_last_word_is_what_the_terminal_says():
     assert _ending(ReportError("no place")) == ("failed", USAGE, "no place")
     state, code, message = _ending(BrokenPipeError())
     assert (state, code) == ("stopped", INTERRUPTED)
-    assert "goes on from there" in message
+    assert "continues from there" in message
