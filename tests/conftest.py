@@ -84,6 +84,18 @@ def undisturbed(new_study):
     return study
 
 
+def pytest_ignore_collect(collection_path, config):
+    """A file whose tests are all slow is not even imported where slow tests are left out: that takes half the time."""
+    if "not slow" not in config.option.markexpr or not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    return True if any(mark in text for mark in SLOW_FILES) else None
+
+
+SLOW_FILES = ("\npytestmark = pytest.mark.slow\n", "\npytestmark = [\n    pytest.mark.slow,\n")
+"""How a file says that all of its tests are slow."""
+
+
 def pytest_terminal_summary(terminalreporter):
     """Print what the rounds of faults cost, if there were any."""
     rounds = sys.modules.get("helpers.fault_rounds")

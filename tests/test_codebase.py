@@ -48,6 +48,7 @@ def test_compiled_and_hidden_files_do_not_count(checkout):
     assert code_digest(checkout) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -96,6 +96,7 @@ def offences(imports, forbidden):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "forbidden"),
     [
@@ -115,12 +116,14 @@ RAY_ROOMS = {
 OPTUNA_ROOMS = {f"study/search/{name}.py" for name in ("engine", "samplers", "optuna_journal", "importances")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("library", "homes"), [("ray", RAY_ROOMS), ("optuna", OPTUNA_ROOMS)])
 def test_ray_and_optuna_have_their_files(library, homes):
     found = {offence.split()[0] for package in PACKAGES for offence in offences(imports_of(package), (library,))}
     assert found == homes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("libraries", "rooms"),
     [
@@ -137,6 +140,7 @@ def test_heavy_libraries_have_their_rooms(libraries, rooms):
     assert found == rooms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_room_imports_only_rooms_below_it(package):
     order = [room for room in ROOMS if room.split(".")[0] == package]
@@ -165,6 +169,7 @@ def test_every_module_has_a_room_and_every_room_a_sentence_and_a_size():
             assert len(docstring) > 60, f"{room}/__init__.py says too little of what lives there"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_file_and_no_class_has_the_name_of_another(package):
     files, classes = collections.Counter(), collections.Counter()
@@ -195,6 +200,7 @@ def reaches_torch():
         reached |= more
 
 
+@pytest.mark.slow
 def test_reports_use_nothing_of_promptad_that_loads_torch():
     heavy = reaches_torch()
     assert {"promptad.prompts.losses", "promptad.detector", "promptad.features.cache", "promptad.methods"} <= heavy
@@ -220,6 +226,7 @@ def test_offences_are_found(tmp_path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [
@@ -237,6 +244,7 @@ def test_a_fresh_interpreter_loads_no_torch(module):
     assert ran.stdout.strip() == "[]", ran.stderr
 
 
+@pytest.mark.slow
 def test_what_only_writes_rows_loads_no_torch():
     # The dispatcher has a process of its own beside a Ray driver.
     code = "import sys, study.running.dispatcher, study.records.outcome; print('torch' in sys.modules)"
@@ -244,6 +252,7 @@ def test_what_only_writes_rows_loads_no_torch():
     assert ran.stdout.strip() == "False", ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module", ["study.command.cli", "study.command.status_text", "study.command.driver", "study.running.dispatcher"]
 )
@@ -261,6 +270,7 @@ HEAVY = (
 """Packages that take long to load."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "call",
     [

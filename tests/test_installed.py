@@ -12,6 +12,8 @@ from helpers.small_models import image_files
 
 from study.run import EXTRA
 
+pytestmark = pytest.mark.slow
+
 # What the extra "study" brings, but for what torch and open_clip need too.
 STUDY_ALONE = ("cmaes", "joblib", "matplotlib", "optuna", "pandas", "ray", "seaborn", "sklearn")
 

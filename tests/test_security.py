@@ -57,6 +57,7 @@ def unsafe(source):
     return found
 
 
+@pytest.mark.slow
 def test_no_code_of_ours_unpickles_or_evaluates():
     found = {}
     for package in ("promptad", "ablations", "study", "reports"):
@@ -140,6 +141,7 @@ def test_a_report_of_a_plan_whose_name_is_no_file_name_is_refused(name, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", OUTSIDE)
 def test_a_report_stays_in_its_folder_whatever_a_category_is_called(category, tmp_path):
     plan = make_plan(categories=(category, "plate"))
@@ -157,6 +159,7 @@ def test_shots_that_are_no_numbers_are_refused(shots, tmp_path):
         write_report(plans=[plan], rows=make_rows(plan, half), examples=lambda _: None, out=tmp_path / "a" / "report")
 
 
+@pytest.mark.slow
 def test_markup_in_a_name_is_text_on_the_page(tmp_path):
     plan = make_plan(categories=("<script>alert(1)</script>", "plate"), title="<img src=x onerror=alert(1)>")
     page = write_report(plans=[plan], rows=make_rows(plan, half), examples=lambda _: None, out=tmp_path).page

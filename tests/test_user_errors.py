@@ -24,6 +24,7 @@ def error_classes():
                     yield node.name, [ast.unparse(base) for base in node.bases]
 
 
+@pytest.mark.slow
 def test_every_error_class_is_a_users_error():
     bases = dict(error_classes())
     assert len(bases) > 30

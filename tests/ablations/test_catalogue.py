@@ -45,6 +45,7 @@ def planned(source, *names, **options):
     return plan_study(StudyRequest(**{**values, "seeds": 1, **options}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_entry_plans(source, name):
     (document,) = planned(source, name).documents.values()
@@ -78,6 +79,7 @@ def test_tables_have_the_papers_rows(name):
     assert {cell.dataset for cell in numbers} == set(ablation.data_sets)
 
 
+@pytest.mark.slow
 def test_the_whole_catalogue_shares_its_cells(source):
     plan = planned(source, "all", whole_catalogue=True)
     assert not plan.left_out
@@ -101,6 +103,7 @@ def test_the_whole_catalogue_shares_its_cells(source):
     assert len(plan.cells) < sum(map(len, by_name.values()))
 
 
+@pytest.mark.slow
 def test_an_entry_that_fits_not_is_left_out_of_all_and_an_error_by_name(source):
     plan = planned(source, "all", base=protocol_config("reference"), whole_catalogue=True)
     known = "arm D1: temperature already has this value in the base, so the change changes nothing"

@@ -28,6 +28,7 @@ def test_a_finite_space_counts_a_conditional_parameter_only_where_it_is_active()
     assert space(L, RATE).size() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ready", SPACES.values(), ids=list(SPACES))
 @pytest.mark.parametrize("blocks", [5, 12])
 def test_ready_spaces_fit_the_papers_config(ready, blocks):

@@ -27,6 +27,7 @@ def pairs(inspection_root, tmp_path):
     return folder.parent
 
 
+@pytest.mark.slow
 def test_one_that_is_added_is_run_and_named_on_the_page_and_in_the_help(pairs, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(LAYOUTS, "pairs", LayoutEntry(reader=PairsLayout(), title="pairs of plates"))
     page = page_of(tmp_path, f"pairs:{pairs}", **IMAGES_ALONE)

@@ -35,6 +35,7 @@ def planned(root):
     return group, {cell.query: cell for cell in group.cells}
 
 
+@pytest.mark.slow
 def test_one_that_is_added_is_asked_about_in_cells_of_its_own(inspection_root, monkeypatch):
     _, before = planned(inspection_root)
     assert before["synthetic"].kinds == tuple(DEFECTS) == FIRST_KINDS

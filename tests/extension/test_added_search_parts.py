@@ -14,6 +14,8 @@ from study.command.exits import USAGE
 from study.search.objectives import OBJECTIVES, SECONDS, Measure, Objective, ObjectiveError
 from study.search.samplers import SAMPLERS, SamplerEntry
 
+pytestmark = pytest.mark.slow
+
 SPACE = """
 from ablations import Choice, Parameter, Space
 

@@ -44,6 +44,7 @@ def distance(monkeypatch):
     monkeypatch.setitem(METHODS, "distance", entry)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("distance")
 def test_a_method_is_a_file_a_config_and_an_entry(inspection_root, tmp_path):
     row = 'runs="distance", changes={"weight": 2.0}'
@@ -72,6 +73,7 @@ def test_a_method_that_forgets_a_part_says_which(monkeypatch):
         DistanceConfig(weight=-1.0)
 
 
+@pytest.mark.slow
 def test_a_transformation_is_a_rule_and_an_entry(inspection_root, tmp_path, monkeypatch):
     monkeypatch.setitem(TRANSFORMATIONS, "kk", Transformation(title="KK-CLIP", rule=ADDED("key_to_key")))
     row = 'changes={"transformation": "kk", "prompts": "ensemble"}'

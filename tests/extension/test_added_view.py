@@ -41,6 +41,7 @@ def test_an_ablation_that_asks_for_an_unknown_one_is_not_planned(inspection_root
         plan_study(request(inspection_root, ablations=(asking("arms", "counted"),)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("builder", "message"),
     [

@@ -50,6 +50,7 @@ def assert_same(first, second):
     np.testing.assert_array_equal(first.maps, second.maps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -88,6 +89,7 @@ def test_detection_has_one_score_and_one_map_an_image(detector, query):
     np.testing.assert_array_equal(reversed_.scores, detection.scores[::-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("resize", "boxes"),
     [
@@ -173,6 +175,7 @@ def test_a_saved_file_says_what_it_is_and_holds_no_weights(detector, tmp_path):
     assert names == {f"{task}/{part}" for task in ("image", "pixel") for part in parts}
 
 
+@pytest.mark.slow
 def test_without_a_config_it_is_the_papers(backbone, support):
     assert Detector.fit(backbone, support[:1], category="bottle").config == PromptADConfig()
 
@@ -264,6 +267,7 @@ def without_digest(metadata):
     return {name: value for name, value in metadata.items() if name != "digest"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

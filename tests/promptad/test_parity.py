@@ -26,6 +26,8 @@ from promptad.prompts.sequences import PromptForm, build_prompts
 from promptad.scoring.anomaly_scores import prompt_score, resize_maps, visual_map
 from promptad.scoring.maps import finished_maps
 
+pytestmark = pytest.mark.slow
+
 FILES = [Path(os.environ["PROMPTAD_PARITY"])] if "PROMPTAD_PARITY" in os.environ else sorted(FIXTURES.glob("ref_*.npz"))
 TOLERANCE = 1e-4
 """Relative to the largest magnitude of the array."""
@@ -136,6 +138,7 @@ def case(request):
     return Case(request.param)
 
 
+@pytest.mark.slow
 def test_image_features(case):
     local = case.query.stack(f"local/{case.transformation}")
     assert_equal(case.query.stack("global"), case.reference["global_feature"])
@@ -151,6 +154,7 @@ def test_text_features(case):
     assert_equal(learnable, case.reference["text_learnable"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["image", "pixel"])
 def test_gradients_of_the_first_step(case, task):
     training = case.training(task)
@@ -159,6 +163,7 @@ def test_gradients_of_the_first_step(case, task):
     assert_equal(training.suffixes.grad, case.reference[f"{task}_grad_abnormal_ctx"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["image", "pixel"])
 def test_five_steps(case, task):
     training, losses = case.trained(task)

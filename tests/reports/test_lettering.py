@@ -104,6 +104,7 @@ def test_one_sentence_names_what_is_not_drawn_and_what_to_install():
     assert "install" in text
 
 
+@pytest.mark.slow
 def test_a_report_says_once_which_names_its_figures_do_not_show(fonts, tmp_path):
     fonts()
     plan = make_plan()

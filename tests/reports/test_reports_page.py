@@ -23,6 +23,8 @@ from reports.tables.table import build_table
 from reports.views.effects import category_heatmap, forest_plot
 from reports.views.examples import choose_examples, example_panel, overlay, upsampled
 
+pytestmark = pytest.mark.slow
+
 IMAGE = Column(metric="image_auroc", shots=1)
 
 

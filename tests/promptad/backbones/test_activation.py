@@ -32,6 +32,7 @@ def fetching(monkeypatch, path):
     monkeypatch.setattr(open_clip, "download_pretrained", lambda _place: str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "tag", "activation"),
     [(TWIN, "quick", "quick_gelu"), (QUICK, "quick", "quick_gelu"), (TWIN, "plain", "gelu")],
@@ -50,6 +51,7 @@ def test_a_tag_runs_what_its_weights_were_trained_with(monkeypatch, tmp_path, ar
     torch.testing.assert_close(backbone.model.encode_image(image), expected.encode_image(image), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["tiny", "small-vit:random", f"{QUICK}:random", "small-resnet:random"])
 def test_the_planned_activation_is_the_one_that_is_loaded(text):
     backbone = load_backbone(text)
@@ -60,6 +62,7 @@ def test_a_cnn_has_none():
     assert load_backbone("timm/test_resnet:random").activation is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["mine.pt", "mine.safetensors"])
 def test_a_user_says_what_a_checkpoint_was_trained_with(tmp_path, file):
     path = tmp_path / file
@@ -90,6 +93,7 @@ def test_a_checkpoint_that_does_not_tell_is_refused_with_what_to_write(tmp_path)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_what_is_said_must_be_true(monkeypatch, tmp_path):
     path, other = weights_file(tmp_path / "mine.pt"), weights_file(tmp_path / "other.pt", seed=2)
     tags = {"openai": {"url": openai_address(path), "quick_gelu": True}, "laion": {"url": release_address(other)}}
@@ -171,6 +175,7 @@ def test_features_of_one_file_are_kept_apart_by_activation(tmp_path):
     assert not torch.equal(found["gelu"], found["quick_gelu"])
 
 
+@pytest.mark.slow
 def test_a_detector_is_not_loaded_onto_another_activation(tmp_path):
     path = weights_file(tmp_path / "mine.pt")
     config = PromptADConfig(epochs=1, map_size=32)

@@ -124,6 +124,7 @@ def test_patch_size_of_a_resnet_is_its_stride():
     assert small_models.small_backbone("small-resnet").patch_size == 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "wrap"), [("mine.safetensors", None), ("mine.pt", None), ("wrapped.pt", "state_dict")]
 )

@@ -38,6 +38,7 @@ def prefixed(prefix):
     return lambda state: {f"{prefix}{name}": value for name, value in state.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -81,6 +82,7 @@ def test_a_files_name_does_not_say_what_it_is(state, tmp_path):
     assert torch.equal(load_backbone(f"small-vit:{other}").model.visual.proj, state["visual.proj"])
 
 
+@pytest.mark.slow
 def test_torchvisions_older_files_lack_counters_and_have_another_format(tmp_path):
     network = timm.create_model("resnet18", num_classes=5).state_dict()
     old = {name: value for name, value in network.items() if not name.endswith("num_batches_tracked")}
@@ -140,6 +142,7 @@ def foreign(path, kind, state):
             torch.save(state | {"head.weight": torch.zeros(1)}, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -248,6 +251,7 @@ def wholes(tmp_path_factory):
     return [(folder / name).read_bytes() for name in ("zip", "legacy", "safetensors")]
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(data=st.data())
 def test_whatever_a_file_holds_it_is_weights_or_refused_in_words(wholes, tmp_path_factory, data):

@@ -167,6 +167,7 @@ def test_a_cnn_has_no_texts_and_no_local_features():
         encode_images(backbone.model.visual, images(1), local=("vv",))
 
 
+@pytest.mark.slow
 def test_methods_of_memories_run_on_a_cnn(inspection_root):
     group = group_of(inspection_root, *MEMORY_METHODS, backbone="timm/test_resnet:random")
     outcomes = run(group)

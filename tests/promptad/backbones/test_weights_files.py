@@ -146,6 +146,7 @@ def two_tags(monkeypatch, home):
     return files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tag", "other"), [("first", "second"), ("second", "first")])
 def test_a_tag_is_not_another_tags_file(monkeypatch, two_tags, tag, other):
     name = BackboneName(architecture=TWIN, source=tag)

@@ -312,6 +312,7 @@ def test_every_field_has_another_value():
     assert {name for name, _, _ in neighbours(SMALL)} == set(PromptADConfig.field_names())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["image", "pixel"])
 @pytest.mark.parametrize("arm", ARMS)
 def test_inert_fields_change_no_bit_of_the_scores(scores, arm, task):
@@ -339,6 +340,7 @@ MARGIN = {"margin", "margin_weight", "margin_distance"}
 LEARNED |= MARGIN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arm", "task", "expected"),
     [
@@ -426,6 +428,7 @@ MORE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arm", "name", "task"),
     [(*each, "image") for each in IMAGE_MATTERS] + [(*each, "pixel") for each in PIXEL_MATTERS] + MORE,

@@ -32,6 +32,7 @@ def small_config(name):
     return kind().with_changes(FEW if issubclass(kind, MemoryConfig) else {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["image", "pixel"])
 @pytest.mark.parametrize("name", OTHERS)
 def test_methods_need_their_views_alone_and_are_restored(name, task):
@@ -85,6 +86,7 @@ VARIANTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes", "task"),
     [(name, changes, task) for name, changes in VARIANTS for task in METHODS[name].tasks],
@@ -113,6 +115,7 @@ def test_methods_state_the_prompts_that_they_encode_and_the_parameters_that_they
     assert size == MethodSize(prompts=sum(encoded), learned_parameters=sum(learned))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "task"), [(name, task) for name in OTHERS for task in METHODS[name].tasks])
 def test_half_precision_is_the_backbones_and_not_the_scores(name, task):
     values = {}

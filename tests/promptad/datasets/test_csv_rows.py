@@ -151,6 +151,7 @@ def damaged(draw, content):
     return bytes(found)
 
 
+@pytest.mark.slow
 @thoroughly
 @given(content=damaged(PRINTED))
 def test_printed_numbers_are_read_or_refused_with_their_file(content):
@@ -166,6 +167,7 @@ def test_printed_numbers_are_read_or_refused_with_their_file(content):
     assert len(cells) == len(rows)
 
 
+@pytest.mark.slow
 @thoroughly
 @given(content=damaged(SPLIT))
 def test_a_split_is_read_or_refused_with_its_file(tmp_path_factory, content):
@@ -194,6 +196,7 @@ def tables(draw):
     return draw(st.lists(st.lists(field, min_size=width, max_size=width), min_size=1, max_size=4))
 
 
+@pytest.mark.slow
 @thoroughly
 @given(rows=tables(), mark=st.booleans())
 def test_what_a_writer_wrote_is_read(rows, mark):

@@ -80,6 +80,7 @@ def small_limit(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
 
 
+@pytest.mark.slow
 @thoroughly
 @given(content=damaged(), rule=st.sampled_from(get_args(BitDepth)))
 def test_an_image_is_read_or_refused_with_its_name(tmp_path, content, rule):
@@ -96,6 +97,7 @@ def test_an_image_is_read_or_refused_with_its_name(tmp_path, content, rule):
     assert (frame.width, frame.height, frame.orientation) == (*found.image.size, found.orientation)
 
 
+@pytest.mark.slow
 @thoroughly
 @given(content=damaged())
 def test_a_mask_is_read_or_refused_with_its_name(tmp_path, content):
@@ -115,6 +117,7 @@ def test_a_mask_is_read_or_refused_with_its_name(tmp_path, content):
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
+@pytest.mark.slow
 @thoroughly
 @given(pixels=arrays.arrays(np.uint8, shapes), suffix=st.sampled_from(["png", "bmp", "tif"]))
 def test_grey_levels_of_8_bit_files_are_those_stored_by_every_rule(tmp_path, pixels, suffix):
@@ -125,6 +128,7 @@ def test_grey_levels_of_8_bit_files_are_those_stored_by_every_rule(tmp_path, pix
     assert np.array_equal(decode_mask(path), pixels > 0)
 
 
+@pytest.mark.slow
 @thoroughly
 @given(pixels=arrays.arrays(np.uint16, shapes), suffix=st.sampled_from(["png", "tif"]))
 def test_16_bit_files_keep_their_order_and_fill_their_range(tmp_path, pixels, suffix):

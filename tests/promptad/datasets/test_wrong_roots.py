@@ -92,6 +92,7 @@ def test_a_root_too_high_names_the_folder_below(tmp_path):
     assert f"--data visa_pytorch:{repacked(tmp_path / 'v')}" in refusal("visa", tmp_path / "v")
 
 
+@pytest.mark.slow
 def test_a_flat_folder_says_how_to_lay_images_out(tmp_path):
     flat = tmp_path / "photos"
     flat.mkdir()
@@ -103,6 +104,7 @@ def test_a_flat_folder_says_how_to_lay_images_out(tmp_path):
         assert f"use --data folder:{flat}" in message
 
 
+@pytest.mark.slow
 def test_an_empty_root_and_an_archive_are_said(tmp_path):
     assert "it holds neither folders nor images" in refusal("mvtec", tmp_path)
     (tmp_path / "mvtec.tar.xz").write_bytes(b"")

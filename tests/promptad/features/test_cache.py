@@ -139,6 +139,7 @@ print(hits)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_write_and_read_the_same_keys(tmp_path):
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

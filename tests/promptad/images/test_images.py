@@ -54,6 +54,7 @@ def half_pixel_bilinear(pixels: np.ndarray, side: int) -> np.ndarray:
     return np.einsum("yh,hwc,xw->yxc", down, pixels, across, optimize=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(1500, 40), (30, 1200), (1024, 1024)])
 def test_squash_goes_through_1024_without_antialiasing(tmp_path, width, height):
     pixels = noise(width, height)

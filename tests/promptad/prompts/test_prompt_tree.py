@@ -76,6 +76,7 @@ def model():
     return copy.deepcopy(small_model()).double()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -114,6 +114,7 @@ def spoilt(features):
     return Features(views=views, device=features.device, names=tuple(f"part/{n}.png" for n in range(len(features))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "task"), [(name, task) for name, entry in METHODS.items() for task in entry.tasks])
 def test_no_method_turns_nan_into_a_score(name, task):
     entry, backbone, method = METHODS[name], small_backbone(), method_named(name)

@@ -79,6 +79,7 @@ def test_average_precision_of_constant_scores_is_the_share_of_anomalous_samples(
     assert average_precision(np.array([True, False, False, False]), np.zeros(4)) == 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [None, 8, 1])
 @pytest.mark.parametrize("seed", range(10))
 def test_image_metrics_equal_sklearn(seed, levels):
@@ -140,6 +141,7 @@ def test_regions_do_not_grow_across_images():
     assert per_region_overlap(masks, maps, max_fpr=0.5) == pytest.approx(0.5, abs=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [None, 4, 1])
 @pytest.mark.parametrize("seed", range(8))
 def test_pixel_metrics_equal_the_slow_oracles(seed, levels):

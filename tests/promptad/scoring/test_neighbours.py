@@ -12,6 +12,7 @@ DRAWS = torch.Generator().manual_seed(0)
 QUERY, MEMORY = torch.randn(37, 5, generator=DRAWS), torch.randn(600, 5, generator=DRAWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tile", [256, 3000, 2**24])
 @pytest.mark.parametrize("count", [1, 3, 600])
 def test_tiles_give_what_scikit_learn_gives(tile, count):

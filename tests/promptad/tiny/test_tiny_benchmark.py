@@ -24,6 +24,7 @@ def test_categories_are_the_unseen_families():
     assert all(3 <= len(kinds) <= 4 for kinds in DEFECTS.values())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_layout_sizes_and_masks(tmp_path):
     root = tmp_path / "data" / "set"
@@ -47,6 +48,7 @@ def test_layout_sizes_and_masks(tmp_path):
     assert [path.name for path in root.parent.iterdir()] == ["set"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_current_set_stays_and_an_old_one_is_replaced(tmp_path):
     root = tmp_path / "set"
@@ -72,6 +74,7 @@ def test_a_killed_run_leaves_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_set_that_another_process_finished_first_is_kept(tmp_path, monkeypatch):
     root = tmp_path / "set"

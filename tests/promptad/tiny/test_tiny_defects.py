@@ -16,6 +16,7 @@ def scene_of(name: str, sample: int = 1):
     return BY_NAME[name].render(11, np.random.default_rng(sample), 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KNOWN)
 @pytest.mark.parametrize("name", ["woven fabric", "bearing", "socket"])
 def test_mask_covers_exactly_what_changed(kind, name):

@@ -43,6 +43,7 @@ def test_build_model_is_fixed_by_its_seed_and_leaves_the_global_generator_alone(
     assert math.isclose(first.logit_scale.exp().item(), 100.0, rel_tol=1e-5)
 
 
+@pytest.mark.slow
 def test_saved_weights_load_into_the_full_vocabulary_and_read_the_same(compact, tmp_path):
     model, token_ids, tokenizer = compact
     save_tiny(model, token_ids, tmp_path / "w.safetensors")
@@ -87,6 +88,7 @@ def test_embedded_weights_are_small_finite_and_in_eval_mode(trained):
     assert F.cosine_similarity(text[0], text[1], dim=0) < 0.99
 
 
+@pytest.mark.slow
 def test_embedded_weights_locate_a_cut_in_an_unseen_texture(trained):
     leather = BENCHMARK[0]
     damaged = [defective_image(leather, 0, "cut", number) for number in range(2)]
@@ -115,6 +117,7 @@ def test_words_of_prompts_are_known_and_unseen_names_are_zero(trained):
     assert (table[torch.tensor(unseen).flatten()] == 0).all()
 
 
+@pytest.mark.slow
 def test_captions_use_known_words_only_and_say_what_they_should():
     tokenizer = tiny_tokenizer()
     known = set(known_words(tokenizer, list(captions.all_words())).tolist())

@@ -20,6 +20,7 @@ def test_no_family_is_in_two_sets_and_training_has_at_least_23():
     assert len(TRAINING) >= 23
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ALL, ids=lambda family: family.name)
 def test_rendering_is_fixed_by_product_and_sample(family):
     scene = render(family, 5, 7)
@@ -31,6 +32,7 @@ def test_rendering_is_fixed_by_product_and_sample(family):
     assert np.abs(scene.image - render(family, 6, 7).image).mean() > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ALL, ids=lambda family: family.name)
 def test_layers_describe_the_image(family):
     scene = render(family, 5, 7)

@@ -90,6 +90,7 @@ def test_truth_matrix_by_hand():
     torch.testing.assert_close(truth_matrix(batch).long(), expected)
 
 
+@pytest.mark.slow
 def test_a_short_training_moves_the_weights_and_ends_in_a_file_that_loads(tmp_path):
     pool = render_pool(tmp_path / "pool", 4, 96, seed=1, processes=1)
     again = render_pool(tmp_path / "pool", 4, 96, seed=1, processes=1)
@@ -129,6 +130,7 @@ def test_harmonic_and_upsampled():
     assert np.unravel_index(large.argmax(), (96, 96)) in {(11, 11), (11, 12), (12, 11), (12, 12)}
 
 
+@pytest.mark.slow
 def test_vision_scores_against_a_plain_computation():
     model, tokenizer = build_model().eval(), tiny_tokenizer()
     rng = np.random.default_rng(0)

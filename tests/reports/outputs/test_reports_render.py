@@ -79,6 +79,7 @@ def test_every_table_of_every_rendering_names_its_setting():
         assert (line["selected_on_test"], line["random_weights"]) == ("yes", "yes")
 
 
+@pytest.mark.slow
 def test_marks_stand_at_every_table():
     table = built(selection="best_on_test", weights_label="RANDOM weights")
     headings = [line for line in to_markdown(table).splitlines() if line.startswith("## ") and "left out" not in line]
@@ -122,6 +123,7 @@ def test_missing_never_looks_like_a_number_in_markdown():
     assert scores["SC"][0].endswith("incomplete (2 of 3 seeds): 1 failed: CUDA out of memory")
 
 
+@pytest.mark.slow
 def test_missing_never_looks_like_a_number_in_csv():
     for text in (to_csv(built(damaged_rows)), to_category_csv(built(damaged_rows))):
         for line in csv.DictReader(io.StringIO(text)):
@@ -194,6 +196,7 @@ def test_latex_prints_numbers_and_words():
     assert "not comparable with ours" in text
 
 
+@pytest.mark.slow
 def test_latex_splits_long_tables():
     arms = tuple((f"a{index}", f"arm {index}", {}) for index in range(13))
     plan = make_plan(arms=arms, baseline="a0")
@@ -206,6 +209,7 @@ def test_latex_escape():
     assert escape("5% & a_b [x] −1 “q” <") == r"5\% \& a\_b {[}x{]} $-$1 ``q'' $<$"
 
 
+@pytest.mark.slow
 def test_columns_are_grouped_by_task_then_by_metric():
     few, many = built().columns, built(shots=(1, 2, 4)).columns
     assert [len(group) for group in column_groups(few)] == [4]

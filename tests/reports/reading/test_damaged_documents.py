@@ -46,6 +46,8 @@ from study.search.importances import with_sensitivity
 from study.search.search_files import read_search_files
 from study.search.trial_records import SearchLog
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 500
 """Damaged forms of every document."""
 

@@ -20,6 +20,8 @@ from reports.searches.search_tables import best_csv, trials_csv
 from reports.searches.search_words import search_cautions, search_details, search_lead, search_trust
 from reports.searches.sensitivity_figures import importance_drawing, slice_drawing
 
+pytestmark = pytest.mark.slow
+
 
 def method(name, parameters, absent=(), why_not=None):
     made = {key: {"all_trials": mean, "mean": mean, "low": low, "high": high} for key, (mean, low, high) in parameters}

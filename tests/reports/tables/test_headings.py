@@ -95,6 +95,7 @@ def test_searches_name_their_data_in_their_headings(tmp_path):
     assert data_titles([document("s3")]) == [document("s3")["dataset"]]
 
 
+@pytest.mark.slow
 def test_page_and_tables_name_the_folder_and_the_file(tmp_path):
     plans = [own("t-1", suffixes=("/l/one.json", "aa")), own("t-2", path="/b/photos", support=("/l/s.json", "bb"))]
     rows = {digest: row for plan in plans for digest, row in make_rows(plan).items()}

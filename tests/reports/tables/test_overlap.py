@@ -82,6 +82,7 @@ def test_separability_does_not_depend_on_the_origin():
     assert separability(first + 1000, second + 1000, strangers(5, 9)) == found
 
 
+@pytest.mark.slow
 def test_of_many_features_separability_is_the_auroc_along_the_means():
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(400, 2)) + np.array([1, 0]), rng.normal(size=(300, 2))
@@ -128,6 +129,7 @@ def test_mmd_is_that_of_scikit_learns_kernel():
     assert squared_mmd(first, second, strangers(4, 7), 1.7) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m", "d"), [(3, 100, 64), (3, 30, 320), (3, 3, 16)])
 def test_kinds_of_one_distribution_have_separability_one_half_and_mmd_0(n, m, d):
     rng = np.random.default_rng(0)

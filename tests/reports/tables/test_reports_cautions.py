@@ -34,6 +34,7 @@ def flat(text):
     return " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_anomalies_outside_of_the_view_are_counted_by_category_everywhere():
     plan = make_plan()
     lost = [f"test/crack/{number:03}.png" for number in range(8)]
@@ -46,6 +47,7 @@ def test_anomalies_outside_of_the_view_are_counted_by_category_everywhere():
     assert "8 of 10 in gear" in to_latex(table)
 
 
+@pytest.mark.slow
 def test_nothing_is_said_where_everything_is_in_view():
     plan = make_plan()
     assert cautions(build_table(plan, seen(plan, lambda _: view()))) == ()
@@ -59,6 +61,7 @@ def test_where_the_whole_image_is_seen_the_masks_are_empty():
     assert caution.startswith("Some anomalous images have a mask without an anomalous pixel: 1 of 10 in bolt, 1 of 10")
 
 
+@pytest.mark.slow
 def test_anomalies_between_the_pixels_of_a_map_are_another_matter():
     plan = make_plan()
     table = build_table(plan, seen(plan, lambda name: view(vanished=["a.png"] if name == "mesh" else [])))
@@ -66,6 +69,7 @@ def test_anomalies_between_the_pixels_of_a_map_are_another_matter():
     assert "1 of 10 in mesh. A larger map_size keeps them." in caution
 
 
+@pytest.mark.slow
 def test_without_masks_it_is_not_known_what_is_in_view():
     plan = make_plan()
     table = build_table(plan, seen(plan, lambda name: view(with_mask=0 if name == "ring" else 10)))
@@ -78,6 +82,7 @@ def one_set(plan, arms, categories=None):
     return plan | {"one_support_set": shared}
 
 
+@pytest.mark.slow
 def test_seeds_that_share_one_support_set_are_no_replicates():
     plan = make_plan()
     plan = one_set(plan, [arm["name"] for arm in plan["arms"]])
@@ -112,6 +117,7 @@ def test_an_effect_against_a_baseline_with_one_support_set_is_about_that_set():
     assert table.entries["sc", IMAGE].one_support_set == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("random", "mark"), [(["sc"], "RANDOM WEIGHTS in “SC”"), (None, "RANDOM WEIGHTS: the backbone")]
 )
@@ -145,6 +151,7 @@ def test_the_reasons_for_no_verdict_name_the_rows_that_they_are_about():
     assert "3 of 11 published numbers" in to_markdown(table)
 
 
+@pytest.mark.slow
 def test_what_the_paper_says_otherwise_stands_beside_its_number():
     plan = comparable(make_plan(shown_as=["arms"]))
     note = "Section 5.4 says 8.9; 81.3 - 72.6 = 8.7."
@@ -156,6 +163,7 @@ def test_what_the_paper_says_otherwise_stands_beside_its_number():
     assert [spot.notes for row in arms.grids[0].rows for spot in row if note in spot.notes] == [(note,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dataset", "said"), [("synthetic", False), ("folder", True)])
 def test_the_embedded_model_on_other_images_is_marked_in_page_and_terminal(dataset, said):
     plan = make_plan(dataset=dataset)
@@ -164,6 +172,7 @@ def test_the_embedded_model_on_other_images_is_marked_in_page_and_terminal(datas
     assert ("caution: TOY MODEL" in to_text(table)) == said
 
 
+@pytest.mark.slow
 def test_an_auroc_well_below_chance_is_a_caution():
     plan = make_plan()
     rows = make_rows(plan, lambda _a, category, seed, _m: (0.2 if category == "gear" else 0.45) + seed / 1000)
@@ -172,6 +181,7 @@ def test_an_auroc_well_below_chance_is_a_caution():
     assert "mesh" not in caution
 
 
+@pytest.mark.slow
 def test_what_is_odd_about_the_data_is_said_on_the_page():
     plan = make_plan(data_cautions=["gear: 3 masks are all black"])
     table = build_table(plan, make_rows(plan))

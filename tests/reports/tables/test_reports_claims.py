@@ -21,6 +21,8 @@ from reports.views.contrast_figures import contrast_drawings
 from reports.views.effects import forest_drawings, forest_plot
 from reports.views.views import views_of
 
+pytestmark = pytest.mark.slow
+
 STUDIES = 2000
 TABLE1 = {"arms": 6, "shots": 3, "metrics": 1}
 TABLE3 = {"arms": 4, "shots": 1, "metrics": 2}

@@ -28,12 +28,14 @@ def rate_of_differs(*, n, ours, theirs, printed_sd=True):
     return wrong / STUDIES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 5, 10, 20])
 @pytest.mark.parametrize(("ours", "theirs"), [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1)])
 def test_equal_truths_differ_in_at_most_6_percent_of_studies(n, ours, theirs):
     assert rate_of_differs(n=n, ours=ours, theirs=theirs) <= 0.06
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 5, 10, 20])
 def test_so_they_do_where_the_paper_prints_no_sd_and_spreads_as_we_do(n):
     assert rate_of_differs(n=n, ours=1, theirs=1, printed_sd=False) <= 0.06

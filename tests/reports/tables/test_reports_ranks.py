@@ -154,6 +154,7 @@ def test_one_seed_makes_no_claim():
     assert ranking.settings[0].lead == "no claim"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -232,6 +233,7 @@ def test_files_and_page_hold_the_ranks(tmp_path):
     assert (to_markdown(rankings(tables)), len(to_csv(rankings(tables)).splitlines())) == (text, 7)
 
 
+@pytest.mark.slow
 def test_a_page_without_tables_by_method_has_no_ranks(tmp_path):
     plan = make_plan()
     page = write_report(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=tmp_path).page.read_text()

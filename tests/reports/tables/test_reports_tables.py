@@ -124,6 +124,7 @@ def test_every_kind_of_absence_says_what_and_why():
     assert entries["sc+eam", IMAGE].effect.text == "missing (18 of 18)"
 
 
+@pytest.mark.slow
 def test_failed_cells_and_mixtures():
     plan = make_plan()
     rows = make_rows(plan)
@@ -147,6 +148,7 @@ def test_an_effect_without_its_baseline_says_so():
     assert effect.reason == "baseline: 3 missing: not run yet"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -0.1, 93.0, "0.9", True])
 def test_a_score_that_is_no_fraction_is_a_failure_not_a_number(bad):
     plan = make_plan()
@@ -195,6 +197,7 @@ def comparable_table(published, rows_of=make_rows, seeds=SEEDS, **changes):
     return build_table(plan, rows_of(plan)).entries["sc", IMAGE].published
 
 
+@pytest.mark.slow
 def test_verdicts_on_a_published_number():
     # Ours is 0.709, SD 0.035 of 3 seeds, so the standard error of the difference is 2.0 points and t(2) 4.30.
     (value,) = comparable_table(75.0)
@@ -272,6 +275,7 @@ def test_selection_on_test_is_seen_in_the_rows_even_if_the_plan_is_silent():
     assert not table.entries["sc", IMAGE].selected_on_test
 
 
+@pytest.mark.slow
 def test_what_selection_on_test_gained_over_the_last_epoch():
     plan = make_plan(selection="best_on_test")
     gained = build_table(plan, make_rows(plan)).optimism["sc", IMAGE]
@@ -288,6 +292,7 @@ def test_a_row_that_ran_another_cell_is_left_out_and_named():
     assert "ran seed 9 where the plan asks for 0" in fault
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -76,6 +76,7 @@ def test_every_cell_of_the_test_set_has_a_twin_on_pseudo_anomalies(planned):
     assert not data & {plan.cells[cell["digest"]].data for cell in document["proxies"]}
 
 
+@pytest.mark.slow
 def test_each_objective_is_compared_with_the_test_set_of_every_category(planned):
     plan, document = planned
 
@@ -125,6 +126,7 @@ def test_each_objective_is_compared_with_the_test_set_of_every_category(planned)
     assert "Other categories judge each other" in caption
 
 
+@pytest.mark.slow
 def test_settings_that_all_tie_have_no_correlation_and_missing_cells_no_transfer(planned):
     plan, document = planned
     rows = rows_of(plan, document, lambda number, _, proxy: 0.5 if proxy else 0.6 + 0.001 * number)

@@ -111,6 +111,7 @@ def test_the_interval_of_pseudo_anomalies_covers(categories, copied):
     assert 0.92 < coverage(correlations, t_half(correlations)) < 0.965
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("categories", [6, 8, 12, 15])
 @pytest.mark.parametrize("shared", [0.0, 0.6])
 def test_no_interval_of_other_categories_covers_so_none_is_printed(categories, shared):

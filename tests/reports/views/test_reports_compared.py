@@ -1,6 +1,7 @@
 """The comparison of arms on the same test images: which images are drawn, and what stands where a map is missing."""
 
 import numpy as np
+import pytest
 from helpers.report_study import make_examples, make_plan, make_rows, spoil
 from matplotlib.text import Text
 
@@ -46,6 +47,7 @@ def texts(figure):
     return [text.get_text() for text in figure.findobj(Text)]
 
 
+@pytest.mark.slow
 def test_every_arm_has_its_map_of_the_same_images_with_its_own_auroc():
     plan, rows, arrays = study()
     logical, smallest, kinds = shown(plan, rows, arrays).drawings
@@ -67,6 +69,7 @@ def test_every_arm_has_its_map_of_the_same_images_with_its_own_auroc():
     assert len(kinds.data) == 3 * 2 * 3
 
 
+@pytest.mark.slow
 def test_the_smallest_defects_come_first():
     plan, rows, arrays = study()
     smallest = shown(plan, rows, arrays).drawings[1]
@@ -75,6 +78,7 @@ def test_the_smallest_defects_come_first():
     assert [line["defect_area"] for line in smallest.data[::3]] == ["0.016667", "0.025000", "0.050000"]
 
 
+@pytest.mark.slow
 def test_categories_take_turns_where_not_all_images_fit():
     categories = ("bolt", "gear", "mesh", "plate", "ring")
     plan, rows, arrays = study(categories)
@@ -87,6 +91,7 @@ def test_categories_take_turns_where_not_all_images_fit():
     assert "3 more are in the heatmap browser." in view.caption
 
 
+@pytest.mark.slow
 def test_a_missing_map_says_why_in_its_column():
     plan, rows, arrays = study()
     plan["arms"][2] |= {"runnable": False, "not_runnable_reason": "Windows+ needs a transformer backbone"}
@@ -122,6 +127,7 @@ def test_images_are_there_if_the_first_arms_cell_is_not():
     assert first.by_arm["memory"].pixel_auroc == 0.8
 
 
+@pytest.mark.slow
 def test_a_category_without_images_is_named():
     plan, rows, arrays = study()
     spoil(plan, rows, "unavailable", "mesh has no ground-truth masks", category="mesh", task="pixel")
@@ -129,6 +135,7 @@ def test_a_category_without_images_is_named():
     assert shown(plan, rows, {}).absent.startswith("No cell kept maps of the images")
 
 
+@pytest.mark.slow
 def test_a_figure_with_words_in_place_of_maps_can_be_written():
     plan, rows, arrays = study(("bolt",))
     spoil(plan, rows, "failed", "a very long reason " * 30, arm="memory", task="pixel", seed=0)

@@ -60,6 +60,7 @@ def test_every_view_has_its_builder_and_ablations_ask_for_no_other():
     assert asked <= set(VIEWS)
 
 
+@pytest.mark.slow
 def test_a_document_of_the_first_form_is_shown_as_arms_and_what_its_arms_allow():
     table = build_table(make_plan(), {})
     assert [name for name, _ in views_of(table, nothing)] == ["arms", "effects", "delta_map", "examples"]
@@ -86,6 +87,7 @@ def test_arms_print_ours_the_paper_and_which_cells_are_behind():
     assert row[5].lines == (f"differs: {MINUS}19.5 [{MINUS}30.6, {MINUS}8.4]",)
 
 
+@pytest.mark.slow
 def test_an_arm_that_cannot_run_is_published_only_and_no_number():
     plan = make_plan(shown_as=["arms", "effects"])
     plan["arms"][3] |= {"runnable": False, "not_runnable_reason": "no code for it"}
@@ -106,6 +108,7 @@ def test_an_arm_that_cannot_run_is_published_only_and_no_number():
     assert "VAD alone" not in texts(effects.drawings[0].figure)
 
 
+@pytest.mark.slow
 def test_per_category_sets_the_papers_number_beside_ours():
     plan = make_plan(shown_as=["per_category"], metrics=["image_auroc"])
     plan["printed"] = [printed_number("none", "image_auroc", 64.0, category="gear", obstacles=())]
@@ -212,6 +215,7 @@ def _fixed(plan):
     return make_rows(plan, lambda arm, _c, seed, _m: 0.5 + 0.01 * int(arm) / 10 + 0.001 * seed)
 
 
+@pytest.mark.slow
 def test_dots_are_the_seeds_and_the_published_value_is_a_line():
     plan = make_plan(shown_as=["dots"], metrics=["image_auroc"])
     drawing = shown(plan, make_rows(plan), "dots").drawings[0]
@@ -222,6 +226,7 @@ def test_dots_are_the_seeds_and_the_published_value_is_a_line():
     assert drawing.data[0]["score"] == "0.635000"
 
 
+@pytest.mark.slow
 def test_curves_mark_the_last_and_the_best_epoch():
     plan = make_plan(shown_as=["curves"], metrics=["image_auroc"], selection="best_on_test")
     rows = make_rows(plan, lambda *_: 0.8)
@@ -240,6 +245,7 @@ def test_curves_mark_the_last_and_the_best_epoch():
     assert shown(plain, make_rows(plain), "curves").absent.startswith("No cell kept a curve")
 
 
+@pytest.mark.slow
 def test_effects_and_delta_map_carry_their_numbers_as_data():
     plan = make_plan(shown_as=["effects", "delta_map"], metrics=["image_auroc"])
     rows = make_rows(plan)
@@ -273,6 +279,7 @@ def test_prompts_are_listed_by_group():
     assert shown(make_plan(shown_as=["prompts"]), {}, "prompts").absent == "The plan lists no suffixes."
 
 
+@pytest.mark.slow
 def test_examples_show_the_smallest_defect_too():
     plan = make_plan(shown_as=["examples"])
     arrays = make_examples(plan)
@@ -286,6 +293,7 @@ def test_examples_show_the_smallest_defect_too():
     assert {line["logical"] for line in view.drawings[0].data} == {"not recorded"}
 
 
+@pytest.mark.slow
 def test_a_logical_anomaly_among_best_and_worst_is_called_so():
     plan = make_plan(shown_as=["examples"])
     arrays = make_examples(plan)
@@ -298,6 +306,7 @@ def test_a_logical_anomaly_among_best_and_worst_is_called_so():
     assert {line["image"] for line in view.drawings[0].data if line["logical"] == "yes"} == {"test/crack/000.png"}
 
 
+@pytest.mark.slow
 def test_embedding_has_a_point_per_feature_and_few_points_lie_on_their_components():
     plan = make_plan(shown_as=["embedding"])
     arrays = {
@@ -342,6 +351,7 @@ def embedding_grids(arrays_by_seed, **changes):
     return view
 
 
+@pytest.mark.slow
 def test_overlap_is_measured_at_every_seed():
     view = embedding_grids(embedded)
     assert [grid.title for grid in view.grids] == [
@@ -366,12 +376,14 @@ def test_overlap_is_measured_at_every_seed():
     assert "bolt, image task, 1-shot, seed 0" in "".join(texts(view.drawings[0].figure))
 
 
+@pytest.mark.slow
 def test_overlap_over_seeds_of_one_support_set_says_so():
     shared = [{"arm": "none", "shots": 1, "categories": ["bolt"]}]
     assert "All seeds see the same support images" in embedding_grids(embedded, one_support_set=shared).caption
     assert "All seeds" not in embedding_grids(embedded).caption
 
 
+@pytest.mark.slow
 def test_seeds_without_features_are_counted_and_prompts_of_unknown_parts_are_not_measured():
     view = embedding_grids(lambda seed: {} if seed == 1 else embedded(seed))
     assert view.grids[0].title == "bolt, image task, 1-shot, 2 of 3 seeds"
@@ -390,6 +402,7 @@ def test_the_kernel_is_as_wide_as_the_median_distance_of_all_features():
     assert overlap_of(arrays, PAIRS[0]).squared_mmd == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_attention_reads_a_stack_or_arrays_by_block_and_prints_what_stays_on_a_token():
     block = np.array([[0.5, 0.5], [0.2, 0.8]])
     stack = {"attention/qk": np.stack([block, np.eye(2)]), "attention/vv": np.stack([np.eye(2), block])}
@@ -406,6 +419,7 @@ def test_attention_reads_a_stack_or_arrays_by_block_and_prints_what_stays_on_a_t
     assert "self 65%" in texts(view.drawings[0].figure)
 
 
+@pytest.mark.slow
 def test_a_damaged_row_is_named_and_is_no_number():
     plan = make_plan()
     rows = make_rows(plan)

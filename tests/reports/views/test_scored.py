@@ -32,6 +32,7 @@ def examples_view(plan, arrays):
     return view
 
 
+@pytest.mark.slow
 def test_every_category_has_its_first_image_before_another_has_its_second():
     plan = make_plan()
     chosen = choose_scored(build_table(plan, make_rows(plan)), pictures(plan).get, limit=4)
@@ -43,6 +44,7 @@ def test_every_category_has_its_first_image_before_another_has_its_second():
     assert [image.name for image in chosen.rows["lowest"]][:1] == ["test/crack/002.png"]
 
 
+@pytest.mark.slow
 def test_the_panel_names_each_image_with_its_score_and_the_caption_says_why_there_is_no_map():
     plan = make_plan()
     view = examples_view(plan, pictures(plan))
@@ -55,12 +57,14 @@ def test_the_panel_names_each_image_with_its_score_and_the_caption_says_why_ther
         assert any(line["category"] in text and f"score {float(line['score']):.3f}" in text for text in words)
 
 
+@pytest.mark.slow
 def test_maps_come_before_pictures():
     plan = make_plan()
     assert "located best" in examples_view(plan, {**pictures(plan), **make_examples(plan)}).caption
     assert examples_view(plan, {}).absent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "values", "why"),
     [

@@ -20,6 +20,8 @@ from study.bench.workbench import Workbench
 from study.planning.plan import plan_study
 from study.records.cell import Cell
 
+pytestmark = pytest.mark.slow
+
 NAMES = {"prompts", "learned_parameters", "fit_seconds", "score_seconds", "fit_flop", "encode_flop", "score_flop"}
 
 

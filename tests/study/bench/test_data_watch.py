@@ -89,6 +89,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("looked_before", [False, True])
 def test_every_change_is_named(plate, change, looked_before):
@@ -193,6 +194,7 @@ def run_plan(plan, ledger, cache, on_finished=lambda _: None):
     return ledger.rows(plan.cells)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["image", "mask", "gone", "new"])
 def test_cells_after_a_change_in_the_middle_of_a_group_fail_by_name_and_the_next_run_plans_anew(tmp_path, change):
     root = write_inspection_set(tmp_path / "data", ("plate",))
@@ -217,6 +219,7 @@ def test_cells_after_a_change_in_the_middle_of_a_group_fail_by_name_and_the_next
     assert {row.status for row in rows.values()} == {"ok"}
 
 
+@pytest.mark.slow
 def test_features_in_the_cache_do_not_hide_a_change(tmp_path):
     root = write_inspection_set(tmp_path / "data", ("plate",))
     plan, ledger = quick_plan(root), Ledger(str(tmp_path / "study"))
@@ -227,6 +230,7 @@ def test_features_in_the_cache_do_not_hide_a_change(tmp_path):
     assert {row.status for row in rows.values()} == {"failed"}
 
 
+@pytest.mark.slow
 def test_a_cell_is_not_run_on_a_category_with_another_digest(tmp_path):
     plan = quick_plan(write_inspection_set(tmp_path, ("plate",)))
     (group,) = plan.groups(plan.cells)

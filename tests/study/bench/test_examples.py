@@ -1,6 +1,7 @@
 """Which images a pixel cell keeps, on maps whose order is known by construction."""
 
 import numpy as np
+import pytest
 import torch
 from helpers.inspection_set import write_inspection_set
 from helpers.plans import request
@@ -105,6 +106,7 @@ def test_few_images_are_compared_however_many_kinds_there_are(tmp_path):
     assert sum(map(len, reasons.values())) == COMPARED
 
 
+@pytest.mark.slow
 def test_cells_of_figure_8_keep_the_same_images_each_with_its_own_maps(inspection_root):
     base = PromptADConfig(epochs=2, map_size=48)
     asked = request(inspection_root, base=base, categories=("plate",), ablations=(CATALOGUE["figure8"],))
@@ -143,6 +145,7 @@ def test_without_masks_the_highest_and_lowest_scores_are_kept_and_normal_images_
     assert list(few["scored/chosen_as"]) == ["highest", "normal"]
 
 
+@pytest.mark.slow
 def test_image_level_cells_keep_pictures_only_where_a_set_has_no_masks(inspection_root, tmp_path):
     for root, has_pictures in (
         (write_inspection_set(tmp_path / "bare", ("plate",), masks=False), True),

@@ -11,6 +11,7 @@ from promptad.features.cache import FeatureCache
 from study.records.row import Row
 
 
+@pytest.mark.slow
 def test_all_methods_run_in_one_group_and_share_their_features(inspection_root, tmp_path, monkeypatch):
     group = group_of(inspection_root, *METHODS)
     encoded = []
@@ -37,6 +38,7 @@ def test_all_methods_run_in_one_group_and_share_their_features(inspection_root, 
     assert len({cell.digest for cell in group.cells}) == len(group.cells)
 
 
+@pytest.mark.slow
 def test_methods_that_learn_in_epochs_are_selected_as_promptad_is(inspection_root):
     base = PromptADConfig().with_changes(FAST | {"selection": "best_on_test"})
     learning = [name for name, entry in METHODS.items() if "epochs" in entry.config().as_dict()]
@@ -52,6 +54,7 @@ def test_methods_that_learn_in_epochs_are_selected_as_promptad_is(inspection_roo
         assert outcome.row.scores[metric] == max(curve[metric])
 
 
+@pytest.mark.slow
 def test_cells_without_support_images(inspection_root):
     outcomes = run(group_of(inspection_root, "winclip", "rwda", shots=(0,)))
     assert [outcome.row.support_images for outcome in outcomes] == [(), (), ()]
@@ -60,6 +63,7 @@ def test_cells_without_support_images(inspection_root):
     assert [outcome.row.scores for outcome in outcomes] == [outcome.row.scores for outcome in beside]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_a_row_of_an_unknown_field_or_method_is_not_read(inspection_root, name):
     cell = group_of(inspection_root, name).cells[0]

@@ -119,6 +119,7 @@ def views(group):
     return {task: [row.view for row in rows if row.cell.task == task] for task in ("image", "pixel")}
 
 
+@pytest.mark.slow
 def test_rows_hold_what_was_not_seen_under_their_own_geometry(tmp_path):
     root = wide_set(tmp_path, [LEFT, INSIDE])
     known = {"anomalous": 2, "with_mask": 2}
@@ -128,6 +129,7 @@ def test_rows_hold_what_was_not_seen_under_their_own_geometry(tmp_path):
         assert found["pixel"] == [known | {"unseen": unseen, "vanished": []}] * 5
 
 
+@pytest.mark.slow
 def test_a_defect_that_falls_between_the_pixels_of_a_map_is_in_a_row(tmp_path):
     # Maps of 16 pixels read every fourth column of the square: 34, 38 ... 94.
     root = wide_set(tmp_path, [INSIDE, (35, 37)])
@@ -136,6 +138,7 @@ def test_a_defect_that_falls_between_the_pixels_of_a_map_is_in_a_row(tmp_path):
     assert found["pixel"][0]["unseen"] == []
 
 
+@pytest.mark.slow
 def test_images_without_masks_have_no_unseen_ones(tmp_path):
     group = planned(wide_set(tmp_path, [LEFT, INSIDE], masks=False))
     cells = tuple(cell for cell in group.cells if cell.task == "image")
@@ -143,6 +146,7 @@ def test_images_without_masks_have_no_unseen_ones(tmp_path):
     assert view == {"anomalous": 2, "with_mask": 0, "unseen": []}
 
 
+@pytest.mark.slow
 def test_pixel_cells_fail_with_the_geometry_that_crops_every_defect(tmp_path):
     root = wide_set(tmp_path, [LEFT, RIGHT])
     with pytest.raises(UnseenError, match=r"resize=shorter_edge crops the defects of 2 away: .* --set resize=squash"):
@@ -150,6 +154,7 @@ def test_pixel_cells_fail_with_the_geometry_that_crops_every_defect(tmp_path):
     assert views(planned(root, resize="squash"))["pixel"][0]["unseen"] == []
 
 
+@pytest.mark.slow
 def test_masks_are_looked_at_once_for_all_cells_of_a_geometry(tmp_path, monkeypatch):
     calls = []
 

@@ -22,6 +22,8 @@ from study.planning.data_source import DataSource
 from study.planning.plan import plan_study
 from study.records.group import Group
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def group(inspection_root):

@@ -14,6 +14,8 @@ from study.cluster import connection
 from study.cluster.connection import ClusterError, connect
 from study.running.execution_options import ClusterOptions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def own_ray(monkeypatch):

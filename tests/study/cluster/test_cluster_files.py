@@ -36,6 +36,7 @@ def test_an_unknown_key_does_not_fit_the_schema():
         validate_config(prepare_config({**config("cluster.yaml"), "worker_adresses": []}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_all_that_makes_the_package_is_brought_there(file):
     mounts = config(file)["file_mounts"]
@@ -50,6 +51,7 @@ def test_all_that_makes_the_package_is_brought_there(file):
     assert any("pip install" in line and "$HOME/promptad-study[" in line for line in config(file)["setup_commands"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("role", ["head", "worker"])
 def test_only_who_has_the_token_may_talk_to_ray(file, role):

@@ -8,6 +8,8 @@ from study.cluster.readiness import lacks, needs_of
 from study.planning.plan import plan_study
 from study.records.group import Group
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def root(inspection_root, tmp_path):

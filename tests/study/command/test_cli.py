@@ -15,6 +15,8 @@ from ablations.catalogue import CATALOGUE
 from study.command.cli import main
 from study.command.exits import FAILED, USAGE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def asked(inspection_root, tmp_path):

@@ -13,6 +13,8 @@ from ablations.catalogue import CATALOGUE, GROUPS
 from promptad.configs.promptad_config import PromptADConfig
 from study.command.cli import main
 
+pytestmark = pytest.mark.slow
+
 thoroughly = settings(
     max_examples=500,
     deadline=None,

@@ -64,6 +64,7 @@ def stored(folder, **changes):
     return record
 
 
+@pytest.mark.slow
 def test_a_driver_tells_what_it_does_and_how_it_ended(folder):
     node = NodeUse(name="here", alive=True, cpus=2, cpus_used=1, gpus=0, gpus_used=0)
     cell = RunningCell(cell="plate image", digest="ab", node="here", process=7, since="2026-01-01T00:00:00+00:00")
@@ -89,6 +90,7 @@ def test_a_driver_tells_what_it_does_and_how_it_ended(folder):
     assert folder.read(LOCK) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "state", "code", "message"),
     [
@@ -107,6 +109,7 @@ def test_an_ending_that_nobody_told_is_told(folder, error, state, code, message)
         pass
 
 
+@pytest.mark.slow
 def test_the_second_driver_is_refused_and_told_who_holds_the_folder(tmp_path, holder):
     message = rf"one driver .* process {holder.pid}, holds it since 20.* \(heard of \d+ s ago\).*kill {holder.pid}"
     with pytest.raises(LockedError, match=message):
@@ -114,6 +117,7 @@ def test_the_second_driver_is_refused_and_told_who_holds_the_folder(tmp_path, ho
     assert Claim.from_json((tmp_path / LOCK).read_bytes()).process.number == holder.pid
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_killed_is_replaced_at_once(tmp_path, holder):
     holder.kill()
     holder.wait()
@@ -138,6 +142,7 @@ def test_a_process_number_that_was_given_again_is_another_process(folder):
     assert "dead" in said[0]
 
 
+@pytest.mark.slow
 def test_a_driver_on_another_machine_is_judged_by_its_heartbeat(folder):
     stored(folder, **elsewhere(seconds=30))
     with pytest.raises(LockedError, match="ann on other, process 1"):
@@ -149,6 +154,7 @@ def test_a_driver_on_another_machine_is_judged_by_its_heartbeat(folder):
     assert "ann on other" in said[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"{", b'{"run": 3}'])
 def test_a_damaged_lock_does_not_stand_in_the_way(folder, content):
     folder.write(LOCK, content)
@@ -158,6 +164,7 @@ def test_a_damaged_lock_does_not_stand_in_the_way(folder, content):
     assert "a driver.lock that names no driver is removed" in said[0]
 
 
+@pytest.mark.slow
 def test_a_driver_elsewhere_that_never_told_anything_counts_as_dead(folder):
     folder.write(LOCK, Claim(run="abc", process=elsewhere()["process"], user="ann").to_json())
     said = []
@@ -166,6 +173,7 @@ def test_a_driver_elsewhere_that_never_told_anything_counts_as_dead(folder):
     assert "ann on other" in said[0]
 
 
+@pytest.mark.slow
 def test_a_driver_whose_folder_was_taken_stops(folder):
     other = Claim(run="other", process=Process.own(), user="ann")
     driver = Driver(folder, say=silent)
@@ -198,6 +206,7 @@ def test_a_run_that_ends_before_it_finds_its_folder_taken_leaves_it_alone(folder
     assert last_record(folder) == other
 
 
+@pytest.mark.slow
 def test_a_driver_whose_clock_is_behind_is_alive_while_it_is_heard_of(folder, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", 20)
     record = stored(folder, **elsewhere(minutes=10))
@@ -239,6 +248,7 @@ def test_a_driver_that_cannot_tell_anything_holds_nothing(tmp_path):
     assert not (tmp_path / LOCK).exists()
 
 
+@pytest.mark.slow
 def test_of_many_drivers_that_break_a_dead_lock_at_once_one_wins(tmp_path):
     stored(StudyFolder(str(tmp_path)), process=dataclasses.replace(Process.own(), start="1"))
     many = [

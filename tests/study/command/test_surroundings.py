@@ -14,6 +14,8 @@ from reports.staging import ReportError, staging
 from study.command.driver import _ending
 from study.command.exits import INTERRUPTED, USAGE
 
+pytestmark = pytest.mark.slow
+
 PACKAGES = ("study", "reports", "promptad", "ablations")
 
 

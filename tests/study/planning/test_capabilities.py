@@ -46,6 +46,7 @@ def test_a_resnet_for_a_method_of_windows(inspection_root):
         planned(inspection_root, arm("winclip"), arm("padim"), backbone="RN101:random")
 
 
+@pytest.mark.slow
 def test_printed_rows_keep_their_published_numbers_where_the_backbone_does_not_fit(inspection_root):
     asked = {"ablations": (CATALOGUE["table9"],), "backbone": "RN101:random", "shots": (1,)}
     (document,) = plan_study(request(inspection_root, **asked)).documents.values()
@@ -72,6 +73,7 @@ def test_a_cnn_for_methods_that_need_texts(inspection_root):
         planned(inspection_root, arm("winclip"), arm("padim"), backbone="timm/test_resnet:random")
 
 
+@pytest.mark.slow
 def test_the_visual_memory_alone_needs_no_texts(inspection_root):
     asked = {"ablations": (CATALOGUE["table3"],), "backbone": "timm/test_resnet:random", "shots": (1,)}
     plan = plan_study(request(inspection_root, **asked))

@@ -57,6 +57,7 @@ def reasons(table, arm, dataset, *, on=None, weights=PAPER, metric="image_auroc"
     return [each.reason for each in obstacles(number, column, task, ArmFacts(**values | facts), data)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "arm", "dataset", "changes", "expected"),
     [
@@ -175,6 +176,7 @@ def source_of(root, layout, *, name=None):
     return DataSource(name=name or layout, layout=layout, root=str(root))
 
 
+@pytest.mark.slow
 def test_beside_data_that_are_no_published_set_stands_no_printed_number(inspection_root):
     for table in ("table1", "table3"):
         document = plan_of(inspection_root, table, shots=(1,))
@@ -199,6 +201,7 @@ def images_of(known, layout, root, category, change=0):
         (root / category / "ground_truth" / kind / f"{number:03}{suffix}.png").write_bytes(mask.getvalue())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("known", "layout", "category"), [("mvtec", "mvtec", "toothbrush"), ("visa", "visa_pytorch", "fryum")]
 )
@@ -234,6 +237,7 @@ def plan_of(root, table, *, layout="mvtec", **changes):
     return next(iter(plan_study(StudyRequest(**values | changes)).documents.values()))
 
 
+@pytest.mark.slow
 def test_beside_the_embedded_data_stand_the_papers_numbers_with_reasons(inspection_root):
     document = plan_of(inspection_root, "table3", source=source_of(inspection_root, "mvtec", name="synthetic"))
     assert {(number["arm"], number["value"]) for number in document["printed"]} >= {("none", 81.5), ("full", 94.6)}

@@ -16,6 +16,7 @@ def test_a_list_is_read_with_and_without_a_byte_order_mark(encoding, tmp_path):
     assert texts_by_category("--support", str(path)) == {"part": ("normal/000.png", "größe")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [

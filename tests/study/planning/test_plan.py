@@ -39,6 +39,7 @@ def test_ablations_share_cells(inspection_root):
     assert len(plan.cells) == (5 + 1) * 8
 
 
+@pytest.mark.slow
 def test_the_default_memory_layers_are_the_same_cell_as_the_spelled_out_ones(inspection_root):
     silent = plan_study(request(inspection_root))
     explicit = plan_study(request(inspection_root, base=PromptADConfig(memory_layers=(2, 3))))
@@ -62,6 +63,7 @@ def test_pixel_cells_without_masks_are_unavailable_with_a_reason(tmp_path):
     assert all(plan.cells[digest].task == "pixel" for digest in plan.unavailable)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -93,6 +95,7 @@ def test_a_named_support_is_part_of_the_cells(inspection_root):
     assert len(set(drawn.cells) & set(named.cells)) == 20
 
 
+@pytest.mark.slow
 def test_documents_of_different_protocols_have_different_names(inspection_root):
     bases = [PromptADConfig(), protocol_config("reference"), PromptADConfig(epochs=5), PromptADConfig(epochs=6)]
     names = [next(iter(plan_study(request(inspection_root, base=base)).documents)) for base in bases]
@@ -101,6 +104,7 @@ def test_documents_of_different_protocols_have_different_names(inspection_root):
     assert len(set(names)) == 4
 
 
+@pytest.mark.slow
 def test_documents_of_other_data_have_other_names_and_more_seeds_have_the_same(inspection_root, tmp_path):
     other = write_inspection_set(tmp_path, ("plate", "disc"), good=4)
     requests = [

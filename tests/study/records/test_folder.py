@@ -146,6 +146,7 @@ def test_a_disk_that_is_really_full(tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_moment_leaves_whole_files(tmp_path):
     code = (
         "import sys, itertools\n"

@@ -19,6 +19,7 @@ def test_an_empty_study_has_nothing(ledger):
     assert ledger.examples("ab") is None
 
 
+@pytest.mark.slow
 def test_what_is_written_is_read(ledger):
     rows = [make_row(cell=make_cell(seed=seed)) for seed in range(3)]
     for row in rows:
@@ -73,6 +74,7 @@ def test_a_study_folder_that_is_a_file_is_an_error_that_names_it(tmp_path):
         Ledger(str(tmp_path / "file")).rows()
 
 
+@pytest.mark.slow
 def test_damaged_files_are_named_and_left_out(tmp_path):
     ledger = Ledger(str(tmp_path))
     assert ledger.damaged() == {}

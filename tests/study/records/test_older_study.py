@@ -25,6 +25,7 @@ def values_of(path):
         return [{key: line[key] for key in KEYS} for line in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_every_row_and_plan_is_read_and_each_digest_is_that_of_its_cell(study):
     files = Ledger(str(study)).everything()
     assert (len(files.rows), len(files.plans), files.damaged) == (20, 1, {})
@@ -32,12 +33,14 @@ def test_every_row_and_plan_is_read_and_each_digest_is_that_of_its_cell(study):
     assert {cell["digest"] for cell in files.plans[0]["cells"]} == set(files.rows)
 
 
+@pytest.mark.slow
 def test_a_row_is_written_again_as_it_was_read(study):
     rows = Ledger(str(study)).rows()
     for path in (study / "rows").iterdir():
         assert rows[path.stem].plain() == json.loads(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_its_report_has_the_numbers_that_the_older_code_wrote(study, capsys):
     assert main(["report", "--study", str(study)]) == 0
     (table,) = (path for path in (study / "report" / "tables").glob("*.csv") if "categories" not in path.name)

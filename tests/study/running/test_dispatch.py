@@ -262,6 +262,7 @@ def test_parked_groups_are_let_go_when_nothing_has_been_at_work_for_a_while(ledg
     assert dispatcher.end().waiting == CELLS[:2]
 
 
+@pytest.mark.slow
 def test_the_serial_executor_tells_of_the_cell_at_work(ledger):
     pulses = []
 

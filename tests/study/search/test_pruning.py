@@ -20,6 +20,7 @@ def by_optuna(values, best, threshold):
         return trial.should_prune()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [0.05, 0.1, 0.4])
 def test_decisions_are_those_of_optunas_pruner(threshold):
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -24,6 +24,7 @@ def test_draws_depend_on_the_number_of_the_trial_and_not_on_what_is_known(name):
     assert drawn(name, 6, seed=1) != known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SAMPLERS))
 def test_every_sampler_draws_only_active_parameters_of_the_full_space(name):
     for params in drawn(name, 12, space=FULL, ends=lambda params: float(params["N"])):

@@ -16,6 +16,8 @@ from study.search.objectives import Objective
 from study.search.optuna_journal import journal
 from study.search.trial_records import SearchLog
 
+pytestmark = pytest.mark.slow
+
 COMPLETE, PRUNED, FAIL = (getattr(optuna.trial.TrialState, name) for name in ("COMPLETE", "PRUNED", "FAIL"))
 
 SMALL = Space(

@@ -9,6 +9,8 @@ from helpers.inspection_set import write_inspection_set
 from study.command.cli import main
 from study.command.exits import USAGE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def asked(inspection_root, tmp_path):

@@ -35,6 +35,7 @@ def written(folder, trials, **changes):
     return [{method["method"]: method for method in objective["methods"]} for objective in made["objectives"]]
 
 
+@pytest.mark.slow
 def test_equal_trials_give_equal_bytes_and_are_computed_once(folder, tmp_path):
     trials = many_trials(20)
     written(folder, trials)
@@ -49,6 +50,7 @@ def test_equal_trials_give_equal_bytes_and_are_computed_once(folder, tmp_path):
     assert folder.read(FILE) != first
 
 
+@pytest.mark.slow
 def test_damaged_importances_are_made_again(folder):
     written(folder, many_trials(12))
     good = folder.read(FILE)
@@ -57,6 +59,7 @@ def test_damaged_importances_are_made_again(folder):
     assert folder.read(FILE) == good
 
 
+@pytest.mark.slow
 def test_both_definitions_find_what_matters_and_say_what_they_cannot(folder):
     (methods,) = written(folder, many_trials(60))
     fanova, ped = methods["fANOVA"], methods["PED-ANOVA"]
@@ -71,6 +74,7 @@ def test_both_definitions_find_what_matters_and_say_what_they_cannot(folder):
         assert method["trials"] == 60
 
 
+@pytest.mark.slow
 def test_a_minimised_objective_is_the_negative_of_a_maximised_one(folder, tmp_path):
     trials = many_trials(30)
     (up,) = written(folder, trials)
@@ -83,6 +87,7 @@ def test_a_minimised_objective_is_the_negative_of_a_maximised_one(folder, tmp_pa
     assert wrong["PED-ANOVA"]["parameters"] != up["PED-ANOVA"]["parameters"]
 
 
+@pytest.mark.slow
 def test_a_logarithmic_range_is_weighed_as_it_was_searched(folder):
     # By the logarithm, the step parts a third of the range from the rest; by the number, a hundredth.
     space = (LR, TOKENS)
@@ -94,6 +99,7 @@ def test_a_logarithmic_range_is_weighed_as_it_was_searched(folder):
     assert methods["fANOVA"]["parameters"]["lr"]["all_trials"] > 0.6
 
 
+@pytest.mark.slow
 def test_every_objective_has_its_own(folder):
     trials = [
         one | {"values": [score_of(one["params"]), 0.5 + 0.04 * one["params"]["tokens"]]} for one in many_trials(40)
@@ -119,6 +125,7 @@ def test_too_little_has_a_reason_instead_of_numbers(folder, trials, why):
         assert "parameters" not in method
 
 
+@pytest.mark.slow
 def test_a_trial_outside_the_space_or_damaged_is_left_out(folder):
     trials = many_trials(12)
     trials[3]["params"]["lr"] = 5.0
@@ -135,6 +142,7 @@ def test_a_rebuilt_study_is_what_was_searched():
     assert study.trials[0].params == {"lr": 0.002, "tokens": 4, "loss": '"on"', "weight": 0.5}
 
 
+@pytest.mark.slow
 def test_looking_whether_there_is_a_search_loads_neither_optuna_nor_torch():
     heavy = ("optuna", "torch", "ray")
     code = f"import sys, study.search.importances; print([name for name in {heavy} if name in sys.modules])"
@@ -142,6 +150,7 @@ def test_looking_whether_there_is_a_search_loads_neither_optuna_nor_torch():
     assert ran.stdout.strip() == "[]", ran.stderr
 
 
+@pytest.mark.slow
 def test_report_tells_of_searches_without_any_plan(folder, tmp_path, capsys):
     write_search(folder, document(), many_trials(12))
     write_search(folder, document("broken", schema=9), [])
@@ -159,6 +168,7 @@ def test_report_tells_of_searches_without_any_plan(folder, tmp_path, capsys):
     assert (tmp_path / "report" / "index.html").read_text() == page
 
 
+@pytest.mark.slow
 def test_whoever_may_only_read_gets_importances_all_the_same(folder, monkeypatch):
     write_search(folder, document(), many_trials(12))
 
