@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reports.reading.records import Plan
+from reports.reading.plan_document import Plan
 from reports.reading.rows import PlannedRows, Row
 
 

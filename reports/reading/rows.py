@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reports.reading.forms import ROW
-from reports.reading.records import SCHEMA, Plan, PlannedCell
+from reports.reading.plan_document import SCHEMA, Plan
+from reports.reading.plan_parts import PlannedCell
 from reports.reading.shapes import DocumentError, check, is_number, shown
 
 

@@ -9,6 +9,9 @@ from typing import Any, TypeGuard
 
 from promptad.user_error import UserError
 
+Document = Mapping[str, Any]
+"""A JSON object from a file. Whoever reads it has checked its form: ``check`` says of what it must be made."""
+
 DEEPEST = 20
 """Levels of lists and objects that a value may have in which anything is allowed."""
 LARGEST = 2**63

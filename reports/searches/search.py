@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reports.reading.given import DataName, Given
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
@@ -128,6 +130,7 @@ class Search:
     backbone: str
     weights: str
     dataset: str
+    given: Given
     categories: tuple[str, ...]
     shots: str
     seeds: tuple[int, ...]
@@ -136,6 +139,11 @@ class Search:
     held_out: HeldOut | None
     damaged: Mapping[str, str]
     sensitivity: Mapping[str, Any]
+
+    @property
+    def data_name(self) -> DataName:
+        """What headings call the data by."""
+        return DataName(title=self.dataset, given=self.given)
 
     @property
     def complete(self) -> tuple[Trial, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from promptad.scoring.metric_table import METRICS
 from reports.reading.forms import SEARCH, SENSITIVITY, TRIAL
+from reports.reading.given import Given
 from reports.reading.shapes import DocumentError, check, is_number, shown
 from reports.searches.search import Fresh, HeldOut, Objective, Parameter, Search, Step, Trial
 
@@ -69,6 +70,7 @@ def read_search(files: SearchFiles) -> Search:
         backbone=str(raw["backbone"]),
         weights=str(raw["weights"]),
         dataset=str(raw.get("dataset_title") or raw["dataset"]),
+        given=Given.from_json(raw.get("given")),
         categories=tuple(map(str, raw["categories"])),
         shots=", ".join(map(str, raw["shots"])) if isinstance(raw["shots"], list) else str(raw["shots"]),
         seeds=tuple(map(int, raw["seeds"])),

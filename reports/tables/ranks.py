@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.reading.records import Arm, Plan
+from reports.reading.plan_document import Plan
+from reports.reading.plan_parts import Arm
+from reports.reading.shots import Shots
 from reports.statistics import Effect, Summary, claim
 from reports.tables.by_category import places
 from reports.tables.entries import Column, Entry
@@ -62,7 +64,7 @@ class Ranking:
 
     method: str
     settings: tuple[Setting, ...]
-    published: Mapping[tuple[str, str, object], bool]
+    published: Mapping[tuple[str, str, Shots | None], bool]
 
     @property
     def plan(self) -> Plan:
@@ -106,7 +108,7 @@ def rankings(tables: Iterable[Table]) -> tuple[Ranking, ...]:
 def _ranking(tables: Sequence[Table]) -> Ranking:
     method = _method(tables[0])
     assert method is not None
-    published: dict[tuple[str, str, object], bool] = {}
+    published: dict[tuple[str, str, Shots | None], bool] = {}
     for table in tables:
         published |= table.plan.printed_firsts
     return Ranking(

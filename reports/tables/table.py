@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 from promptad.scoring.metric_table import METRICS
-from reports.reading.plan_reading import read_plan
-from reports.reading.records import Arm, Plan
+from reports.reading.plan_document import Plan
+from reports.reading.plan_parts import Arm
 from reports.reading.rows import PlannedRows, Row, planned_rows
+from reports.reading.shapes import Document
 from reports.statistics import Effect, Summary, adjusted, complete_seeds, paired_effect, seed_means, summarize
 from reports.tables.entries import CategoryEntry, Column, Entry, Kind, Missing
 from reports.tables.published import published_values
@@ -63,34 +63,29 @@ class _Gap:
 _Slots = dict[tuple[int, str], float | _Gap]
 
 
-def build_table(plan: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) -> Table:
-    """The table of one plan (plan JSON) from `rows` (row JSON by digest; rows of other plans are ignored).
-
-    Raises:
-        ValueError: if the plan contradicts itself or a row does not hold the cell that was planned.
-    """
-    read = read_plan(plan)
-    usable = planned_rows(read, rows)
+def build_table(plan: Plan, rows: Mapping[str, Document]) -> Table:
+    """The table of one plan from `rows` (row JSON by digest; rows of other plans are ignored)."""
+    usable = planned_rows(plan, rows)
     found = usable.found
-    planned = {(c.arm, c.task, c.shots, c.seed, c.category): c.digest for c in read.cells}
-    asked = {(c.task, c.shots) for c in read.cells}
-    unmeasurable = {task: _unmeasurable(read, found, task) for task in read.tasks}
-    measured = {task: tuple(c for c in read.categories if c not in unmeasurable[task]) for task in read.tasks}
+    planned = {(c.arm, c.task, c.shots, c.seed, c.category): c.digest for c in plan.cells}
+    asked = {(c.task, c.shots) for c in plan.cells}
+    unmeasurable = {task: _unmeasurable(plan, found, task) for task in plan.tasks}
+    measured = {task: tuple(c for c in plan.categories if c not in unmeasurable[task]) for task in plan.tasks}
     columns = tuple(
-        Column(metric=metric, shots=shots, scope=_scope(measured[task], read.categories))
-        for metric, task in ((name, METRICS[name].task) for name in METRICS if name in read.metrics)
-        for shots in read.shots
-        if (task, shots) in asked or not read.runnable
+        Column(metric=metric, shots=shots, scope=_scope(measured[task], plan.categories))
+        for metric, task in ((name, METRICS[name].task) for name in METRICS if name in plan.metrics)
+        for shots in plan.shots
+        if (task, shots) in asked or not plan.runnable
     )
 
     slots: dict[tuple[str, Column], _Slots] = {}
     digests: dict[tuple[str, Column], dict[tuple[int, str], str]] = {}
-    for arm in read.arms:
+    for arm in plan.arms:
         for column in columns:
             places = {
                 (seed, category): planned.get((arm.name, column.task, column.shots, seed, category))
-                for seed in read.seeds
-                for category in read.categories
+                for seed in plan.seeds
+                for category in plan.categories
             }
             key = (arm.name, column)
             absent = None if arm.not_runnable is None else _Gap(kind="published only", reason=arm.not_runnable)
@@ -101,35 +96,35 @@ def build_table(plan: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) 
     by_category: dict[tuple[str, Column, str], CategoryEntry] = {}
     optimism: dict[tuple[str, Column], Summary] = {}
     for column in columns:
-        base = slots.get((read.baseline, column)) if read.baseline is not None else None
-        for arm in read.arms:
+        base = slots.get((plan.baseline, column)) if plan.baseline is not None else None
+        for arm in plan.arms:
             key = (arm.name, column)
-            against = None if arm.name == read.baseline else base
+            against = None if arm.name == plan.baseline else base
             averaged = measured[column.task]
-            entries[key] = _entry(read, arm, column, averaged, slots[key], against, digests[key], found)
-            for category in read.categories:
+            entries[key] = _entry(plan, arm, column, averaged, slots[key], against, digests[key], found)
+            for category in plan.categories:
                 by_category[arm.name, column, category] = _category_entry(
-                    read.seeds, category, slots[key], against, digests[key]
+                    plan.seeds, category, slots[key], against, digests[key]
                 )
-            gap = _optimism(read.seeds, averaged, column, slots[key], digests[key], found)
+            gap = _optimism(plan.seeds, averaged, column, slots[key], digests[key], found)
             if gap is not None:
                 optimism[key] = gap
     _adjust(entries)
     counts = Counter(
         "damaged" if c.digest in usable.faults else found[c.digest].status if c.digest in found else "missing"
-        for c in read.cells
+        for c in plan.cells
     )
     return Table(
-        plan=read,
+        plan=plan,
         rows=usable,
         columns=columns,
         entries=MappingProxyType(entries),
         by_category=MappingProxyType(by_category),
         counts=MappingProxyType(dict(sorted(counts.items()))),
         optimism=MappingProxyType(optimism),
-        departures=MappingProxyType(_departures(read, found)),
+        departures=MappingProxyType(_departures(plan, found)),
         unmeasurable=MappingProxyType(unmeasurable),
-        selected_on_test=read.selection == "best_on_test" or any(row.selected_on_test for row in found.values()),
+        selected_on_test=plan.selection == "best_on_test" or any(row.selected_on_test for row in found.values()),
     )
 
 

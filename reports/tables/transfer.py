@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from promptad.scoring.metric_table import METRICS
-from reports.reading.records import PlannedCell
+from reports.reading.plan_parts import PlannedCell
 from reports.reading.shots import Shots, shots_text
 from reports.statistics import Summary, summarize
 from reports.tables.formats import points

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from promptad.scoring.metric_table import METRICS
-from reports.reading.records import Plan, PrintedNumber
+from reports.reading.plan_document import Plan
+from reports.reading.plan_parts import PrintedNumber
 from reports.tables.entries import PublishedValue
 from reports.tables.formats import listing, points
 from reports.tables.table import Table

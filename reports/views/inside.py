@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reports.reading.kept import Loader
-from reports.reading.records import PlannedCell
+from reports.reading.plan_parts import PlannedCell
 from reports.style import FAINT, SERIES, Drawing, clean, house_style, six
 from reports.tables.formats import warnings
 from reports.tables.table import Table

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.reading.kept import Loader
-from reports.reading.records import PlannedCell
+from reports.reading.plan_parts import PlannedCell
 from reports.reading.shots import Shots, shots_text
 from reports.statistics import Summary, summarize
 from reports.tables.formats import MINUS, no_interval_reason, seeds_text

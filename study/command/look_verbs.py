@@ -7,9 +7,9 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ablations.catalogue import CATALOGUE
 from ablations.loading import listing
@@ -22,6 +22,7 @@ from study.records.ledger import Ledger
 from study.search.search_files import search_names
 
 if TYPE_CHECKING:
+    from reports.reading.shapes import Document
     from reports.searches.search_reading import SearchFiles
     from study.planning.plan import StudyPlan
 
@@ -106,7 +107,7 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
     """Write the report and print the tables of the plans in ``names`` (None: of all) and the results of searches."""
     from reports.outputs.terminal import to_text
     from reports.report import write_report
-    from reports.tables.headings import data_titles, told_apart
+    from reports.tables.headings import told_apart
     from reports.tables.table import build_table
     from reports.tables.transfer import transfer_text
 
@@ -120,13 +121,13 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
     folder = Path(out) if out is not None else Path(str(root)) / "report"
     stored = ledger.everything()
     place = {name: number for number, name in enumerate(CATALOGUE)}
-    documents = sorted(stored.plans, key=lambda document: place.get(document["ablation"], len(place)))
+    plans = sorted(stored.plans, key=lambda plan: place.get(plan.ablation, len(place)))
     rows = {digest: row.plain() for digest, row in stored.rows.items()}
     for name, why in stored.damaged.items():
         print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
     searches = _searches(ledger)
     page = write_report(
-        plans=documents,
+        plans=plans,
         rows=rows,
         examples=ledger.kept,
         out=folder,
@@ -134,18 +135,18 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
         searches=searches,
         say=lambda message: print(message, file=sys.stderr),
     )
-    shown = [document for document in told_apart(documents) if names is None or document["name"] in names]
-    for document in shown:
-        table = build_table(document, rows)
+    shown = [plan for plan in told_apart(plans) if names is None or plan.name in names]
+    for plan in shown:
+        table = build_table(plan, rows)
         print(f"\n{to_text(table)}")
         if table.plan.proxies:
             print(transfer_text(table))
     if shown:
         print("(percent; ci: half width of the 95% interval over seeds)")
-    if len(shown) < len(documents):
-        print(f"({len(documents) - len(shown)} earlier tables of this study are in the report too)")
-    for files, title in zip(searches, data_titles([files.document for files in searches]), strict=True):
-        print(f"\n{_search_text(files, rows, title)}")
+    if len(shown) < len(plans):
+        print(f"({len(plans) - len(shown)} earlier tables of this study are in the report too)")
+    for text in _search_texts(searches, rows):
+        print(f"\n{text}")
     print(f"\nreport: {page.resolve()}")
 
 
@@ -159,13 +160,25 @@ def _searches(ledger: Ledger) -> list[SearchFiles]:
     return [with_sensitivity(ledger.folder, name) for name in names]
 
 
-def _search_text(files: SearchFiles, rows: Mapping[str, Any], data_title: str) -> str:
-    """A search as a person reads it on a terminal."""
+def _search_texts(searches: Sequence[SearchFiles], rows: Mapping[str, Document]) -> list[str]:
+    """Searches as a person reads them on a terminal."""
+    from reports.searches.search import Search
     from reports.searches.search_reading import read_search
     from reports.searches.search_words import search_lead, search_question, search_title
+    from reports.tables.headings import data_titles
 
-    try:
-        search = dataclasses.replace(read_search(files), dataset=data_title)
-    except ValueError as error:
-        return f"left out: searches/{files.name}.json ({error})"
-    return f"{search_title(search)}\n{search_question(search)}\n{search_lead(search, rows)}"
+    read: list[Search | str] = []
+    for files in searches:
+        try:
+            read.append(read_search(files))
+        except ValueError as error:
+            read.append(f"left out: searches/{files.name}.json ({error})")
+    titles = iter(data_titles([search.data_name for search in read if isinstance(search, Search)]))
+    texts = []
+    for found in read:
+        if isinstance(found, str):
+            texts.append(found)
+            continue
+        search = dataclasses.replace(found, dataset=next(titles))
+        texts.append(f"{search_title(search)}\n{search_question(search)}\n{search_lead(search, rows)}")
+    return texts

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reports.reading.plan_document import Plan
 from study.command.duration import duration
-from study.command.status import asked_cells
 from study.planning.plan import StudyPlan
 from study.records.cell import Cell
 from study.records.row import Row
@@ -32,9 +32,9 @@ class Outlook:
     seconds: float | None
 
 
-def outlooks(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[str, Any]] = ()) -> dict[str, Outlook]:
-    """The outlook of every plan document by name; ``stored`` are the documents that the study has already."""
-    others = [document for document in stored if document["name"] not in plan.documents]
+def outlooks(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Plan] = ()) -> dict[str, Outlook]:
+    """The outlook of every plan document by name; ``stored`` are the plans that the study has already."""
+    others = [document for document in stored if document.name not in plan.documents]
     owners = Counter(digest for document in (*plan.documents.values(), *others) for digest in _digests(document))
     times = Times.measured(rows.values())
     found = {}
@@ -81,7 +81,7 @@ class Times:
         return total
 
 
-def described_plan(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[str, Any]] = ()) -> str:
+def described_plan(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Plan] = ()) -> str:
     """The plan as text: details of one or two ablations, else a line for each, and what all of them need."""
     found = outlooks(plan, rows, stored)
     if len(found) <= DETAILED:
@@ -105,38 +105,37 @@ def described_plan(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Ma
 
 
 def _lines(plan: StudyPlan, found: Mapping[str, Outlook]) -> list[str]:
-    width = max(len(document["ablation"]) for document in plan.documents.values())
+    width = max(len(document.ablation) for document in plan.documents.values())
     lines = [f"{'':<{width}}  planned    done  to run  shared  work     title"]
     for name, document in plan.documents.items():
         outlook = found[name]
         work = "?" if outlook.seconds is None else duration(outlook.seconds)
-        published_only = sum(not arm["runnable"] for arm in document["arms"])
+        published_only = sum(not arm.runnable for arm in document.arms)
         more = f" ({published_only} rows cannot run here)" if published_only else ""
         lines.append(
-            f"{document['ablation']:<{width}}  {outlook.planned:>7} {outlook.done:>7} {outlook.to_run:>7} "
-            f"{outlook.shared:>7}  {work:<8} {document['title']}{more}"
+            f"{document.ablation:<{width}}  {outlook.planned:>7} {outlook.done:>7} {outlook.to_run:>7} "
+            f"{outlook.shared:>7}  {work:<8} {document.title}{more}"
         )
     return lines
 
 
-def _details(document: Mapping[str, Any], outlook: Outlook) -> list[str]:
+def _details(document: Plan, outlook: Outlook) -> list[str]:
     lines = [
-        f"{document['name']}: {document['title']}",
-        f"  {document['question']}",
-        f"  data {document['dataset_title']}: {', '.join(document['categories'])}",
-        f"  backbone {document['backbone']} ({document['weights_label']}), protocol {document['protocol']}, "
-        f"selection {document['selection']}",
+        f"{document.name}: {document.title}",
+        f"  {document.question}",
+        f"  data {document.dataset_title}: {', '.join(document.categories)}",
+        f"  backbone {document.backbone} ({document.weights_label}), protocol {document.protocol}, "
+        f"selection {document.selection}",
     ]
-    for arm in document["arms"]:
-        if not arm["runnable"]:
-            lines.append(f"  arm {arm['name']}: cannot run: {arm['not_runnable_reason']}")
+    for arm in document.arms:
+        if not arm.runnable:
+            lines.append(f"  arm {arm.name}: cannot run: {arm.not_runnable}")
             continue
-        digests = {cell["digest"] for cell in asked_cells(document) if cell["arm"] == arm["name"]}
-        parts = [f"{field}={value}" for field, value in arm["changes"].items()]
-        # Documents from before there were other methods do not say it.
-        parts = parts if arm.get("runs", "promptad") == "promptad" else [f"method {arm['runs']}", *parts]
-        parts += [f"backbone {arm['backbone']}"] if arm["backbone"] != document["backbone"] else []
-        lines.append(f"  arm {arm['name']}: {len(digests)} cells ({', '.join(parts) or 'the base config'})")
+        digests = {cell.digest for cell in document.asked if cell.arm == arm.name}
+        parts = [f"{field}={value}" for field, value in arm.changes.items()]
+        parts = parts if arm.runs == "promptad" else [f"method {arm.runs}", *parts]
+        parts += [f"backbone {arm.backbone}"] if arm.backbone != document.backbone else []
+        lines.append(f"  arm {arm.name}: {len(digests)} cells ({', '.join(parts) or 'the base config'})")
     lines.append(
         f"  cells: {outlook.planned} planned, {outlook.done} done, {outlook.to_run} to run, "
         f"{outlook.shared} shared with other ablations{_estimate(outlook.seconds)}"
@@ -148,8 +147,8 @@ def _estimate(seconds: float | None) -> str:
     return "" if seconds is None else f", about {duration(seconds)} of work for one worker"
 
 
-def _digests(document: Mapping[str, Any]) -> set[str]:
-    return {cell["digest"] for cell in asked_cells(document)}
+def _digests(document: Plan) -> set[str]:
+    return {cell.digest for cell in document.asked}
 
 
 def _keys(cell: Cell) -> list[tuple[Any, ...]]:

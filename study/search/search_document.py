@@ -115,7 +115,7 @@ def search_document(
         "weights": backbones[study.backbone].weights,
         "dataset": study.source.name,
         "dataset_title": data_title(study, opened),
-        "given": given_by_user(study, opened),
+        "given": given_by_user(study, opened).as_json(),
         "categories": list(opened),
         "shots": study.search_shots,
         "seeds": list(range(study.seeds)),

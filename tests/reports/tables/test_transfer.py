@@ -1,12 +1,12 @@
 import math
 
 import pytest
+from helpers.documents import documents_of, table_of
 from helpers.plans import request
 from scipy import stats
 
 from ablations.ours.own import TRANSFER
 from promptad.configs.promptad_config import PromptADConfig
-from reports.tables.table import build_table
 from reports.tables.transfer import over_categories, rank_correlation, regret_of, transfer_text, transfers
 from reports.views.transfer_figures import transfer_drawings, transfer_grids
 from reports.views.views import transfer_view
@@ -39,7 +39,7 @@ def test_regret_is_what_the_chosen_setting_leaves():
 def planned(inspection_root):
     asked = request(inspection_root, ablations=(TRANSFER,), base=PromptADConfig(epochs=1, map_size=48))
     plan = plan_study(asked)
-    (document,) = plan.documents.values()
+    (document,) = documents_of(plan)
     return plan, document
 
 
@@ -87,7 +87,7 @@ def test_each_objective_is_compared_with_the_test_set_of_every_category(planned)
         # On plates the pseudo-anomalies rank as the test set does; on discs the other way round.
         return 0.6 + 0.01 * number if category == "plate" else 0.8 - 0.01 * number
 
-    table = build_table(document, rows_of(plan, document, score))
+    table = table_of(document, rows_of(plan, document, score))
     found = {(t.category, t.metric, t.objective): t for t in transfers(table)}
     assert len(found) == 2 * 2 * 2
     plate = found["plate", "image_auroc", "synthetic"]
@@ -128,7 +128,7 @@ def test_each_objective_is_compared_with_the_test_set_of_every_category(planned)
 def test_settings_that_all_tie_have_no_correlation_and_missing_cells_no_transfer(planned):
     plan, document = planned
     rows = rows_of(plan, document, lambda number, _, proxy: 0.5 if proxy else 0.6 + 0.001 * number)
-    found = [t for t in transfers(build_table(document, rows)) if t.objective == "synthetic"]
+    found = [t for t in transfers(table_of(document, rows)) if t.objective == "synthetic"]
     assert {t.correlation for t in found} == {None}
     # Whatever is chosen is chosen blindly.
     assert all(t.regret == pytest.approx(t.at_random) for t in found)
@@ -138,8 +138,8 @@ def test_settings_that_all_tie_have_no_correlation_and_missing_cells_no_transfer
         if (cell["arm"], cell["task"], cell["category"]) == ("setting 3", "image", "plate")
     )
     del rows[lost["digest"]]
-    table = build_table(document, rows)
+    table = table_of(document, rows)
     places = {(t.category, t.metric, t.objective) for t in transfers(table)}
     assert ("plate", "image_auroc", "synthetic") not in places
     assert ("plate", "image_auroc", "held_out_categories") in places
-    assert transfer_view(build_table(document, {}), lambda _: None).absent == "No category has all its cells yet."
+    assert transfer_view(table_of(document, {}), lambda _: None).absent == "No category has all its cells yet."

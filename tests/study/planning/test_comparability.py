@@ -4,6 +4,7 @@ import io
 import re
 
 import pytest
+from helpers.documents import documents_of
 from helpers.inspection_set import write_inspection_set
 from helpers.places import DOCS
 from PIL import Image
@@ -231,7 +232,7 @@ def plan_of(root, table, *, layout="mvtec", **changes):
         "base": PromptADConfig(),
         "seeds": 2,
     }
-    return next(iter(plan_study(StudyRequest(**values | changes)).documents.values()))
+    return documents_of(plan_study(StudyRequest(**values | changes)))[0]
 
 
 def test_beside_the_embedded_data_stand_the_papers_numbers_with_reasons(inspection_root):
