@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablations.arms import Arm, Measured
+from ablations.arms import Arm, Measured, PrintedLevel, PrintedRow
 from ablations.shots import Shots
 
 
@@ -56,7 +56,7 @@ def method_arm(
     method: str,
     *,
     label: str | None = None,
-    published: str = "",
+    published: Mapping[str, PrintedLevel] | None = None,
     changes: Mapping[str, Any] | None = None,
     shots: Shots | None = None,
 ) -> Arm:
@@ -73,7 +73,7 @@ def method_arm(
         factors={"method": method} if shots is None else {"method": method, "shots": shots},
         method=method,
         runs=own.runs or "promptad",
-        published=f"method={method}" + (f";{published}" if published else ""),
+        published=PrintedRow.of(method, **(published or {})),
         measured=own.measured,
         shots=shots,
         not_runnable=f"{method} is not implemented here" if own.runs is None else None,

@@ -4,7 +4,7 @@ import pytest
 from helpers.documents import documents_of
 from helpers.inspection_set import write_inspection_set
 
-from ablations.arms import Arm
+from ablations.arms import Arm, PrintedRow
 from ablations.catalogue import CATALOGUE
 from ablations.designs import PaperTable
 from ablations.loading import named_ablations
@@ -200,7 +200,7 @@ def test_numbers_of_a_category_are_told_from_means():
         ("transistor", 84.9),
         (None, 92.0),
     ]
-    assert {cell.row for cell in numbers[:4]} == {"method=PromptAD;memory_layers=6+9;pad=0;vad=1"}
+    assert {cell.row for cell in numbers[:4]} == {PrintedRow.of("PromptAD", memory_layers="6+9", pad=False, vad=True)}
 
 
 def test_a_figure_of_one_category_takes_the_papers_or_the_first():
