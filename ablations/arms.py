@@ -9,7 +9,8 @@ from typing import Literal
 
 from ablations.shots import Shots
 
-PAPER_BACKBONE = "ViT-B-16-plus-240:laion400m_e32"
+PAPER_ARCHITECTURE, PAPER_TAG = "ViT-B-16-plus-240", "laion400m_e32"
+PAPER_BACKBONE = f"{PAPER_ARCHITECTURE}:{PAPER_TAG}"
 """ViT-B/16+ with the weights from LAION-400M (section 5): the backbone of all tables but Table 8."""
 
 

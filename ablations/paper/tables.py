@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from ablations.arms import PAPER_BACKBONE, Arm, Depths, Measured, PrintedRow
+from ablations.arms import PAPER_ARCHITECTURE, PAPER_TAG, Arm, Depths, Measured, PrintedRow
 from ablations.designs import PaperTable
 from ablations.paper.methods import METHODS, method_arm
 from ablations.paper.notes import CPE_ROWS_ARE_EQUAL, LOCO_IS_CROPPED, VISA_IS_CROPPED
@@ -222,14 +222,15 @@ TABLE7 = Ablation(
 )
 
 
-def _table8_arm(label: str, backbone: str, *, weights: Literal["paper", "unnamed"] = "unnamed") -> Arm:
-    architecture = backbone.partition(":")[0]
+def _table8_arm(
+    label: str, architecture: str, tag: str | None, *, weights: Literal["paper", "unnamed"] = "unnamed"
+) -> Arm:
     return Arm(
         name=architecture,
         label=label,
         factors={"backbone": architecture},
-        backbone=backbone,
-        published=None if architecture == "tiny" else PrintedRow.of("PromptAD", backbone=architecture),
+        backbone=architecture if tag is None else f"{architecture}:{tag}",
+        published=None if tag is None else PrintedRow.of("PromptAD", backbone=architecture),
         measured=Measured(weights=weights),
     )
 
@@ -240,12 +241,12 @@ TABLE8 = Ablation(
     question="How much of the result is the backbone's?",
     design=PaperTable(
         rows=(
-            _table8_arm("ResNet101", "RN101:openai"),
-            _table8_arm("ViT-L/14", "ViT-L-14:laion400m_e32"),
-            _table8_arm("ViT-B/16+", PAPER_BACKBONE, weights="paper"),
-            _table8_arm("embedded tiny CLIP (not in the paper)", "tiny"),
+            _table8_arm("ResNet101", "RN101", "openai"),
+            _table8_arm("ViT-L/14", "ViT-L-14", "laion400m_e32"),
+            _table8_arm("ViT-B/16+", PAPER_ARCHITECTURE, PAPER_TAG, weights="paper"),
+            _table8_arm("embedded tiny CLIP (not in the paper)", "tiny", None),
         ),
-        baseline="ViT-B-16-plus-240",
+        baseline=PAPER_ARCHITECTURE,
         factor_labels={"backbone": "backbone"},
     ),
     note=(

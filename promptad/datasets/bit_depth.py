@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ BitDepth: TypeAlias = Literal["by_maximum", "full_range", "8_bits", "10_bits", "
 ``percentile``: the file's 0.5th percentile becomes black, its 99.5th white. Files with 8 bits are never scaled."""
 
 DEPTHS = (8, 10, 12, 14, 16)
+FIXED: Mapping[BitDepth, int] = {"8_bits": 8, "10_bits": 10, "12_bits": 12, "14_bits": 14, "full_range": 16}
+"""The rules by which every file has the same number of bits."""
 LOWEST, HIGHEST = 0.5, 99.5
 
 
@@ -30,8 +33,7 @@ def stored_bits(values: NDArray[Any]) -> int:
 
 def fixed_depth(bits: int) -> BitDepth:
     """The rule by which every file has ``bits`` (one of ``DEPTHS``)."""
-    name = "full_range" if bits == 16 else f"{bits}_bits"
-    return next(rule for rule in get_args(BitDepth) if rule == name)
+    return next(rule for rule, depth in FIXED.items() if depth == bits)
 
 
 def to_8_bits(values: NDArray[Any], rule: BitDepth) -> NDArray[np.uint8]:
@@ -45,7 +47,7 @@ def to_8_bits(values: NDArray[Any], rule: BitDepth) -> NDArray[np.uint8]:
         low, high = np.percentile(values, (LOWEST, HIGHEST)) if values.size else (0.0, 1.0)
         scaled = (values - low) / max(high - low, 1.0) * 255
         return np.asarray(np.floor(np.clip(scaled, 0, 255) + 0.5), dtype=np.uint8)
-    depth = bits if rule == "by_maximum" else 16 if rule == "full_range" else int(rule.removesuffix("_bits"))
+    depth = bits if rule == "by_maximum" else FIXED[rule]
     if bits > depth:
         raise ValueError(
             f"bit_depth {rule} holds values up to {2**depth - 1}, but the largest is {int(values.max())}: "

@@ -166,6 +166,7 @@ SEARCH = record(
         "dataset_title": text,
         "measures": each(record({"name": text, "title": text, "tasks": each(one_of("image", "pixel"))})),
         "adaptive": flag,
+        "random_weights": flag,
         "given": GIVEN,
         "fresh": _FRESH,
         "report": record({"held_out": each(text), "winner": _JUDGED, "base": _JUDGED}),

@@ -128,6 +128,7 @@ class Search:
     adaptive: bool
     asked: int
     backbone: str
+    random_weights: bool
     weights: str
     dataset: str
     given: Given

@@ -19,6 +19,8 @@ OLD_MEASURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "seconds": ("Seconds of a cell", ()),
 }
 """Title and tasks of the measures that were there before documents said them."""
+MARK = "TUNED ON TEST: "
+"""How documents begin what a search on test labels looked at, which they say by ``on_test`` as well."""
 OLD_INDEPENDENT = ("random", "sobol", "grid")
 """Samplers that did not look at earlier trials, before documents said so."""
 
@@ -60,7 +62,7 @@ def read_search(files: SearchFiles) -> Search:
         title=str(raw.get("title") or ""),
         parameters=parameters,
         objective=str(objective["label"]),
-        tuned_on=str(objective["tuned_on"]),
+        tuned_on=str(objective["tuned_on"]).removeprefix(MARK),
         on_test=bool(objective["on_test"]),
         on_test_images=objective["query"] == "test",
         objectives=objectives,
@@ -68,6 +70,7 @@ def read_search(files: SearchFiles) -> Search:
         adaptive=raw["sampler"] not in OLD_INDEPENDENT if raw.get("adaptive") is None else bool(raw["adaptive"]),
         asked=int(raw["trials"]),
         backbone=str(raw["backbone"]),
+        random_weights=_random_weights(raw),
         weights=str(raw["weights"]),
         dataset=str(raw.get("dataset_title") or raw["dataset"]),
         given=Given.from_json(raw.get("given")),
@@ -91,6 +94,12 @@ def read_search(files: SearchFiles) -> Search:
         except DocumentError as error:
             damaged[file] = str(error)
     return replace(search, trials=tuple(trial for _, trial in sorted(trials.items())), damaged=damaged)
+
+
+def _random_weights(raw: Mapping[str, Any]) -> bool:
+    """Whether the search ran on random weights; documents from before they said so have it in the backbone's name."""
+    said = raw.get("random_weights")
+    return bool(str(raw["backbone"]).endswith(":random") if said is None else said)
 
 
 def _parameter(raw: Mapping[str, Any]) -> Parameter:

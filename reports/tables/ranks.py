@@ -16,8 +16,8 @@ from reports.tables.by_category import places
 from reports.tables.entries import Column, Entry
 from reports.tables.table import Table
 
-TABLES = ("table1", "table4")
-"""Ablations whose rows are the paper's methods, each of its metric alone."""
+TABLES: Mapping[str, str] = {"table1": "Table 1", "table4": "Table 4"}
+"""Ablations whose rows are the paper's methods, each of its metric alone, and what the paper calls them."""
 
 Lead = Literal["claim", "no claim", "not tested", "shared"]
 """What is known of the lead of a setting's first over its second: tests are against the table's baseline alone."""

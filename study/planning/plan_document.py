@@ -164,9 +164,11 @@ def _user_notes(request: StudyRequest) -> list[str]:
     notes = []
     if request.method is not None:
         method = request.method
+        # What is tuned on test says so itself.
+        tuned_on = method["tuned_on"] if method["on_test"] else f"tuned on {method['tuned_on']}"
         notes.append(
             f"The base is method {method['name']}, trial {method['trial']} of search {method['search']} "
-            f"({method['label']}; tuned on {method['tuned_on'].removeprefix('TUNED ON TEST: ')})."
+            f"({method['label']}; {tuned_on})."
         )
         if method["on_test"]:
             notes.append("TUNED ON TEST: the base was chosen by test labels of these categories, so numbers flatter.")

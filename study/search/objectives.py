@@ -84,7 +84,8 @@ class Objective:
     """A way to judge a config, by one measure or more.
 
     ``on_test``: it looks at the very labels that a table would report. ``tuned_on`` says in words what it looks at;
-    ``{tune}`` and ``{held_out}`` stand for categories. ``folds``: a part of the categories is held out.
+    ``{tune}`` and ``{held_out}`` stand for categories; where ``on_test``, it begins with TUNED ON TEST. ``folds``: a
+    part of the categories is held out.
     """
 
     name: str

@@ -65,7 +65,9 @@ def _described(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-NO_IDENTITY = frozenset({"trials", "title", "report", "fresh", "dataset_title", "given", "measures", "adaptive"})
+NO_IDENTITY = frozenset(
+    {"trials", "title", "report", "fresh", "dataset_title", "given", "measures", "adaptive", "random_weights"}
+)
 """Keys of a search's document that are no part of its ``id``."""
 
 
@@ -112,6 +114,7 @@ def search_document(
         "base": study.base.as_dict(),
         "method": "promptad",
         "backbone": study.backbone,
+        "random_weights": backbones[study.backbone].name.is_random,
         "weights": backbones[study.backbone].weights,
         "dataset": study.source.name,
         "dataset_title": data_title(study, opened),
