@@ -10,6 +10,7 @@ from typing import Any, Literal
 from promptad.configs.method_config import Task
 from promptad.scoring.metric_table import METRICS
 from promptad.user_error import UserError
+from reports.reading.proxy_objectives import OTHER_CATEGORIES, PSEUDO_ANOMALIES
 from study.records.cell import Query
 from study.records.row import Row
 
@@ -137,15 +138,15 @@ OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
         Objective(
-            name="synthetic",
-            label="AUROC on pseudo-anomalies",
+            name=PSEUDO_ANOMALIES.name,
+            label=f"AUROC on {PSEUDO_ANOMALIES.title}",
             query="synthetic",
             on_test=False,
             tuned_on="pseudo-anomalies on normal support images of {tune}; no test image, no test label",
         ),
         Objective(
-            name="held_out_categories",
-            label="test AUROC of other categories",
+            name=OTHER_CATEGORIES.name,
+            label=f"test AUROC of {OTHER_CATEGORIES.title}",
             query="test",
             on_test=False,
             folds=True,

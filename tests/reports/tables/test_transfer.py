@@ -7,6 +7,7 @@ from scipy import stats
 
 from ablations.ours.own import TRANSFER
 from promptad.configs.promptad_config import PromptADConfig
+from reports.reading.proxy_objectives import PROXIES
 from reports.tables.transfer import over_categories, rank_correlation, regret_of, transfer_text, transfers
 from reports.views.transfer_figures import transfer_drawings, transfer_grids
 from reports.views.views import transfer_view
@@ -88,7 +89,7 @@ def test_each_objective_is_compared_with_the_test_set_of_every_category(planned)
         return 0.6 + 0.01 * number if category == "plate" else 0.8 - 0.01 * number
 
     table = table_of(document, rows_of(plan, document, score))
-    found = {(t.category, t.metric, t.objective): t for t in transfers(table)}
+    found = {(t.category, t.metric, t.objective.name): t for t in transfers(table)}
     assert len(found) == 2 * 2 * 2
     plate = found["plate", "image_auroc", "synthetic"]
     assert (plate.n, plate.correlation, plate.regret) == (16, pytest.approx(1.0), pytest.approx(0.0))
@@ -98,7 +99,7 @@ def test_each_objective_is_compared_with_the_test_set_of_every_category(planned)
     assert (disc.correlation, disc.regret) == (pytest.approx(-1.0), pytest.approx(0.15))
     assert found["plate", "image_auroc", "held_out_categories"].correlation == pytest.approx(-1.0)
     overall = over_categories(found.values())
-    synthetic, others = (overall["image_auroc", 2, name] for name in ("synthetic", "held_out_categories"))
+    synthetic, others = (overall["image_auroc", 2, proxy] for proxy in PROXIES)
     assert (synthetic.correlation, synthetic.ranked, synthetic.n) == (pytest.approx(0.0), 2, 2)
     assert (synthetic.regret, synthetic.at_random.mean) == (pytest.approx(0.075), pytest.approx(0.075))
     # Two categories at +1 and -1: t(0.975, 1) = 12.706 times an SD of sqrt 2 over sqrt 2.
@@ -128,7 +129,7 @@ def test_each_objective_is_compared_with_the_test_set_of_every_category(planned)
 def test_settings_that_all_tie_have_no_correlation_and_missing_cells_no_transfer(planned):
     plan, document = planned
     rows = rows_of(plan, document, lambda number, _, proxy: 0.5 if proxy else 0.6 + 0.001 * number)
-    found = [t for t in transfers(table_of(document, rows)) if t.objective == "synthetic"]
+    found = [t for t in transfers(table_of(document, rows)) if t.objective.name == "synthetic"]
     assert {t.correlation for t in found} == {None}
     # Whatever is chosen is chosen blindly.
     assert all(t.regret == pytest.approx(t.at_random) for t in found)
@@ -139,7 +140,7 @@ def test_settings_that_all_tie_have_no_correlation_and_missing_cells_no_transfer
     )
     del rows[lost["digest"]]
     table = table_of(document, rows)
-    places = {(t.category, t.metric, t.objective) for t in transfers(table)}
+    places = {(t.category, t.metric, t.objective.name) for t in transfers(table)}
     assert ("plate", "image_auroc", "synthetic") not in places
     assert ("plate", "image_auroc", "held_out_categories") in places
     assert transfer_view(table_of(document, {}), lambda _: None).absent == "No category has all its cells yet."
