@@ -63,6 +63,20 @@ class _Gap:
 _Slots = dict[tuple[int, str], float | _Gap]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """An arm in a column: what is there, and the digests of its cells, by seed and category.
+
+    `base` is what the baseline has in the column, None where the arm is not compared with it.
+    """
+
+    arm: Arm
+    column: Column
+    slots: _Slots
+    digests: Mapping[tuple[int, str], str]
+    base: _Slots | None
+
+
 def build_table(plan: Plan, rows: Mapping[str, Document]) -> Table:
     """The table of one plan from `rows` (row JSON by digest; rows of other plans are ignored)."""
     usable = planned_rows(plan, rows)
@@ -101,12 +115,11 @@ def build_table(plan: Plan, rows: Mapping[str, Document]) -> Table:
             key = (arm.name, column)
             against = None if arm.name == plan.baseline else base
             averaged = measured[column.task]
-            entries[key] = _entry(plan, arm, column, averaged, slots[key], against, digests[key], found)
+            place = _Place(arm=arm, column=column, slots=slots[key], digests=digests[key], base=against)
+            entries[key] = _entry(plan, place, averaged, found)
             for category in plan.categories:
-                by_category[arm.name, column, category] = _category_entry(
-                    plan.seeds, category, slots[key], against, digests[key]
-                )
-            gap = _optimism(plan.seeds, averaged, column, slots[key], digests[key], found)
+                by_category[arm.name, column, category] = _category_entry(plan.seeds, category, place)
+            gap = _optimism(plan.seeds, averaged, place, found)
             if gap is not None:
                 optimism[key] = gap
     _adjust(entries)
@@ -194,17 +207,9 @@ def _split(slots: _Slots) -> tuple[dict[tuple[int, str], float], list[_Gap]]:
     return scores, [slot for slot in slots.values() if isinstance(slot, _Gap)]
 
 
-def _entry(
-    plan: Plan,
-    arm: Arm,
-    column: Column,
-    categories: Sequence[str],
-    slots: _Slots,
-    base: _Slots | None,
-    digests: Mapping[tuple[int, str], str],
-    found: Mapping[str, Row],
-) -> Entry:
-    slots = {place: slot for place, slot in slots.items() if place[1] in categories}
+def _entry(plan: Plan, place: _Place, categories: Sequence[str], found: Mapping[str, Row]) -> Entry:
+    arm, column, digests, base = place.arm, place.column, place.digests, place.base
+    slots = {(seed, category): slot for (seed, category), slot in place.slots.items() if category in categories}
     scores, gaps = _split(slots)
     seeds = complete_seeds(scores, plan.seeds, categories)
     means = seed_means(scores, seeds, categories)
@@ -259,10 +264,9 @@ def _effect(
     return (shortfall, None) if effect is None else (effect, shortfall)
 
 
-def _category_entry(
-    seeds: Sequence[int], category: str, slots: _Slots, base: _Slots | None, digests: Mapping[tuple[int, str], str]
-) -> CategoryEntry:
-    mine = {(seed, category): slots[seed, category] for seed in seeds}
+def _category_entry(seeds: Sequence[int], category: str, place: _Place) -> CategoryEntry:
+    base = place.base
+    mine = {(seed, category): place.slots[seed, category] for seed in seeds}
     scores, gaps = _split(mine)
     there = complete_seeds(scores, seeds, (category,))
     value: Summary | Missing = (
@@ -277,26 +281,21 @@ def _category_entry(
         value=value,
         shortfall=_seed_shortfall(there, seeds, gaps, len(seeds)) if there else None,
         delta=delta,
-        digests=tuple(digests[seed, category] for seed in there),
+        digests=tuple(place.digests[seed, category] for seed in there),
     )
 
 
 def _optimism(
-    planned: Sequence[int],
-    categories: Sequence[str],
-    column: Column,
-    slots: _Slots,
-    digests: Mapping[tuple[int, str], str],
-    found: Mapping[str, Row],
+    planned: Sequence[int], categories: Sequence[str], place: _Place, found: Mapping[str, Row]
 ) -> Summary | None:
     """Reported score minus the last epoch's, from the curves of cells selected on the test set; None without them."""
-    scores, _ = _split(slots)
+    scores, _ = _split(place.slots)
     gaps = {}
-    for place, score in scores.items():
-        row = found[digests[place]]
-        curve = row.curve.get(column.metric)
+    for where, score in scores.items():
+        row = found[place.digests[where]]
+        curve = row.curve.get(place.column.metric)
         if row.selected_on_test and curve:
-            gaps[place] = score - float(curve[-1])
+            gaps[where] = score - float(curve[-1])
     seeds = complete_seeds(gaps, planned, categories)
     return summarize(seed_means(gaps, seeds, categories)) if seeds else None
 

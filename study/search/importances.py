@@ -8,7 +8,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -153,7 +153,8 @@ def _ped_anova(search: Search, place: int) -> dict[str, Any]:
     import optuna
 
     evaluate = optuna.importance.PedAnovaImportanceEvaluator().evaluate
-    return _method("PED-ANOVA", search, place, rebuilt(search, place).get_trials(), {}, evaluate, evaluate)
+    definition = _Definition(method="PED-ANOVA", full=evaluate, quick=evaluate)
+    return _importances(definition, search, place, rebuilt(search, place).get_trials(), {})
 
 
 def _fanova(search: Search, place: int) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def _fanova(search: Search, place: int) -> dict[str, Any]:
         optuna.importance.FanovaImportanceEvaluator(n_trees=trees, max_depth=DEPTH, seed=0).evaluate
         for trees in (TREES, RESAMPLED_TREES)
     )
-    return _method("fANOVA", search, place, trials, dropped, full, quick)
+    return _importances(_Definition(method="fANOVA", full=full, quick=quick), search, place, trials, dropped)
 
 
 def _in_logarithms(trial: Any) -> Any:
@@ -187,27 +188,32 @@ def _in_logarithms(trial: Any) -> Any:
     return optuna.create_trial(params=params, distributions=distributions, values=trial.values)
 
 
-def _method(
-    name: str,
-    search: Search,
-    place: int,
-    trials: Sequence[Any],
-    absent: dict[str, str],
-    full: Importance,
-    quick: Importance,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Definition:
+    """A definition of importance; ``quick`` is what resamples are evaluated by."""
+
+    method: str
+    full: Importance
+    quick: Importance
+
+
+def _importances(
+    definition: _Definition, search: Search, place: int, trials: Sequence[Any], absent: dict[str, str]
 ) -> dict[str, Any]:
     """Importances by one definition as the document keeps them, or the reason why there are none."""
-    head = {"method": name, "trials": len(trials), "absent": absent}
+    head = {"method": definition.method, "trials": len(trials), "absent": absent}
     if len(trials) < FEWEST:
         return {**head, "why_not": f"needs at least {FEWEST} complete trials, but there are {len(trials)}"}
     if np.ptp([trial.value for trial in trials]) == 0:
         return {**head, "why_not": "every trial has the same value"}
     objective = search.objectives[place]
     names = [parameter.name for parameter in search.parameters if parameter.name not in absent]
-    all_trials = _shares(full, _study_of(trials, objective), names)
+    all_trials = _shares(definition.full, _study_of(trials, objective), names)
     # The seed is fixed: equal trials give equal bytes.
     draws = np.random.default_rng(0).integers(0, len(trials), (RESAMPLES, len(trials)))
-    resamples = [_shares(quick, _study_of([trials[index] for index in drawn], objective), names) for drawn in draws]
+    resamples = [
+        _shares(definition.quick, _study_of([trials[index] for index in drawn], objective), names) for drawn in draws
+    ]
     found = [shares for shares in resamples if shares is not None]
     if all_trials is None or len(found) < RESAMPLES // 2:
         return {**head, "why_not": "no parameter explains any difference between the trials"}
