@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.reading.given import DataName, Given
+from reports.reading.shapes import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class Trial:
     """One configuration that was tried; `values` are in the order of the objectives, empty unless complete."""
 
     number: int
-    params: Mapping[str, Any]
+    params: Document
     state: str
     values: tuple[float, ...]
     steps: tuple[Step, ...]
@@ -139,7 +140,7 @@ class Search:
     fresh: Fresh | None
     held_out: HeldOut | None
     damaged: Mapping[str, str]
-    sensitivity: Mapping[str, Any]
+    sensitivity: Document
 
     @property
     def data_name(self) -> DataName:

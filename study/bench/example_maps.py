@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from promptad.datasets import Sample
 from promptad.images.preparation import Preprocessing, load_mask, thumbnail
 from promptad.methods import Scores
 from promptad.scoring import metrics
+from reports.reading.kept import Arrays
 from study.bench.ground_truth import MaskedMaps
 
 EXAMPLES_EACH = 2
@@ -46,7 +46,7 @@ def example_maps(
     preprocessing: Preprocessing,
     *,
     compared: bool = False,
-) -> dict[str, NDArray[Any]] | None:
+) -> Arrays | None:
     """Pictures, masks and maps of the best and the worst located anomalous images, best first; None if there is none.
 
     Images are ranked by their own pixel AUROC; what is kept are the maps on the patch grid. A branch that the method
@@ -70,13 +70,11 @@ def example_maps(
     kept = _arrays(reasons, samples, seen, result, scores, preprocessing)
     if compared:
         chosen = _arrays(compared_images(samples, seen.area), samples, seen, result, scores, preprocessing)
-        kept |= {f"compared/{name}": values for name, values in chosen.items()}
+        return {**kept, **{f"compared/{name}": values for name, values in chosen.items()}}
     return kept
 
 
-def scored_examples(
-    samples: Sequence[Sample], scores: Sequence[float], preprocessing: Preprocessing
-) -> dict[str, NDArray[Any]]:
+def scored_examples(samples: Sequence[Sample], scores: Sequence[float], preprocessing: Preprocessing) -> Arrays:
     """Pictures of a set without masks, with their scores: what an image-level cell shows, as it has no maps.
 
     ``scored/chosen_as`` says why: anomalous images with the ``highest`` and the ``lowest`` scores, and ``normal`` ones
@@ -141,7 +139,7 @@ def _arrays(
     result: Scores,
     scores: NDArray[np.float32],
     preprocessing: Preprocessing,
-) -> dict[str, NDArray[Any]]:
+) -> Arrays:
     """What is kept of the chosen images, in the order of the reasons; ``scores`` are those of all images."""
     assert result.maps is not None
     chosen = [index for indices in reasons.values() for index in indices]

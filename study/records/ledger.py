@@ -11,11 +11,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from reports.reading.kept import Arrays
 from reports.reading.plan_document import Plan
 from reports.reading.shapes import DocumentError, json_object
 from study.records.folder import StudyFolder
@@ -81,20 +80,20 @@ class Ledger:
             damaged=damaged,
         )
 
-    def write_examples(self, digest: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def write_examples(self, digest: str, arrays: Arrays) -> None:
         """Store the example maps of a cell."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
         self.folder.write(f"examples/{digest}.npz", buffer.getvalue())
 
-    def examples(self, digest: str) -> dict[str, NDArray[Any]] | None:
+    def examples(self, digest: str) -> Arrays | None:
         """The example maps of a cell, or None if it has none or they are damaged."""
         try:
             return self.kept(digest)
         except DocumentError:
             return None
 
-    def kept(self, digest: str) -> dict[str, NDArray[Any]] | None:
+    def kept(self, digest: str) -> Arrays | None:
         """The arrays kept for figures of a cell, or None if there are none.
 
         Raises:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from numpy.typing import NDArray
-
+from reports.reading.kept import Arrays
 from study.records.row import Row
 
 
@@ -16,4 +13,4 @@ class Outcome:
     """A finished row and the maps of a few of its test images (pixel task only)."""
 
     row: Row
-    examples: Mapping[str, NDArray[Any]] | None
+    examples: Arrays | None

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from reports.reading.shapes import Document
 from reports.searches.search import Objective, Parameter, Search
 from reports.searches.search_reading import SearchFiles, read_search, usable_importances
 from study.records.folder import LedgerError, StudyFolder
@@ -65,7 +66,7 @@ def with_sensitivity(folder: StudyFolder, search: str) -> SearchFiles:
     return replace(files, sensitivity=made)
 
 
-def sensitivity(files: SearchFiles) -> dict[str, Any]:
+def sensitivity(files: SearchFiles) -> Document:
     """The document of importances of a search's trials.
 
     Raises:
@@ -89,7 +90,7 @@ def _made(files: SearchFiles) -> bool:
     return usable is not None and usable.get("made_from") == _digest(files)
 
 
-def _write(folder: StudyFolder, search: str, document: dict[str, Any]) -> None:
+def _write(folder: StudyFolder, search: str, document: Document) -> None:
     folder.write(sensitivity_name(search), (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 
@@ -149,7 +150,7 @@ def _inside(params: dict[str, Any], distributions: dict[str, Any]) -> bool:
         return False
 
 
-def _ped_anova(search: Search, place: int) -> dict[str, Any]:
+def _ped_anova(search: Search, place: int) -> Document:
     import optuna
 
     evaluate = optuna.importance.PedAnovaImportanceEvaluator().evaluate
@@ -157,7 +158,7 @@ def _ped_anova(search: Search, place: int) -> dict[str, Any]:
     return _importances(definition, search, place, rebuilt(search, place).get_trials(), {})
 
 
-def _fanova(search: Search, place: int) -> dict[str, Any]:
+def _fanova(search: Search, place: int) -> Document:
     """FANOVA weighs a logarithmic parameter's range as it was searched: Optuna's own would weigh it linearly."""
     import optuna
 
@@ -199,7 +200,7 @@ class _Definition:
 
 def _importances(
     definition: _Definition, search: Search, place: int, trials: Sequence[Any], absent: dict[str, str]
-) -> dict[str, Any]:
+) -> Document:
     """Importances by one definition as the document keeps them, or the reason why there are none."""
     head = {"method": definition.method, "trials": len(trials), "absent": absent}
     if len(trials) < FEWEST:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from promptad.configs.method_config import Task
 from promptad.scoring.metric_table import METRICS
 from promptad.user_error import UserError
 from reports.reading.proxy_objectives import OTHER_CATEGORIES, PSEUDO_ANOMALIES
+from reports.reading.shapes import Document
 from study.records.cell import Query
 from study.records.row import Row
 
@@ -199,7 +200,7 @@ def fold_of(categories: Sequence[str], *, folds: int, fold: int) -> tuple[tuple[
 def step_of(row: Row) -> Step:
     """What a finished cell adds."""
     cell = row.cell
-    scores: Mapping[str, Any] = row.scores or {}
+    scores: Document = row.scores or {}
     return Step(
         cell=cell.digest, category=cell.category, seed=cell.seed, task=cell.task, value=scores[f"{cell.task}_auroc"]
     )

@@ -7,12 +7,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ablations.domains import Choice, FloatRange
 from ablations.spaces import Parameter, Space
 from promptad.backbones.backbone_names import parse_backbone
 from promptad.configs.method_config import Task
+from reports.reading.shapes import Document
 from study.planning.arm_backbones import PlannedBackbone
 from study.planning.data_source import Opened
 from study.planning.plan_document import given_by_user
@@ -42,12 +42,12 @@ class SearchRequest:
     tasks: tuple[Task, ...] = ("image", "pixel")
 
 
-def described_space(space: Space) -> list[dict[str, Any]]:
+def described_space(space: Space) -> list[Document]:
     """A space's parameters as JSON-compatible data."""
     return [_described(parameter) for parameter in space.parameters]
 
 
-def _described(parameter: Parameter) -> dict[str, Any]:
+def _described(parameter: Parameter) -> Document:
     domain, when = parameter.domain, parameter.when
     reach = None if isinstance(domain, Choice) else domain
     return {
@@ -78,7 +78,7 @@ def search_document(
     held_out: tuple[str, ...],
     opened: Opened,
     backbones: Mapping[str, PlannedBackbone],
-) -> dict[str, Any]:
+) -> Document:
     """What is stored of a search before its first trial; all but ``NO_IDENTITY`` makes its ``id``."""
     # Optuna takes long to load, and most commands need none.
     from study.search.samplers import named_sampler
