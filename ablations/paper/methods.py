@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ablations.arms import Arm, Measured, PrintedLevel, PrintedRow
 from ablations.shots import Shots
@@ -19,7 +18,7 @@ class PaperMethod:
     """
 
     runs: str | None
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, object] = field(default_factory=dict)
     measured: Measured = field(default_factory=Measured)
 
 
@@ -57,7 +56,7 @@ def method_arm(
     *,
     label: str | None = None,
     published: Mapping[str, PrintedLevel] | None = None,
-    changes: Mapping[str, Any] | None = None,
+    changes: Mapping[str, object] | None = None,
     shots: Shots | None = None,
 ) -> Arm:
     """The row of a table that compares methods.

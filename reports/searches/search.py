@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from reports.reading.given import DataName, Given
 from reports.reading.shapes import Document
@@ -24,16 +23,16 @@ class Parameter:
     high: float
     log: bool
     step: float | None
-    values: tuple[Any, ...]
-    when: tuple[str, tuple[Any, ...]] | None
-    default: Any
+    values: tuple[object, ...]
+    when: tuple[str, tuple[object, ...]] | None
+    default: object
 
     @property
     def numeric(self) -> bool:
         """True if its values are numbers with an order."""
         return self.kind != "choice"
 
-    def is_default(self, value: Any) -> bool:
+    def is_default(self, value: object) -> bool:
         """True if a value is the paper's, numbers up to their rounding."""
         if self.default is None or isinstance(value, bool) or not isinstance(value, int | float):
             return self.default is not None and bool(value == self.default)

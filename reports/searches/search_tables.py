@@ -150,7 +150,7 @@ def _params(search: Search, trial: Trial) -> dict[str, str]:
     }
 
 
-def _exact(value: Any) -> str:
+def _exact(value: object) -> str:
     return repr(value) if isinstance(value, float) else value_text(value)
 
 

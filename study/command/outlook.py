@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from reports.reading.plan_document import Plan
 from study.command.duration import duration
@@ -57,13 +56,13 @@ def outlooks(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Plan] = 
 class Times:
     """Seconds of a cell by the mean of measured ones: of equal task, protocol and backbone, else as near as can be."""
 
-    def __init__(self, means: Mapping[tuple[Any, ...], float]) -> None:
+    def __init__(self, means: Mapping[tuple[object, ...], float]) -> None:
         self._means = means
 
     @classmethod
     def measured(cls, rows: Iterable[Row]) -> Times:
         """From the rows that are ok."""
-        seconds: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+        seconds: dict[tuple[object, ...], list[float]] = defaultdict(list)
         for row in rows:
             if row.status == "ok" and "total" in row.seconds:
                 for key in _keys(row.cell):
@@ -151,7 +150,7 @@ def _digests(document: Plan) -> set[str]:
     return {cell.digest for cell in document.asked}
 
 
-def _keys(cell: Cell) -> list[tuple[Any, ...]]:
+def _keys(cell: Cell) -> list[tuple[object, ...]]:
     """What a cell's time depends on, from all of it to nothing."""
     config = cell.config
     kind = (
