@@ -1,6 +1,6 @@
 """Questions as data: ablations, their designs and arms, and the published numbers beside them."""
 
-from ablations.arms import Arm, Depths
+from ablations.arms import Arm, Depths, PrintedRow
 from ablations.designs import (
     Cumulative,
     DesignError,
@@ -34,6 +34,7 @@ __all__ = [
     "OneFactorAtATime",
     "PaperTable",
     "Parameter",
+    "PrintedRow",
     "Space",
     "SpaceError",
     "When",

@@ -9,7 +9,8 @@ from typing import Literal
 
 from ablations.shots import Shots
 
-PAPER_BACKBONE = "ViT-B-16-plus-240:laion400m_e32"
+PAPER_ARCHITECTURE, PAPER_TAG = "ViT-B-16-plus-240", "laion400m_e32"
+PAPER_BACKBONE = f"{PAPER_ARCHITECTURE}:{PAPER_TAG}"
 """ViT-B/16+ with the weights from LAION-400M (section 5): the backbone of all tables but Table 8."""
 
 
@@ -42,15 +43,32 @@ class Measured:
     prompts: Literal["printed", "unprinted"] = "printed"
 
 
+PrintedLevel = bool | str | None
+"""The level of a printed row's factor: on or off, a name, or None where the paper leaves its place empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedRow:
+    """A row of a table of the paper: its method, and the factors that tell it from others of the method."""
+
+    method: str
+    factors: frozenset[tuple[str, PrintedLevel]] = frozenset()
+
+    @classmethod
+    def of(cls, method: str, **factors: PrintedLevel) -> PrintedRow:
+        """The row of a method at some levels: ``PrintedRow.of("PromptAD", sc=True, eam=False)``."""
+        return cls(method, frozenset(factors.items()))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
     """One row of an ablation's table.
 
     ``runs`` is the method of ``promptad.configs.method_table.METHODS`` that the arm runs, under the base's protocol.
     ``changes`` are config fields and their values (or ``Depths``), relative to the ablation's base. ``factors`` is
-    the arm's level in each factor of the table, as JSON-compatible values. ``method`` is the paper's name of
-    the row's method; ``backbone`` a backbone of the arm's own (None: the study's). ``published`` is the row in the
-    published numbers (``PublishedCell.row``), None where the paper has none; ``measured`` says what these were measured
+    the arm's level in each factor of the table, as JSON-compatible values. ``method`` is what the paper calls the
+    row's method; ``backbone`` a backbone of the arm's own (None: the study's). ``published`` is the row in the
+    published numbers, None where the paper has none; ``measured`` says what these were measured
     with. ``shots`` are the arm's own, in place of the ablation's. An arm with ``not_runnable`` (why) has no cells, only
     published numbers.
     """
@@ -62,7 +80,7 @@ class Arm:
     method: str = "PromptAD"
     runs: str = "promptad"
     backbone: str | None = None
-    published: str | None = None
+    published: PrintedRow | None = None
     measured: Measured = field(default_factory=Measured)
     shots: Shots | None = None
     not_runnable: str | None = None

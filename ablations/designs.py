@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ablations.arms import Arm
+from ablations.arms import Arm, PrintedRow
 from promptad.configs.method_config import ConfigError, MethodConfig
 from promptad.configs.method_table import METHODS, under_protocol
 from promptad.configs.promptad_config import PromptADConfig
@@ -125,7 +125,7 @@ class FactorDesign:
 
     kind: ClassVar[str]
     factors: tuple[Factor, ...]
-    published: Mapping[str, str] = field(default_factory=dict)
+    published: Mapping[str, PrintedRow] = field(default_factory=dict)
     of_method: str = "promptad"
 
     def __post_init__(self) -> None:

@@ -15,10 +15,16 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Literal
 
+from ablations.arms import PrintedLevel, PrintedRow
 from promptad.datasets import known_sets
 from promptad.datasets.csv_rows import CSVError, csv_rows
 from promptad.scoring.metric_table import METRICS
 from promptad.user_error import UserError
+
+_LEVELS: Mapping[str, PrintedLevel] = {"0": False, "1": True, "": None}
+"""How the file spells levels that are no names."""
+_CATEGORY, _MEAN = "category", "mean"
+"""The one of the file's factors that tells no rows apart, and its level for a mean over all categories."""
 
 COLUMNS = ("table", "method", "dataset", "shots", "metric", "value", "std", "factors", "note")
 
@@ -33,32 +39,25 @@ class PublishedCell:
 
     ``value`` and ``std`` are in percent, as printed; ``std`` is None where the paper prints none. ``table`` is e.g.
     "table3" (or "figure1"), ``dataset`` the name of a published set ("mvtec"), ``metric`` that of a metric; ``shots``
-    are normal images per category (0: no training; "full": the whole training set). ``factors`` tells the
-    rows of a table apart, e.g. "sc=1;eam=0;vad=0"; empty where method and shots are enough. ``note`` is a
-    sentence where the paper says otherwise elsewhere, or the number looks like a misprint; empty for most.
+    are normal images per category (0: no training; "full": the whole training set). ``row`` tells the rows of a
+    table apart, ``category`` is that of a number that is no mean over all of them. ``note`` is a sentence where the
+    paper says otherwise elsewhere, or the number looks like a misprint; empty for most.
     """
 
     table: str
-    method: str
+    row: PrintedRow
     dataset: str
     shots: int | Literal["full"]
     metric: str
     value: float
     std: float | None
-    factors: str
+    category: str | None = None
     note: str = ""
 
     @property
-    def row(self) -> str:
-        """What tells the table's rows apart: the method, and its factors but for the category."""
-        parts = [f"method={self.method}", *self.factors.split(";")]
-        return ";".join(part for part in parts if part and not part.startswith("category="))
-
-    @property
-    def category(self) -> str | None:
-        """The category of a number that is no mean over all of them."""
-        named = dict(part.split("=", 1) for part in self.factors.split(";") if part).get("category", "mean")
-        return None if named == "mean" else named
+    def method(self) -> str:
+        """What the paper calls the row's method."""
+        return self.row.method
 
 
 def published(table: str) -> tuple[PublishedCell, ...]:
@@ -112,15 +111,17 @@ def parsed_tables(content: bytes, where: str) -> Mapping[str, tuple[PublishedCel
         listed = "; ".join(problems[:_MOST_NAMED])
         raise PublishedError(f"{where} must hold the paper's numbers, but {listed}{more}: {_REMEDY}")
     for _, row in rows:
+        levels = dict(part.split("=", 1) for part in row["factors"].split(";") if part)
+        category = levels.pop(_CATEGORY, _MEAN)
         cell = PublishedCell(
             table=row["table"],
-            method=row["method"],
+            row=PrintedRow.of(row["method"], **{name: _LEVELS.get(text, text) for name, text in levels.items()}),
             dataset=row["dataset"],
             shots="full" if row["shots"] == "full" else int(row["shots"]),
             metric=row["metric"],
             value=float(row["value"]),
             std=float(row["std"]) if row["std"] else None,
-            factors=row["factors"],
+            category=None if category == _MEAN else category,
             note=row["note"],
         )
         cells.setdefault(cell.table, []).append(cell)

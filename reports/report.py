@@ -21,7 +21,8 @@ from reports.outputs.ranks_text import to_markdown as ranks_markdown
 from reports.outputs.tidy_csv import to_category_csv, to_csv
 from reports.page import Picture, SearchSection, Section, Shown, render_page
 from reports.reading.kept import Loader, sound
-from reports.reading.plan_reading import NAME
+from reports.reading.plan_document import NAME, Plan
+from reports.reading.shapes import Document
 from reports.searches.search import Search
 from reports.searches.search_reading import SearchFiles, read_search
 from reports.searches.search_section import search_views
@@ -53,8 +54,8 @@ class WrittenReport:
 
 def write_report(
     *,
-    plans: Sequence[Mapping[str, object]],
-    rows: Mapping[str, Mapping[str, object]],
+    plans: Sequence[Plan],
+    rows: Mapping[str, Document],
     examples: Loader,
     out: Path,
     damaged: Mapping[str, str] | None = None,
@@ -69,9 +70,9 @@ def write_report(
     bytes. Files appear whole, the page last.
 
     Raises:
-        ValueError: if there is neither plan nor search, two share a name, a name is no file name, or a plan is invalid.
+        ValueError: if there is neither plan nor search, two share a name, or a name is no file name.
     """
-    names = [str(plan.get("name", "")) for plan in plans]
+    names = [plan.name for plan in plans]
     if not names and not searches:
         raise ValueError("a report needs at least 1 plan, but got 0: run an ablation first")
     names += [_search_id(files.name) for files in searches]
@@ -84,7 +85,7 @@ def write_report(
                 f"a plan's name must be letters, digits, '_', '.', '+' or '-', but got {name!r}: rename it"
             )
 
-    tables = [build_table(raw, rows) for raw in told_apart(plans)]
+    tables = [build_table(plan, rows) for plan in told_apart(plans)]
     faults: dict[str, str] = {}
     # Tables share cells, and views look at the same arrays.
     loader = functools.lru_cache(maxsize=64)(sound(examples, faults))
@@ -127,16 +128,16 @@ def _read_searches(searches: Sequence[SearchFiles]) -> tuple[list[Search], dict[
     """The readable searches, and the damaged files of all searches with the reasons."""
     found: list[Search] = []
     faults: dict[str, str] = {}
-    titles = data_titles([files.document for files in searches])
-    for files, title in zip(searches, titles, strict=True):
+    for files in searches:
         try:
-            search = replace(read_search(files), dataset=title)
+            search = read_search(files)
         except ValueError as error:
             faults |= {**files.damaged, f"searches/{files.name}.json": str(error)}
             continue
         faults |= search.damaged
         found.append(search)
-    return found, faults
+    titles = data_titles([search.data_name for search in found])
+    return [replace(search, dataset=title) for search, title in zip(found, titles, strict=True)], faults
 
 
 def _search_section(

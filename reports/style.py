@@ -39,7 +39,7 @@ BAND = "#e9edf1"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS: Mapping[Claim, str] = {"higher": "^", "lower": "v", "no effect": "s", "open": "o", "no interval": "X"}
 INK, FAINT, RULE = "#1b1f24", "#57606a", "#d0d7de"
-STYLE: dict[str, Any] = {
+STYLE: dict[str, object] = {
     "svg.hashsalt": "promptad-study",
     "svg.fonttype": "path",
     "font.family": HOUSE_FONT,

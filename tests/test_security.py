@@ -1,6 +1,7 @@
 """Nothing that lies in data or in a study folder is executed, and nothing that it names leaves the folder."""
 
 import ast
+import dataclasses
 import io
 import pickle
 from pathlib import Path
@@ -8,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.cells import make_cell, make_row
+from helpers.documents import report_of
 from helpers.inspection_set import write_inspection_set
 from helpers.places import ROOT
 from helpers.report_study import digest_of, make_plan, make_rows
 
 from promptad.datasets import DatasetError, category_names, open_category
+from reports.reading.plan_document import Plan
+from reports.reading.shapes import DocumentError
 from reports.report import write_report
 from study.records.ledger import Ledger
 from study.records.row import Row, RowError
@@ -133,11 +137,12 @@ def test_a_row_cannot_choose_its_digest(digest):
 
 @pytest.mark.parametrize("name", [*OUTSIDE, "", ".hidden", "a b", "x\n"])
 def test_a_report_of_a_plan_whose_name_is_no_file_name_is_refused(name, tmp_path):
-    plan = make_plan()
+    document = make_plan()
+    with pytest.raises(DocumentError, match="its name must be at most 200 letters, digits"):
+        Plan.from_json({**document, "name": name})
+    renamed = dataclasses.replace(Plan.from_json(document), name=name)
     with pytest.raises(ValueError, match="a plan's name must be letters, digits"):
-        write_report(
-            plans=[{**plan, "name": name}], rows=make_rows(plan, half), examples=lambda _: None, out=tmp_path / "r"
-        )
+        write_report(plans=[renamed], rows=make_rows(document, half), examples=lambda _: None, out=tmp_path / "r")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -145,7 +150,7 @@ def test_a_report_of_a_plan_whose_name_is_no_file_name_is_refused(name, tmp_path
 @pytest.mark.parametrize("category", OUTSIDE)
 def test_a_report_stays_in_its_folder_whatever_a_category_is_called(category, tmp_path):
     plan = make_plan(categories=(category, "plate"))
-    write_report(plans=[plan], rows=make_rows(plan, half), examples=lambda _: None, out=tmp_path / "a" / "b" / "report")
+    report_of(plans=[plan], rows=make_rows(plan, half), examples=lambda _: None, out=tmp_path / "a" / "b" / "report")
     files = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
     assert "a/b/report/index.html" in files
     assert all(file.startswith("a/b/report/") for file in files)
@@ -156,13 +161,13 @@ def test_shots_that_are_no_numbers_are_refused(shots, tmp_path):
     """They are part of figures' file names."""
     plan = make_plan(shots=(shots,))
     with pytest.raises(ValueError, match=r"shots\[0\] must be one of full, own or a whole number from 0"):
-        write_report(plans=[plan], rows=make_rows(plan, half), examples=lambda _: None, out=tmp_path / "a" / "report")
+        report_of(plans=[plan], rows=make_rows(plan, half), examples=lambda _: None, out=tmp_path / "a" / "report")
 
 
 @pytest.mark.slow
 def test_markup_in_a_name_is_text_on_the_page(tmp_path):
     plan = make_plan(categories=("<script>alert(1)</script>", "plate"), title="<img src=x onerror=alert(1)>")
-    page = write_report(plans=[plan], rows=make_rows(plan, half), examples=lambda _: None, out=tmp_path).page
+    page = report_of(plans=[plan], rows=make_rows(plan, half), examples=lambda _: None, out=tmp_path)
     assert "<script>alert(1)" not in page.read_text()
     assert "<img src=x" not in page.read_text()
 

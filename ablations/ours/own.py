@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablations.arms import Arm
+from ablations.arms import Arm, PrintedRow
 from ablations.designs import Cumulative, Factor, Factorial, LeaveOneOut, Level, OneFactorAtATime, PaperTable
 from ablations.fractions import FractionalFactorial
 from ablations.ours.costs import COSTS
@@ -101,10 +101,10 @@ INTERACTIONS = Ablation(
     design=Factorial(
         factors=(_SC, _EAM, _VAD),
         published={
-            "none": "method=PromptAD;sc=0;eam=0;vad=0",
-            "SC": "method=PromptAD;sc=1;eam=0;vad=0",
-            "SC + EAM": "method=PromptAD;sc=1;eam=1;vad=0",
-            "SC + EAM + VAD": "method=PromptAD;sc=1;eam=1;vad=1",
+            "none": PrintedRow.of("PromptAD", sc=False, eam=False, vad=False),
+            "SC": PrintedRow.of("PromptAD", sc=True, eam=False, vad=False),
+            "SC + EAM": PrintedRow.of("PromptAD", sc=True, eam=True, vad=False),
+            "SC + EAM + VAD": PrintedRow.of("PromptAD", sc=True, eam=True, vad=True),
         },
     ),
     note=(

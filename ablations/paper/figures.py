@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablations.arms import Arm, Measured
+from ablations.arms import Arm, Measured, PrintedRow
 from ablations.designs import Factor, Factorial, Level, OneFactorAtATime, PaperTable
 from ablations.paper.methods import method_arm
 from ablations.spec import Ablation
@@ -25,7 +25,7 @@ def _winclip(templates: int) -> Arm:
         factors={"method": "WinCLIP", "prompts": templates * _STATES},
         method="WinCLIP",
         runs="winclip",
-        published="method=WinCLIP;vad=0" if templates == _TEMPLATES[-1] else None,
+        published=PrintedRow.of("WinCLIP", vad=False) if templates == _TEMPLATES[-1] else None,
         measured=_OTHER_PROMPTS,
     )
 
@@ -47,7 +47,7 @@ def _learned(n: int) -> Arm:
         changes={"vad": False, "n_normal_prompts_image": n, "n_normal_prompts_pixel": n},
         # 1 + M + L for each of the N prefixes, with the five generic suffixes.
         factors={"method": "PromptAD", "prompts": n * (1 + 5 + 4)},
-        published="method=PromptAD;vad=0" if n == 1 else None,
+        published=PrintedRow.of("PromptAD", vad=False) if n == 1 else None,
     )
 
 
@@ -65,7 +65,7 @@ FIGURE1 = Ablation(
                 changes={"sc": False, "eam": False, "vad": False},
                 factors={"method": "CoOp", "prompts": 2},
                 method="CoOp+VV-CLIP",
-                published="method=CoOp+VV-CLIP;vad=0",
+                published=PrintedRow.of("CoOp+VV-CLIP", vad=False),
                 measured=_OTHER_PROMPTS,
             ),
             *(_learned(n) for n in (1, 2, 4)),

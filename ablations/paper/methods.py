@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from ablations.arms import Arm, Measured
+from ablations.arms import Arm, Measured, PrintedLevel, PrintedRow
 from ablations.shots import Shots
 
 
@@ -19,7 +18,7 @@ class PaperMethod:
     """
 
     runs: str | None
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, object] = field(default_factory=dict)
     measured: Measured = field(default_factory=Measured)
 
 
@@ -56,8 +55,8 @@ def method_arm(
     method: str,
     *,
     label: str | None = None,
-    published: str = "",
-    changes: Mapping[str, Any] | None = None,
+    published: Mapping[str, PrintedLevel] | None = None,
+    changes: Mapping[str, object] | None = None,
     shots: Shots | None = None,
 ) -> Arm:
     """The row of a table that compares methods.
@@ -73,7 +72,7 @@ def method_arm(
         factors={"method": method} if shots is None else {"method": method, "shots": shots},
         method=method,
         runs=own.runs or "promptad",
-        published=f"method={method}" + (f";{published}" if published else ""),
+        published=PrintedRow.of(method, **(published or {})),
         measured=own.measured,
         shots=shots,
         not_runnable=f"{method} is not implemented here" if own.runs is None else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from ablations.arms import PAPER_BACKBONE, Arm, Depths, Measured
+from ablations.arms import PAPER_ARCHITECTURE, PAPER_TAG, Arm, Depths, Measured, PrintedRow
 from ablations.designs import PaperTable
 from ablations.paper.methods import METHODS, method_arm
 from ablations.paper.notes import CPE_ROWS_ARE_EQUAL, LOCO_IS_CROPPED, VISA_IS_CROPPED
@@ -70,7 +70,7 @@ def _table3_arm(name: str, label: str, changes: Mapping[str, object], *, sc: boo
         label=label,
         changes=changes,
         factors={"SC": sc, "EAM": eam, "VAD": vad},
-        published=f"method=PromptAD;sc={int(sc)};eam={int(eam)};vad={int(vad)}",
+        published=PrintedRow.of("PromptAD", sc=sc, eam=eam, vad=vad),
     )
 
 
@@ -126,9 +126,8 @@ def _table5_arm(transformation: str, label: str, *, learned: bool) -> Arm:
         changes=changes if transformation == "vv" else {**changes, "transformation": transformation},
         factors={"transformation": transformation, "prompts": "learned" if learned else "ensemble"},
         method="PromptAD" if learned else "CPE",
-        published=(
-            f"method={'PromptAD' if learned else 'CPE'};transformation={transformation};"
-            f"prompt_learning={int(learned)};vad=0"
+        published=PrintedRow.of(
+            "PromptAD" if learned else "CPE", transformation=transformation, prompt_learning=learned, vad=False
         ),
     )
 
@@ -167,12 +166,12 @@ TABLE6 = Ablation(
     question="Does prompt learning beat an ensemble of fixed prompts, and which kind of learning does?",
     design=PaperTable(
         rows=(
-            method_arm("CPE+WinCLIP", label="CPE+WinCLIP (0-shot)", published="vad=0"),
-            method_arm("CPE+VV-CLIP", label="CPE+VV-CLIP (0-shot)", published="vad=0"),
-            method_arm("CoOp+VV-CLIP", published="vad=0"),
-            method_arm("CoCoOp+VV-CLIP", published="vad=0"),
-            method_arm("MaPLe", published="vad=0"),
-            method_arm("PromptAD", published="vad=0", changes=_WITHOUT_VAD),
+            method_arm("CPE+WinCLIP", label="CPE+WinCLIP (0-shot)", published={"vad": False}),
+            method_arm("CPE+VV-CLIP", label="CPE+VV-CLIP (0-shot)", published={"vad": False}),
+            method_arm("CoOp+VV-CLIP", published={"vad": False}),
+            method_arm("CoCoOp+VV-CLIP", published={"vad": False}),
+            method_arm("MaPLe", published={"vad": False}),
+            method_arm("PromptAD", published={"vad": False}, changes=_WITHOUT_VAD),
         ),
         baseline="CPE+VV-CLIP",
         factor_labels=_METHOD,
@@ -193,7 +192,7 @@ def _table7_arm(name: str, label: str, *, maps: bool, laps: bool) -> Arm:
         label=label,
         changes={**({} if maps else {"maps": False}), **({} if laps else {"laps": False}), **_WITHOUT_VAD},
         factors={"MAPs": maps, "LAPs": laps},
-        published=f"method=PromptAD;maps={int(maps)};laps={int(laps)};vad=0",
+        published=PrintedRow.of("PromptAD", maps=maps, laps=laps, vad=False),
     )
 
 
@@ -208,7 +207,7 @@ TABLE7 = Ablation(
                 label="CPE+VV-CLIP (0-shot)",
                 changes=METHODS["CPE+VV-CLIP"].changes,
                 method="CPE+VV-CLIP",
-                published="method=CPE+VV-CLIP;maps=;laps=;vad=0",
+                published=PrintedRow.of("CPE+VV-CLIP", maps=None, laps=None, vad=False),
             ),
             _table7_arm("no-maps", "PromptAD without MAPs", maps=False, laps=True),
             _table7_arm("no-laps", "PromptAD without LAPs", maps=True, laps=False),
@@ -223,14 +222,15 @@ TABLE7 = Ablation(
 )
 
 
-def _table8_arm(label: str, backbone: str, *, weights: Literal["paper", "unnamed"] = "unnamed") -> Arm:
-    architecture = backbone.partition(":")[0]
+def _table8_arm(
+    label: str, architecture: str, tag: str | None, *, weights: Literal["paper", "unnamed"] = "unnamed"
+) -> Arm:
     return Arm(
         name=architecture,
         label=label,
         factors={"backbone": architecture},
-        backbone=backbone,
-        published=None if architecture == "tiny" else f"method=PromptAD;backbone={architecture}",
+        backbone=architecture if tag is None else f"{architecture}:{tag}",
+        published=None if tag is None else PrintedRow.of("PromptAD", backbone=architecture),
         measured=Measured(weights=weights),
     )
 
@@ -241,12 +241,12 @@ TABLE8 = Ablation(
     question="How much of the result is the backbone's?",
     design=PaperTable(
         rows=(
-            _table8_arm("ResNet101", "RN101:openai"),
-            _table8_arm("ViT-L/14", "ViT-L-14:laion400m_e32"),
-            _table8_arm("ViT-B/16+", PAPER_BACKBONE, weights="paper"),
-            _table8_arm("embedded tiny CLIP (not in the paper)", "tiny"),
+            _table8_arm("ResNet101", "RN101", "openai"),
+            _table8_arm("ViT-L/14", "ViT-L-14", "laion400m_e32"),
+            _table8_arm("ViT-B/16+", PAPER_ARCHITECTURE, PAPER_TAG, weights="paper"),
+            _table8_arm("embedded tiny CLIP (not in the paper)", "tiny", None),
         ),
-        baseline="ViT-B-16-plus-240",
+        baseline=PAPER_ARCHITECTURE,
         factor_labels={"backbone": "backbone"},
     ),
     note=(
@@ -289,14 +289,14 @@ TABLE10 = Ablation(
                 label="blocks 6 and 9 of 12",
                 changes={**_VISUAL_ALONE, "memory_layers": Depths((6, 9), of=12)},
                 factors={"memory_layers": "6+9"},
-                published="method=PromptAD;memory_layers=6+9;pad=0;vad=1",
+                published=PrintedRow.of("PromptAD", memory_layers="6+9", pad=False, vad=True),
             ),
             Arm(
                 name="3+8",
                 label="blocks 3 and 8 of 12",
                 changes=_VISUAL_ALONE,
                 factors={"memory_layers": "3+8"},
-                published="method=PromptAD;memory_layers=3+8;pad=0;vad=1",
+                published=PrintedRow.of("PromptAD", memory_layers="3+8", pad=False, vad=True),
             ),
         ),
         baseline="6+9",

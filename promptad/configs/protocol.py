@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from promptad.configs.method_config import MethodConfig
 from promptad.configs.promptad_config import PromptADConfig
@@ -20,7 +20,7 @@ class Deviation:
 
     number: str
     title: str
-    changes: Mapping[str, Any]
+    changes: Mapping[str, object]
 
 
 DEVIATIONS: tuple[Deviation, ...] = (
@@ -77,7 +77,7 @@ two places are some 0.7 map pixels apart, at the borders of defects.
 MOST_MISSING = 3
 """Largest number of missing deviations for a config that is named after the reference."""
 
-PROTOCOLS: Mapping[str, Mapping[str, Any]] = {
+PROTOCOLS: Mapping[str, Mapping[str, object]] = {
     "paper": {},
     "reference": {name: value for deviation in DEVIATIONS for name, value in deviation.changes.items()},
 }
@@ -107,7 +107,7 @@ def departures(config: MethodConfig) -> tuple[str, ...]:
     )
 
 
-def other_settings(config: PromptADConfig) -> dict[str, Any]:
+def other_settings(config: PromptADConfig) -> dict[str, object]:
     """Fields that are neither the paper's default nor the released code's by a deviation in force, with their values.
 
     Without any, the config is the paper's, the released code's, or one between them.
@@ -167,5 +167,5 @@ def protocol_name(config: PromptADConfig) -> str:
     return f"{name} with {', '.join(others)}" if others else name
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

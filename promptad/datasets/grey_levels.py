@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from promptad.datasets.bit_depth import BitDepth, fixed_depth
+from promptad.datasets.bit_depth import FIXED, BitDepth, fixed_depth
 
 DEPTHS = (8, 10, 12, 14, 16)
 LOWEST, HIGHEST = 0.5, 99.5
@@ -34,7 +34,7 @@ def to_8_bits(values: NDArray[Any], rule: BitDepth) -> NDArray[np.uint8]:
         low, high = np.percentile(values, (LOWEST, HIGHEST)) if values.size else (0.0, 1.0)
         scaled = (values - low) / max(high - low, 1.0) * 255
         return np.asarray(np.floor(np.clip(scaled, 0, 255) + 0.5), dtype=np.uint8)
-    depth = bits if rule == "by_maximum" else 16 if rule == "full_range" else int(rule.removesuffix("_bits"))
+    depth = bits if rule == "by_maximum" else FIXED[rule]
     if bits > depth:
         raise ValueError(
             f"bit_depth {rule} holds values up to {2**depth - 1}, but the largest is {int(values.max())}: "

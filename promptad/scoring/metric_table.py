@@ -17,14 +17,16 @@ from promptad.user_error import UserError
 class Metric:
     """One metric, a fraction in [0, 1] that is higher where a method is better.
 
-    ``title`` is its name in tables, ``task`` is its cells' task. ``measure`` (``module:function``) is loaded on
-    first use: it takes labels and scores of the images, or masks and maps in parts, and returns metrics by name,
-    several where they share work. Each measure runs once per cell.
+    ``title`` is what tables call it, ``task`` whose cells have it. ``chance`` is what a method that knows nothing has,
+    None where that depends on the data. ``measure`` (``module:function``) is loaded on first
+    use: it takes labels and scores of the images, or masks and maps in parts, and returns metrics by name, several at
+    once where they share work. Each measure runs once a cell.
     """
 
     title: str
     task: Task
     measure: str
+    chance: float | None = None
 
     def compute(self, *arguments: object) -> Mapping[str, float]:
         """The values of all metrics of the measure, by name.
@@ -37,9 +39,13 @@ class Metric:
 
 
 METRICS: Mapping[str, Metric] = {
-    "image_auroc": Metric(title="Image AUROC", task="image", measure="promptad.scoring.metrics:image_measures"),
+    "image_auroc": Metric(
+        title="Image AUROC", task="image", measure="promptad.scoring.metrics:image_measures", chance=0.5
+    ),
     "image_aupr": Metric(title="Image AUPR", task="image", measure="promptad.scoring.metrics:image_measures"),
-    "pixel_auroc": Metric(title="Pixel AUROC", task="pixel", measure="promptad.scoring.metrics:pixel_measures"),
+    "pixel_auroc": Metric(
+        title="Pixel AUROC", task="pixel", measure="promptad.scoring.metrics:pixel_measures", chance=0.5
+    ),
     "pro": Metric(title="Pixel PRO", task="pixel", measure="promptad.scoring.metrics:pixel_measures"),
 }
 """Every metric; the order is that of the columns of every table."""

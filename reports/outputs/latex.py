@@ -3,7 +3,7 @@ r"""A table as LaTeX for \input: needs \usepackage{booktabs} and nothing else.""
 from collections.abc import Sequence
 
 from promptad.scoring.metric_table import METRICS
-from reports.reading.records import Arm
+from reports.reading.plan_parts import Arm
 from reports.statistics import Summary
 from reports.tables.cautions import one_support_set, out_of_view
 from reports.tables.entries import Column, Missing

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from reports.reading.records import Arm
+from reports.reading.plan_parts import Arm
 from reports.tables.cautions import cautions
 from reports.tables.entries import Column, Missing
 from reports.tables.findings import details, lead

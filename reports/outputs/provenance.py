@@ -1,10 +1,9 @@
 """Provenance of a plan's numbers: machines, versions, commits, time, support images, and failures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from reports.reading.records import Plan
+from reports.reading.plan_document import Plan
 from reports.reading.rows import PlannedRows, Row
 
 
@@ -79,7 +78,7 @@ def _commit(row: Row) -> str | None:
     return None if commit is None else f"{commit}{' with uncommitted changes' if row.provenance.get('dirty') else ''}"
 
 
-def _values(rows: list[Row], pick: Any) -> str:
+def _values(rows: list[Row], pick: Callable[[Row], object]) -> str:
     seen = sorted({"not recorded" if pick(row) is None else str(pick(row)) for row in rows})
     return ", ".join(seen)
 

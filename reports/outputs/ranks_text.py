@@ -9,7 +9,7 @@ from reports.statistics import Summary
 from reports.tables.entries import Missing
 from reports.tables.formats import column_title, listing, missing_text, percent, warnings
 from reports.tables.grids import Grid, Spot
-from reports.tables.ranks import Lead, Ranking, Setting
+from reports.tables.ranks import TABLES, Lead, Ranking, Setting
 from reports.tables.table import Table
 
 NOTE = (
@@ -58,7 +58,7 @@ def _settings(number: int) -> str:
 
 
 def _paper_tables(ranking: Ranking) -> str:
-    names = dict.fromkeys(table.plan.title.partition(":")[0] for table in ranking.tables)
+    names = dict.fromkeys(TABLES[table.plan.ablation] for table in ranking.tables)
     return listing(list(names))
 
 

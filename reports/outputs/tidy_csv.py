@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from reports.reading.records import Arm
+from reports.reading.plan_parts import Arm
 from reports.statistics import Effect, Summary, claim
 from reports.tables.entries import Column, Entry, Missing
 from reports.tables.table import Table

@@ -1,6 +1,7 @@
 """The form of every document of a study: what a plan, a row, a search, a trial and importances must hold."""
 
 from promptad.scoring.metric_table import METRICS
+from reports.reading.given import GIVEN
 from reports.reading.shapes import (
     Shape,
     anything,
@@ -44,6 +45,9 @@ _ARM = record(
         "runnable": flag,
         "not_runnable_reason": text,
         "random_weights": flag,
+        "runs": text,
+        "backbone": text,
+        "config": by_name(anything),
     },
 )
 _PRINTED = record(
@@ -61,8 +65,6 @@ _PRINTED = record(
         "obstacles": each(record({"reason": text, "text": text})),
     }
 )
-_FILE = record({"path": text, "digest": text})
-_GIVEN = record({}, {"data": record({"path": text, "digests": by_name(text)}), "suffixes": _FILE, "support": _FILE})
 _FIRST_PUBLISHED = record(
     {"metric": _metric, "dataset": text, "value": number, "factors": text, "shots": _PRINTED_SHOTS}
 )
@@ -92,12 +94,15 @@ PLAN = record(
         "proxies": each(_CELL),
         "left_out": each(record({"image": text, "reason": text})),
         "data_cautions": each(text),
-        "given": _GIVEN,
+        "given": GIVEN,
         "metrics": each(text),
         "design": text,
         "factors": each(record({"name": text, "levels": each(anything)}, {"label": text})),
         "shown_as": each(text),
-        "prompts": by_name(either(by_name(each(text)), each(text))),
+        "prompts": record({}, {"generic": each(text), "own": by_name(each(text))}),
+        "digest": text,
+        "data_sets": each(text),
+        "method": by_name(anything),
     },
 )
 
@@ -161,7 +166,8 @@ SEARCH = record(
         "dataset_title": text,
         "measures": each(record({"name": text, "title": text, "tasks": each(one_of("image", "pixel"))})),
         "adaptive": flag,
-        "given": _GIVEN,
+        "random_weights": flag,
+        "given": GIVEN,
         "fresh": _FRESH,
         "report": record({"held_out": each(text), "winner": _JUDGED, "base": _JUDGED}),
     },

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from reports.reading.shapes import DocumentError
 
-Loader = Callable[[str], Mapping[str, NDArray[Any]] | None]
+Arrays = Mapping[str, NDArray[Any]]
+"""Arrays of a cell by name, as they are kept for figures."""
+Loader = Callable[[str], Arrays | None]
 """Digest of a cell -> the arrays kept for it, or None if none were kept; raises DocumentError if they are damaged."""
 
 COMPARED = "compared/"
@@ -23,7 +25,7 @@ BRANCHES = ("textual", "visual", "fused")
 def sound(load: Loader, faults: dict[str, str]) -> Loader:
     """A loader that returns None for damaged arrays, and adds their file with the reason to ``faults``."""
 
-    def loaded(digest: str) -> Mapping[str, NDArray[Any]] | None:
+    def loaded(digest: str) -> Arrays | None:
         try:
             arrays = load(digest)
             if arrays is not None:
@@ -36,8 +38,8 @@ def sound(load: Loader, faults: dict[str, str]) -> Loader:
     return loaded
 
 
-def _check(arrays: Mapping[str, NDArray[Any]]) -> None:
-    # The images for comparing methods are kept beside the best and worst located ones, in the same form.
+def _check(arrays: Arrays) -> None:
+    # Images that methods are compared on are kept beside the best and worst located ones, in the same form.
     compared = {name.removeprefix(COMPARED): values for name, values in arrays.items() if name.startswith(COMPARED)}
     scored = {name.removeprefix(SCORED): values for name, values in arrays.items() if name.startswith(SCORED)}
     found = [
@@ -50,7 +52,7 @@ def _check(arrays: Mapping[str, NDArray[Any]]) -> None:
         raise DocumentError(f"not arrays for figures: {'; '.join(found[:3])}")
 
 
-def _example_faults(arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+def _example_faults(arrays: Arrays) -> Iterator[str]:
     if "names" not in arrays:
         return
     needed = ("anomalous", "pixel_auroc", "score", "thumbnails", "masks", *BRANCHES)
@@ -78,7 +80,7 @@ def _example_faults(arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
         yield "maps must be numbers"
 
 
-def _scored_faults(arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+def _scored_faults(arrays: Arrays) -> Iterator[str]:
     absent = [name for name in ("names", "chosen_as", "score", "thumbnails") if name not in arrays]
     if absent:
         yield f"{', '.join(absent)} of scored images are not there"
@@ -94,7 +96,7 @@ def _scored_faults(arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
         yield "thumbnails of scored images must be pictures (number, height, width, 3) of bytes"
 
 
-def _inside_faults(arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+def _inside_faults(arrays: Arrays) -> Iterator[str]:
     features = {name: values for name, values in arrays.items() if name.startswith("embedding/")}
     if any(not _finite(values) or values.ndim != 2 for values in features.values()):
         yield "features must be finite numbers (number, width)"

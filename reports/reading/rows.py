@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from reports.reading.forms import ROW
-from reports.reading.records import SCHEMA, Plan, PlannedCell
-from reports.reading.shapes import DocumentError, check, is_number, shown
+from reports.reading.plan_document import SCHEMA, Plan
+from reports.reading.plan_parts import PlannedCell
+from reports.reading.shapes import Document, DocumentError, check, is_number, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +33,12 @@ class Row:
     status: str
     reason: str | None
     scores: Mapping[str, float]
-    cell: Mapping[str, Any]
-    curve: Mapping[str, Any]
+    cell: Document
+    curve: Document
     departures: tuple[str, ...]
     support_images: tuple[str, ...]
     seconds: float
-    provenance: Mapping[str, Any]
+    provenance: Document
     sight: Sight | None
     cost: Mapping[str, float] = field(default_factory=dict)
 
@@ -49,7 +49,7 @@ class Row:
         return config.get("selection") == "best_on_test"
 
 
-def read_row(digest: str, raw: Mapping[str, Any]) -> Row:
+def read_row(digest: str, raw: Document) -> Row:
     """The row JSON filed under `digest` as a typed value.
 
     An "ok" row with a score that is not a number in [0, 1] is read as failed, so that no table can average it; a score
@@ -92,7 +92,7 @@ def read_row(digest: str, raw: Mapping[str, Any]) -> Row:
     )
 
 
-def _sight(view: Mapping[str, Any] | None) -> Sight | None:
+def _sight(view: Document | None) -> Sight | None:
     if view is None:
         return None
     return Sight(
@@ -103,8 +103,8 @@ def _sight(view: Mapping[str, Any] | None) -> Sight | None:
     )
 
 
-def _finite(cost: Mapping[str, Any]) -> dict[str, float]:
-    """The usable numbers of a row's cost: a missing or infinite one counts as not measured."""
+def _finite(cost: Document) -> dict[str, float]:
+    """The numbers of a row's cost that can be used: what is none, or not finite, is not measured."""
     return {name: float(value) for name, value in cost.items() if is_number(value) and value >= 0}
 
 
@@ -123,7 +123,7 @@ class PlannedRows:
     faults: Mapping[str, str]
 
 
-def planned_rows(plan: Plan, rows: Mapping[str, Mapping[str, Any]]) -> PlannedRows:
+def planned_rows(plan: Plan, rows: Mapping[str, Document]) -> PlannedRows:
     """The rows of a plan's cells that exist; one that is damaged, of another schema or of another cell is a fault."""
     found: dict[str, Row] = {}
     faults: dict[str, str] = {}

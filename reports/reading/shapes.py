@@ -9,6 +9,9 @@ from typing import Any, TypeGuard
 
 from promptad.user_error import UserError
 
+Document = Mapping[str, Any]
+"""A JSON object from a file. Whoever reads it has checked its form: ``check`` says of what it must be made."""
+
 DEEPEST = 20
 """Largest depth of lists and objects in a value where anything is allowed."""
 LARGEST = 2**63

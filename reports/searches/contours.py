@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.tri import Triangulation
 
 from reports.searches.axes import Axis, axis_of, value_text
-from reports.searches.search import Objective, Search, Trial
+from reports.searches.search import Search, Trial
 from reports.searches.sensitivity import best_trials, ranked_parameters
 from reports.searches.sensitivity_figures import BEST, MANY, shown_value, spread, stem, ticked, unit
 from reports.style import INK, RULE, Drawing, clean, house_style, six, wrapped
@@ -34,10 +35,15 @@ def contour_drawing(search: Search, place: int) -> Drawing | None:
         axes = figure.add_subplot()
         numeric = across.parameter.numeric and down.parameter.numeric
         mesh = _triangles(across, down, trials) if numeric else None
+        values = [shown_value(objective, trial.values[place]) for trial in trials]
+        colours = "cividis" if objective.maximize else "cividis_r"
         if mesh is None:
-            _tiles(figure, axes, search, place, across, down, trials)
+            drawn = _tiles(axes, across, down, trials, values, colours)
         else:
-            _surface(figure, axes, objective, place, mesh, trials)
+            drawn = _surface(axes, mesh, values, colours)
+        bar = figure.colorbar(drawn, ax=axes, pad=0.02)
+        bar.outline.set_visible(False)
+        bar.set_label(unit(objective))
         # On tiles, trials of a level lie beside each other; on a contour, where they are.
         where = (lambda axis, trial: axis.place(trial.params[axis.parameter.name])) if mesh else spread
         points = [(where(across, trial), where(down, trial)) for trial in trials]
@@ -102,41 +108,30 @@ def _triangles(across: Axis, down: Axis, trials: Sequence[Trial]) -> tuple[Trian
 
 
 def _surface(
-    figure: Figure,
-    axes: Axes,
-    objective: Objective,
-    place: int,
-    mesh: tuple[Triangulation, list[list[int]]],
-    trials: Sequence[Trial],
-) -> None:
+    axes: Axes, mesh: tuple[Triangulation, list[list[int]]], values: Sequence[float], colours: str
+) -> ScalarMappable:
     triangles, members = mesh
-    heights = [
-        float(np.mean([shown_value(objective, trials[index].values[place]) for index in group])) for group in members
-    ]
-    drawn = axes.tricontourf(triangles, heights, levels=12, cmap="cividis" if objective.maximize else "cividis_r")
-    bar = figure.colorbar(drawn, ax=axes, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.set_label(unit(objective))
+    heights = [float(np.mean([values[index] for index in group])) for group in members]
+    return axes.tricontourf(triangles, heights, levels=12, cmap=colours)
 
 
 def _tiles(
-    figure: Figure, axes: Axes, search: Search, place: int, across: Axis, down: Axis, trials: Sequence[Trial]
-) -> None:
-    """Means by level or range, with the number of trials; an empty tile is hatched."""
-    objective = search.objectives[place]
+    axes: Axes, across: Axis, down: Axis, trials: Sequence[Trial], values: Sequence[float], colours: str
+) -> ScalarMappable:
+    """Means by level or range; an empty tile is hatched."""
     members: dict[tuple[int, int], list[float]] = {}
-    for trial in trials:
-        key = tuple(axis.group(trial.params[axis.parameter.name]) for axis in (across, down))
-        members.setdefault((key[0], key[1]), []).append(shown_value(objective, trial.values[place]))
+    for trial, value in zip(trials, values, strict=True):
+        x, y = (axis.group(trial.params[axis.parameter.name]) for axis in (across, down))
+        members.setdefault((x, y), []).append(value)
     means = np.full((len(down.groups), len(across.groups)), np.nan)
-    for (x, y), values in members.items():
-        means[y, x] = float(np.mean(values))
+    for (x, y), inside in members.items():
+        means[y, x] = float(np.mean(inside))
     edges = [[0.0, *(high for _, high, _ in axis.groups)] for axis in (across, down)]
     drawn = axes.pcolormesh(
         edges[0],
         edges[1],
         np.ma.masked_invalid(means),
-        cmap="cividis" if objective.maximize else "cividis_r",
+        cmap=colours,
         edgecolor="white",
         linewidth=1.5,
     )
@@ -145,6 +140,4 @@ def _tiles(
             if (x, y) not in members:
                 tile = Rectangle((left, low), right - left, high - low, facecolor="#f3f4f6", edgecolor=RULE, hatch="//")
                 axes.add_patch(tile)
-    bar = figure.colorbar(drawn, ax=axes, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.set_label(unit(objective))
+    return drawn

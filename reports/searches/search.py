@@ -3,7 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from reports.reading.given import DataName, Given
+from reports.reading.shapes import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,16 +23,16 @@ class Parameter:
     high: float
     log: bool
     step: float | None
-    values: tuple[Any, ...]
-    when: tuple[str, tuple[Any, ...]] | None
-    default: Any
+    values: tuple[object, ...]
+    when: tuple[str, tuple[object, ...]] | None
+    default: object
 
     @property
     def numeric(self) -> bool:
         """True if its values are numbers with an order."""
         return self.kind != "choice"
 
-    def is_default(self, value: Any) -> bool:
+    def is_default(self, value: object) -> bool:
         """True if a value is the paper's, numbers up to their rounding."""
         if self.default is None or isinstance(value, bool) or not isinstance(value, int | float):
             return self.default is not None and bool(value == self.default)
@@ -74,7 +76,7 @@ class Trial:
     """One configuration that was tried; `values` are in the order of the objectives, empty unless complete."""
 
     number: int
-    params: Mapping[str, Any]
+    params: Document
     state: str
     values: tuple[float, ...]
     steps: tuple[Step, ...]
@@ -126,8 +128,10 @@ class Search:
     adaptive: bool
     asked: int
     backbone: str
+    random_weights: bool
     weights: str
     dataset: str
+    given: Given
     categories: tuple[str, ...]
     shots: str
     seeds: tuple[int, ...]
@@ -135,7 +139,12 @@ class Search:
     fresh: Fresh | None
     held_out: HeldOut | None
     damaged: Mapping[str, str]
-    sensitivity: Mapping[str, Any]
+    sensitivity: Document
+
+    @property
+    def data_name(self) -> DataName:
+        """What headings call the data by."""
+        return DataName(title=self.dataset, given=self.given)
 
     @property
     def complete(self) -> tuple[Trial, ...]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from promptad.scoring.metric_table import METRICS
 from reports.reading.forms import SEARCH, SENSITIVITY, TRIAL
-from reports.reading.shapes import DocumentError, check, is_number, shown
+from reports.reading.given import Given
+from reports.reading.shapes import Document, DocumentError, check, is_number, shown
 from reports.searches.search import Fresh, HeldOut, Objective, Parameter, Search, Step, Trial
 
 KINDS = ("float", "int", "choice")
@@ -18,6 +19,8 @@ OLD_MEASURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "seconds": ("Seconds of a cell", ()),
 }
 """Title and tasks of the measures that were there before documents said them."""
+MARK = "TUNED ON TEST: "
+"""How documents begin what a search on test labels looked at, which they say by ``on_test`` as well."""
 OLD_INDEPENDENT = ("random", "sobol", "grid")
 """Samplers that did not look at earlier trials, before documents said so."""
 
@@ -27,9 +30,9 @@ class SearchFiles:
     """The JSON of one search: its document, trials and `damaged` files by file name, and its importances if made."""
 
     name: str
-    document: Mapping[str, Any]
-    trials: Mapping[str, Mapping[str, Any]]
-    sensitivity: Mapping[str, Any] | None = None
+    document: Document
+    trials: Mapping[str, Document]
+    sensitivity: Document | None = None
     damaged: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -59,7 +62,7 @@ def read_search(files: SearchFiles) -> Search:
         title=str(raw.get("title") or ""),
         parameters=parameters,
         objective=str(objective["label"]),
-        tuned_on=str(objective["tuned_on"]),
+        tuned_on=str(objective["tuned_on"]).removeprefix(MARK),
         on_test=bool(objective["on_test"]),
         on_test_images=objective["query"] == "test",
         objectives=objectives,
@@ -67,8 +70,10 @@ def read_search(files: SearchFiles) -> Search:
         adaptive=raw["sampler"] not in OLD_INDEPENDENT if raw.get("adaptive") is None else bool(raw["adaptive"]),
         asked=int(raw["trials"]),
         backbone=str(raw["backbone"]),
+        random_weights=_random_weights(raw),
         weights=str(raw["weights"]),
         dataset=str(raw.get("dataset_title") or raw["dataset"]),
+        given=Given.from_json(raw.get("given")),
         categories=tuple(map(str, raw["categories"])),
         shots=", ".join(map(str, raw["shots"])) if isinstance(raw["shots"], list) else str(raw["shots"]),
         seeds=tuple(map(int, raw["seeds"])),
@@ -91,7 +96,13 @@ def read_search(files: SearchFiles) -> Search:
     return replace(search, trials=tuple(trial for _, trial in sorted(trials.items())), damaged=damaged)
 
 
-def _parameter(raw: Mapping[str, Any]) -> Parameter:
+def _random_weights(raw: Document) -> bool:
+    """Whether the search ran on random weights; documents from before they said so have it in the backbone's name."""
+    said = raw.get("random_weights")
+    return bool(str(raw["backbone"]).endswith(":random") if said is None else said)
+
+
+def _parameter(raw: Document) -> Parameter:
     kind = str(raw["kind"])
     if kind not in KINDS:
         raise DocumentError(f"a parameter's kind must be one of {', '.join(KINDS)}, but {raw['name']} has {kind!r}")
@@ -122,7 +133,7 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
-def _objectives(raw: Mapping[str, Any], said: Sequence[Mapping[str, Any]] | None) -> tuple[Objective, ...]:
+def _objectives(raw: Document, said: Sequence[Document] | None) -> tuple[Objective, ...]:
     """One objective per direction; a single one has the name of the whole. ``said`` are the document's measures."""
     metrics, directions = [str(name) for name in raw["metrics"]], list(raw["directions"])
     if not directions or any(direction not in ("maximize", "minimize") for direction in directions):
@@ -144,7 +155,7 @@ def _objectives(raw: Mapping[str, Any], said: Sequence[Mapping[str, Any]] | None
     )
 
 
-def _trial(raw: Mapping[str, Any], parameters: tuple[Parameter, ...], objectives: int) -> Trial:
+def _trial(raw: Document, parameters: tuple[Parameter, ...], objectives: int) -> Trial:
     check(raw, TRIAL, "not a trial")
     state = raw["state"]
     unknown = sorted(set(raw["params"]) - {parameter.name for parameter in parameters})
@@ -169,7 +180,7 @@ def _trial(raw: Mapping[str, Any], parameters: tuple[Parameter, ...], objectives
     )
 
 
-def _holds(parameter: Parameter, params: Mapping[str, Any]) -> bool:
+def _holds(parameter: Parameter, params: Document) -> bool:
     """True if a trial's value is one that the parameter can have, or it has none."""
     if parameter.name not in params:
         return True
@@ -179,14 +190,14 @@ def _holds(parameter: Parameter, params: Mapping[str, Any]) -> bool:
     return _frozen(value) in parameter.values
 
 
-def _steps(raw: Sequence[Mapping[str, Any]] | None) -> tuple[Step, ...]:
+def _steps(raw: Sequence[Document] | None) -> tuple[Step, ...]:
     return tuple(
         Step(category=step["category"], seed=step["seed"], task=step["task"], value=float(step["value"]))
         for step in raw or ()
     )
 
 
-def usable_importances(files: SearchFiles) -> Mapping[str, Any] | None:
+def usable_importances(files: SearchFiles) -> Document | None:
     """The importances that lie beside a search; None if they are damaged, so that they are made again."""
     if files.sensitivity is None:
         return None
@@ -197,7 +208,7 @@ def usable_importances(files: SearchFiles) -> Mapping[str, Any] | None:
     return files.sensitivity
 
 
-def _held_out(raw: Mapping[str, Any] | None) -> HeldOut | None:
+def _held_out(raw: Document | None) -> HeldOut | None:
     if not raw:
         return None
     values = [float(raw[who]["value"]) if is_number(raw[who]["value"]) else None for who in ("winner", "base")]
@@ -210,7 +221,7 @@ def _held_out(raw: Mapping[str, Any] | None) -> HeldOut | None:
     )
 
 
-def _fresh(raw: Mapping[str, Any] | None) -> Fresh | None:
+def _fresh(raw: Document | None) -> Fresh | None:
     if not raw:
         return None
     if wrong := [number for number in raw["trials"] if not (number.isascii() and number.isdigit())]:

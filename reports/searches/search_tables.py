@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from reports.reading.shapes import Document
 from reports.searches.axes import value_text
 from reports.searches.search import Objective, Search, Trial
 from reports.searches.winners import Candidate, FreshScore, candidates, fresh_claims
@@ -15,7 +16,7 @@ from reports.tables.formats import claim_text, no_interval_reason, percent, poin
 from reports.tables.grids import Grid, Spot, claim_tone
 
 NOT_AGAIN = "not re-evaluated"
-Rows = Mapping[str, Mapping[str, Any]]
+Rows = Mapping[str, Document]
 
 
 def number_text(objective: Objective, value: float) -> str:
@@ -149,7 +150,7 @@ def _params(search: Search, trial: Trial) -> dict[str, str]:
     }
 
 
-def _exact(value: Any) -> str:
+def _exact(value: object) -> str:
     return repr(value) if isinstance(value, float) else value_text(value)
 
 

@@ -19,7 +19,7 @@ def search_title(search: Search) -> str:
 
 def search_question(search: Search) -> str:
     """What was searched, and whose labels that looked at."""
-    words = search.tuned_on if search.tuned_on.lower().startswith("tuned on") else f"Tuned on {search.tuned_on}"
+    words = f"{TUNED_ON_TEST}: {search.tuned_on}" if search.on_test else f"Tuned on {search.tuned_on}"
     return f"{search.title}. {words}." if search.title else f"{words}."
 
 
@@ -114,7 +114,7 @@ def _important(search: Search) -> str:
 def search_warnings(search: Search) -> tuple[str, ...]:
     """Marks that stand beside every heading."""
     marks = (TUNED_ON_TEST,) if search.on_test else ()
-    return (*marks, "RANDOM WEIGHTS") if "random" in search.backbone.lower() else marks
+    return (*marks, "RANDOM WEIGHTS") if search.random_weights else marks
 
 
 def search_cautions(search: Search) -> tuple[str, ...]:
@@ -190,7 +190,7 @@ def search_facts(search: Search) -> tuple[tuple[str, str], ...]:
     spent = work(search)
     return (
         ("Objective", search.objective),
-        ("Tuned on", search.tuned_on),
+        ("Tuned on", f"{TUNED_ON_TEST}: {search.tuned_on}" if search.on_test else search.tuned_on),
         ("Sampler", search.sampler + (", adaptive" if search.adaptive else "")),
         ("Backbone", search.backbone),
         ("Weights (digest)", search.weights[:16]),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from reports.reading.rows import read_row
+from reports.reading.shapes import Document
 from reports.searches.search import Search, Step, Trial
 from reports.searches.sensitivity import best_trials, pareto_front
 from reports.statistics import (
@@ -24,7 +25,7 @@ from reports.statistics import (
 SHOWN = 10
 RESAMPLES = 2000
 
-Rows = Mapping[str, Mapping[str, Any]]
+Rows = Mapping[str, Document]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

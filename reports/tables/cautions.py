@@ -12,8 +12,8 @@ from reports.tables.table import Table
 
 WHOLE = frozenset({"squash", "squash_via_1024"})
 """Geometries that see the whole image."""
-CHANCE, WELL_BELOW = 0.5, 0.4
-"""AUROC of a blind guess, and one so far below that chance is an unlikely cause."""
+WELL_BELOW = 0.1
+"""So far below a metric's chance, a blind guess is unlikely to be all that there is."""
 LISTED = 6
 """Categories that are named one by one."""
 
@@ -56,11 +56,14 @@ def _toy_model(table: Table) -> list[str]:
 
 
 def _below_chance(table: Table) -> list[str]:
-    """AUROCs far below a blind guess: probably labels, masks or folders are swapped."""
+    """Metrics that a model without any knowledge would not have: rather labels, masks or folders are swapped."""
     low: dict[str, list[str]] = {}
+    chances: dict[str, None] = {}
     for (arm, column, category), entry in table.by_category.items():
-        if column.metric.endswith("auroc") and isinstance(entry.value, Summary) and _surely_below(entry.value):
-            place = f"{METRICS[column.metric].title} of {category}"
+        metric = METRICS[column.metric]
+        if metric.chance is not None and isinstance(entry.value, Summary) and _surely_below(entry.value, metric.chance):
+            place = f"{metric.title} of {category}"
+            chances[percent(metric.chance)] = None
             low.setdefault(place, []).append(f"{percent(entry.value.mean)} ({arm})")
     if not low:
         return []
@@ -69,13 +72,13 @@ def _below_chance(table: Table) -> list[str]:
         for place, (first, *others) in low.items()
     ]
     return [
-        f"BELOW CHANCE: {_named(named)}. A method that knows nothing has 50.0: look whether labels, masks or folders "
-        "are swapped, or the model misreads these images."
+        f"BELOW CHANCE: {_named(named)}. A method that knows nothing has {listing(list(chances))}: look whether "
+        "labels, masks or folders are swapped, or the model misreads these images."
     ]
 
 
-def _surely_below(value: Summary) -> bool:
-    return value.mean < WELL_BELOW and (value.interval is None or value.interval[1] < CHANCE)
+def _surely_below(value: Summary, chance: float) -> bool:
+    return value.mean < chance - WELL_BELOW and (value.interval is None or value.interval[1] < chance)
 
 
 def _selected_on_test(table: Table) -> list[str]:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reports.reading.records import Factor
+from reports.reading.plan_parts import Factor
 from reports.statistics import Difference, adjusted, equivalence, summarize, t_test
 from reports.tables.entries import Column
 from reports.tables.table import Table

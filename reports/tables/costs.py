@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from promptad.scoring.metric_table import METRICS
-from reports.reading.records import Arm
+from reports.reading.plan_parts import Arm
 from reports.reading.rows import Row
 from reports.reading.shots import Shots, shots_text
 from reports.tables.entries import Missing

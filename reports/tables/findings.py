@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from promptad.scoring.metric_table import METRICS
-from reports.reading.records import Arm
+from reports.reading.plan_parts import Arm
 from reports.reading.shots import Shots, shots_text
 from reports.statistics import MARGIN, Claim, Effect, claim
 from reports.tables.entries import Column, Missing

@@ -5,7 +5,7 @@ from typing import Literal
 
 from promptad.datasets import known_sets
 from promptad.scoring.metric_table import METRICS
-from reports.reading.records import Arm
+from reports.reading.plan_parts import Arm
 from reports.reading.shots import shots_text
 from reports.statistics import Difference, Summary, claim
 from reports.tables.entries import Column, Entry, Missing, PublishedValue

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from promptad.scoring.metric_table import METRICS
-from reports.reading.records import Arm
+from reports.reading.plan_parts import Arm
 from reports.statistics import Difference, Effect, Summary, claim
 from reports.tables.contrasts import contrasts
 from reports.tables.entries import Column, Entry, Missing, PublishedValue
@@ -260,11 +260,13 @@ def contrast_grids(table: Table) -> tuple[Grid, ...]:
 
 def prompt_grids(table: Table) -> tuple[Grid, ...]:
     """The anomaly suffixes, a row per group: the generic ones and each category's own."""
+    prompts = table.plan.prompts
+    groups = {} if prompts is None else {"generic": prompts.generic, **prompts.own}
     rows = tuple(
         (
             Spot(main=group, lines=(f"{len(texts)} suffixes",), tone="label"),
             Spot(main=texts[0] if texts else "none", lines=texts[1:], tone="text" if texts else "absent"),
         )
-        for group, texts in table.plan.prompts.items()
+        for group, texts in groups.items()
     )
     return (Grid(title="", head=(("Group", ""), ("Suffixes", "{} is the object's name")), rows=rows),) if rows else ()

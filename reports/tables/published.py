@@ -1,6 +1,7 @@
 """The paper's numbers beside ours, with the verdict on each."""
 
-from reports.reading.records import Arm, Plan, PrintedNumber
+from reports.reading.plan_document import Plan
+from reports.reading.plan_parts import Arm, PrintedNumber
 from reports.statistics import Summary
 from reports.tables.entries import Column, Missing, PublishedValue, Verdict
 from reports.tables.equality import equality, more_seeds

@@ -8,14 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.reading.records import Arm, Plan
+from reports.reading.plan_document import Plan
+from reports.reading.plan_parts import Arm
+from reports.reading.shots import Shots
 from reports.statistics import Effect, Summary, claim
 from reports.tables.by_category import places
 from reports.tables.entries import Column, Entry
 from reports.tables.table import Table
 
-TABLES = ("table1", "table4")
-"""Ablations whose rows are the paper's methods, each of its metric alone."""
+TABLES: Mapping[str, str] = {"table1": "Table 1", "table4": "Table 4"}
+"""Ablations whose rows are the paper's methods, each of its metric alone, and what the paper calls them."""
 
 Lead = Literal["claim", "no claim", "not tested", "shared"]
 """The claim about the lead of a setting's first over its second; tests are against the table's baseline alone."""
@@ -62,7 +64,7 @@ class Ranking:
 
     method: str
     settings: tuple[Setting, ...]
-    published: Mapping[tuple[str, str, object], bool]
+    published: Mapping[tuple[str, str, Shots | None], bool]
 
     @property
     def plan(self) -> Plan:
@@ -105,7 +107,7 @@ def rankings(tables: Iterable[Table]) -> tuple[Ranking, ...]:
 def _ranking(tables: Sequence[Table]) -> Ranking:
     method = _method(tables[0])
     assert method is not None
-    published: dict[tuple[str, str, object], bool] = {}
+    published: dict[tuple[str, str, Shots | None], bool] = {}
     for table in tables:
         published |= table.plan.printed_firsts
     return Ranking(

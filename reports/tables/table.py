@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 from promptad.scoring.metric_table import METRICS
-from reports.reading.plan_reading import read_plan
-from reports.reading.records import Arm, Plan
+from reports.reading.plan_document import Plan
+from reports.reading.plan_parts import Arm
 from reports.reading.rows import PlannedRows, Row, planned_rows
+from reports.reading.shapes import Document
 from reports.statistics import Effect, Summary, adjusted, complete_seeds, paired_effect, seed_means, summarize
 from reports.tables.entries import CategoryEntry, Column, Entry, Kind, Missing
 from reports.tables.published import published_values
@@ -63,34 +63,43 @@ class _Gap:
 _Slots = dict[tuple[int, str], float | _Gap]
 
 
-def build_table(plan: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) -> Table:
-    """The table of one plan (plan JSON) from `rows` (row JSON by digest; rows of other plans are ignored).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """An arm in a column: what is there, and the digests of its cells, by seed and category.
 
-    Raises:
-        ValueError: if the plan contradicts itself or a row does not hold the cell that was planned.
+    `base` is what the baseline has in the column, None where the arm is not compared with it.
     """
-    read = read_plan(plan)
-    usable = planned_rows(read, rows)
+
+    arm: Arm
+    column: Column
+    slots: _Slots
+    digests: Mapping[tuple[int, str], str]
+    base: _Slots | None
+
+
+def build_table(plan: Plan, rows: Mapping[str, Document]) -> Table:
+    """The table of one plan from `rows` (row JSON by digest; rows of other plans are ignored)."""
+    usable = planned_rows(plan, rows)
     found = usable.found
-    planned = {(c.arm, c.task, c.shots, c.seed, c.category): c.digest for c in read.cells}
-    asked = {(c.task, c.shots) for c in read.cells}
-    unmeasurable = {task: _unmeasurable(read, found, task) for task in read.tasks}
-    measured = {task: tuple(c for c in read.categories if c not in unmeasurable[task]) for task in read.tasks}
+    planned = {(c.arm, c.task, c.shots, c.seed, c.category): c.digest for c in plan.cells}
+    asked = {(c.task, c.shots) for c in plan.cells}
+    unmeasurable = {task: _unmeasurable(plan, found, task) for task in plan.tasks}
+    measured = {task: tuple(c for c in plan.categories if c not in unmeasurable[task]) for task in plan.tasks}
     columns = tuple(
-        Column(metric=metric, shots=shots, scope=_scope(measured[task], read.categories))
-        for metric, task in ((name, METRICS[name].task) for name in METRICS if name in read.metrics)
-        for shots in read.shots
-        if (task, shots) in asked or not read.runnable
+        Column(metric=metric, shots=shots, scope=_scope(measured[task], plan.categories))
+        for metric, task in ((name, METRICS[name].task) for name in METRICS if name in plan.metrics)
+        for shots in plan.shots
+        if (task, shots) in asked or not plan.runnable
     )
 
     slots: dict[tuple[str, Column], _Slots] = {}
     digests: dict[tuple[str, Column], dict[tuple[int, str], str]] = {}
-    for arm in read.arms:
+    for arm in plan.arms:
         for column in columns:
             places = {
                 (seed, category): planned.get((arm.name, column.task, column.shots, seed, category))
-                for seed in read.seeds
-                for category in read.categories
+                for seed in plan.seeds
+                for category in plan.categories
             }
             key = (arm.name, column)
             absent = None if arm.not_runnable is None else _Gap(kind="published only", reason=arm.not_runnable)
@@ -101,35 +110,34 @@ def build_table(plan: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) 
     by_category: dict[tuple[str, Column, str], CategoryEntry] = {}
     optimism: dict[tuple[str, Column], Summary] = {}
     for column in columns:
-        base = slots.get((read.baseline, column)) if read.baseline is not None else None
-        for arm in read.arms:
+        base = slots.get((plan.baseline, column)) if plan.baseline is not None else None
+        for arm in plan.arms:
             key = (arm.name, column)
-            against = None if arm.name == read.baseline else base
+            against = None if arm.name == plan.baseline else base
             averaged = measured[column.task]
-            entries[key] = _entry(read, arm, column, averaged, slots[key], against, digests[key], found)
-            for category in read.categories:
-                by_category[arm.name, column, category] = _category_entry(
-                    read.seeds, category, slots[key], against, digests[key]
-                )
-            gap = _optimism(read.seeds, averaged, column, slots[key], digests[key], found)
+            place = _Place(arm=arm, column=column, slots=slots[key], digests=digests[key], base=against)
+            entries[key] = _entry(plan, place, averaged, found)
+            for category in plan.categories:
+                by_category[arm.name, column, category] = _category_entry(plan.seeds, category, place)
+            gap = _optimism(plan.seeds, averaged, place, found)
             if gap is not None:
                 optimism[key] = gap
     _adjust(entries)
     counts = Counter(
         "damaged" if c.digest in usable.faults else found[c.digest].status if c.digest in found else "missing"
-        for c in read.cells
+        for c in plan.cells
     )
     return Table(
-        plan=read,
+        plan=plan,
         rows=usable,
         columns=columns,
         entries=MappingProxyType(entries),
         by_category=MappingProxyType(by_category),
         counts=MappingProxyType(dict(sorted(counts.items()))),
         optimism=MappingProxyType(optimism),
-        departures=MappingProxyType(_departures(read, found)),
+        departures=MappingProxyType(_departures(plan, found)),
         unmeasurable=MappingProxyType(unmeasurable),
-        selected_on_test=read.selection == "best_on_test" or any(row.selected_on_test for row in found.values()),
+        selected_on_test=plan.selection == "best_on_test" or any(row.selected_on_test for row in found.values()),
     )
 
 
@@ -199,17 +207,9 @@ def _split(slots: _Slots) -> tuple[dict[tuple[int, str], float], list[_Gap]]:
     return scores, [slot for slot in slots.values() if isinstance(slot, _Gap)]
 
 
-def _entry(
-    plan: Plan,
-    arm: Arm,
-    column: Column,
-    categories: Sequence[str],
-    slots: _Slots,
-    base: _Slots | None,
-    digests: Mapping[tuple[int, str], str],
-    found: Mapping[str, Row],
-) -> Entry:
-    slots = {place: slot for place, slot in slots.items() if place[1] in categories}
+def _entry(plan: Plan, place: _Place, categories: Sequence[str], found: Mapping[str, Row]) -> Entry:
+    arm, column, digests, base = place.arm, place.column, place.digests, place.base
+    slots = {(seed, category): slot for (seed, category), slot in place.slots.items() if category in categories}
     scores, gaps = _split(slots)
     seeds = complete_seeds(scores, plan.seeds, categories)
     means = seed_means(scores, seeds, categories)
@@ -264,10 +264,9 @@ def _effect(
     return (shortfall, None) if effect is None else (effect, shortfall)
 
 
-def _category_entry(
-    seeds: Sequence[int], category: str, slots: _Slots, base: _Slots | None, digests: Mapping[tuple[int, str], str]
-) -> CategoryEntry:
-    mine = {(seed, category): slots[seed, category] for seed in seeds}
+def _category_entry(seeds: Sequence[int], category: str, place: _Place) -> CategoryEntry:
+    base = place.base
+    mine = {(seed, category): place.slots[seed, category] for seed in seeds}
     scores, gaps = _split(mine)
     there = complete_seeds(scores, seeds, (category,))
     value: Summary | Missing = (
@@ -282,26 +281,21 @@ def _category_entry(
         value=value,
         shortfall=_seed_shortfall(there, seeds, gaps, len(seeds)) if there else None,
         delta=delta,
-        digests=tuple(digests[seed, category] for seed in there),
+        digests=tuple(place.digests[seed, category] for seed in there),
     )
 
 
 def _optimism(
-    planned: Sequence[int],
-    categories: Sequence[str],
-    column: Column,
-    slots: _Slots,
-    digests: Mapping[tuple[int, str], str],
-    found: Mapping[str, Row],
+    planned: Sequence[int], categories: Sequence[str], place: _Place, found: Mapping[str, Row]
 ) -> Summary | None:
     """Reported score minus the last epoch's, from the curves of cells selected on the test set; None without them."""
-    scores, _ = _split(slots)
+    scores, _ = _split(place.slots)
     gaps = {}
-    for place, score in scores.items():
-        row = found[digests[place]]
-        curve = row.curve.get(column.metric)
+    for where, score in scores.items():
+        row = found[place.digests[where]]
+        curve = row.curve.get(place.column.metric)
         if row.selected_on_test and curve:
-            gaps[place] = score - float(curve[-1])
+            gaps[where] = score - float(curve[-1])
     seeds = complete_seeds(gaps, planned, categories)
     return summarize(seed_means(gaps, seeds, categories)) if seeds else None
 

@@ -1,27 +1,19 @@
 """The transfer study: whether objectives without a category's test labels rank settings as its test set does."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 from promptad.scoring.metric_table import METRICS
-from reports.reading.records import PlannedCell
+from reports.reading.plan_parts import PlannedCell
+from reports.reading.proxy_objectives import OTHER_CATEGORIES, PSEUDO_ANOMALIES, ProxyObjective
 from reports.reading.shots import Shots, shots_text
 from reports.statistics import Summary, summarize
 from reports.tables.formats import points
 from reports.tables.table import Table
-
-Objective = Literal["synthetic", "held_out_categories"]
-OBJECTIVES: Mapping[Objective, str] = {
-    "synthetic": "pseudo-anomalies",
-    "held_out_categories": "other categories",
-}
-INDEPENDENT: frozenset[Objective] = frozenset({"synthetic"})
-"""Objectives whose values in one category tell nothing of those in another."""
 
 CONFIDENCE = 0.95
 LEAST = 4
@@ -42,7 +34,7 @@ class Transfer:
     category: str
     metric: str
     shots: Shots
-    objective: Objective
+    objective: ProxyObjective
     n: int
     correlation: float | None
     low: float | None
@@ -64,9 +56,9 @@ def transfers(table: Table) -> tuple[Transfer, ...]:
             synthetic = _means(table, plan.proxies, metric, shots)
             for category in plan.categories:
                 others = [name for name in plan.categories if name != category]
-                judged: dict[Objective, list[float | None]] = {
-                    "synthetic": [synthetic.get((arm, category)) for arm in settings],
-                    "held_out_categories": [_mean([oracle.get((arm, name)) for name in others]) for arm in settings],
+                judged: dict[ProxyObjective, list[float | None]] = {
+                    PSEUDO_ANOMALIES: [synthetic.get((arm, category)) for arm in settings],
+                    OTHER_CATEGORIES: [_mean([oracle.get((arm, name)) for name in others]) for arm in settings],
                 }
                 truth = [oracle.get((arm, category)) for arm in settings]
                 for objective, values in judged.items():
@@ -120,12 +112,12 @@ class Overall:
     at_random: Summary
 
 
-def over_categories(found: Iterable[Transfer]) -> dict[tuple[str, Shots, Objective], Overall]:
+def over_categories(found: Iterable[Transfer]) -> dict[tuple[str, Shots, ProxyObjective], Overall]:
     """By metric, shots and objective: what was found, averaged over categories."""
-    groups: dict[tuple[str, Shots, Objective], list[Transfer]] = {}
+    groups: dict[tuple[str, Shots, ProxyObjective], list[Transfer]] = {}
     for transfer in found:
         groups.setdefault((transfer.metric, transfer.shots, transfer.objective), []).append(transfer)
-    return {key: _overall(group, independent=key[2] in INDEPENDENT) for key, group in groups.items()}
+    return {key: _overall(group, independent=key[2].independent) for key, group in groups.items()}
 
 
 def _overall(group: Sequence[Transfer], *, independent: bool) -> Overall:
@@ -144,7 +136,7 @@ def _overall(group: Sequence[Transfer], *, independent: bool) -> Overall:
 def transfer_text(table: Table) -> str:
     """The outcome over categories as lines for a terminal; "" where no category has all its cells."""
     return "\n".join(
-        f"{shots_text(shots)} {METRICS[metric].title}, {OBJECTIVES[objective]}: rank correlation "
+        f"{shots_text(shots)} {METRICS[metric].title}, {objective.title}: rank correlation "
         f"{_correlation_text(one)}, regret {points(one.regret)} points (blind choice {points(one.at_random.mean)}), "
         f"n = {one.n} categories"
         for (metric, shots, objective), one in over_categories(transfers(table)).items()
@@ -160,7 +152,7 @@ def _correlation_text(one: Overall) -> str:
 
 
 def _transfer(
-    values: Sequence[float], truth: Sequence[float], base: float | None, place: tuple[str, str, Shots, Objective]
+    values: Sequence[float], truth: Sequence[float], base: float | None, place: tuple[str, str, Shots, ProxyObjective]
 ) -> Transfer:
     category, metric, shots, objective = place
     r, low, high = rank_correlation(values, truth) or (None, None, None)

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from promptad.scoring.metric_table import METRICS
-from reports.reading.records import Plan, PrintedNumber
+from reports.reading.plan_document import Plan
+from reports.reading.plan_parts import PrintedNumber
 from reports.tables.entries import PublishedValue
 from reports.tables.formats import listing, points
 from reports.tables.table import Table
@@ -59,19 +60,20 @@ def no_verdict_text(plan: Plan) -> str | None:
     """One sentence on the numbers without verdict; None if all have one, or there are none."""
     if not (reasons := no_verdict_reasons(plan)):
         return None
-    return f"{no_verdict_sentences(plan)[0].removesuffix('.')}: {'; '.join(reasons)}."
+    return f"{_without_verdict(plan)}: {'; '.join(reasons)}."
 
 
 def no_verdict_sentences(plan: Plan) -> tuple[str, ...]:
     """The number of numbers without verdict, then a sentence for each reason; empty if there are none."""
     if not (reasons := no_verdict_reasons(plan)):
         return ()
+    return (f"{_without_verdict(plan)}.", *(f"{reason[0].upper()}{reason[1:]}." for reason in reasons))
+
+
+def _without_verdict(plan: Plan) -> str:
     comparable, total = comparable_numbers(plan)
     which = f"{total - comparable} of {total} published" if comparable else "Published"
-    return (
-        f"{which} numbers are not comparable with ours.",
-        *(f"{reason[0].upper()}{reason[1:]}." for reason in reasons),
-    )
+    return f"{which} numbers are not comparable with ours"
 
 
 def _of_rows_that_run(plan: Plan) -> tuple[PrintedNumber, ...]:

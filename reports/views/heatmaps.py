@@ -3,15 +3,15 @@
 import base64
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from reports.reading.kept import COMPARED, Loader
-from reports.reading.records import PlannedCell
+from reports.reading.kept import COMPARED, Arrays, Loader
+from reports.reading.plan_parts import PlannedCell
 from reports.staging import Staging, compact_json
 from reports.tables.table import Table
 from reports.views.examples import MAPS
@@ -60,9 +60,7 @@ def write_heatmaps(tables: Sequence[Table], loader: Loader, stage: Staging) -> d
     return {"count": len(entries), "cells": kept, "limit": MOST_CELLS if shown >= MOST_CELLS else 0}
 
 
-def _entries(
-    cell: PlannedCell, arrays: Mapping[str, NDArray[Any]], uses: list[tuple[int, int]], stage: Staging
-) -> list[dict[str, Any]]:
+def _entries(cell: PlannedCell, arrays: Arrays, uses: list[tuple[int, int]], stage: Staging) -> list[dict[str, Any]]:
     """An entry per image; one that was chosen for several reasons is one entry with all of them."""
     found: dict[str, dict[str, Any]] = {}
     for prefix in ("", COMPARED):
@@ -74,7 +72,7 @@ def _entries(
 
 
 def _entry(
-    cell: PlannedCell, arrays: Mapping[str, NDArray[Any]], index: int, uses: list[tuple[int, int]], stage: Staging
+    cell: PlannedCell, arrays: Arrays, index: int, uses: list[tuple[int, int]], stage: Staging
 ) -> dict[str, Any]:
     name = str(arrays["names"][index])
     thumbnail = np.asarray(arrays["thumbnails"][index], dtype=np.uint8)
@@ -95,8 +93,8 @@ def _entry(
     }
 
 
-def _reasons(arrays: Mapping[str, NDArray[Any]], index: int, prefix: str) -> list[str]:
-    """Why an image was kept, in words; a logical one is always called logical."""
+def _reasons(arrays: Arrays, index: int, prefix: str) -> list[str]:
+    """Why an image was kept, in words: a logical one is called so whatever else it was chosen for."""
     chosen = str(arrays["chosen_as"][index]) if "chosen_as" in arrays else ""
     words = [{"kind": "first of its kind"}.get(chosen, chosen)] if chosen else []
     words += ["logical"] if "logical" in arrays and bool(arrays["logical"][index]) else []

@@ -1,14 +1,13 @@
 """Figures of a model's inside: features of prompts and images on a plane, and attention by block."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from reports.reading.kept import Loader
-from reports.reading.records import PlannedCell
+from reports.reading.kept import Arrays, Loader
+from reports.reading.plan_parts import PlannedCell
 from reports.style import FAINT, SERIES, Drawing, clean, house_style, six
 from reports.tables.formats import warnings
 from reports.tables.table import Table
@@ -21,9 +20,9 @@ KINDS = {
 }
 
 
-def _kept(table: Table, loader: Loader, prefix: str) -> list[tuple[PlannedCell, Mapping[str, NDArray[Any]]]]:
-    """The first cell of each task that kept arrays whose names begin with the prefix."""
-    found: dict[str, tuple[PlannedCell, Mapping[str, NDArray[Any]]]] = {}
+def _kept(table: Table, loader: Loader, prefix: str) -> list[tuple[PlannedCell, Arrays]]:
+    """The first cell of each task that kept arrays whose names begin so."""
+    found: dict[str, tuple[PlannedCell, Arrays]] = {}
     for cell in table.plan.cells:
         if cell.task in found or cell.digest not in table.rows.found:
             continue
@@ -52,7 +51,7 @@ def embedding_drawings(table: Table, loader: Loader) -> tuple[Drawing, ...]:
     return tuple(_embedding(table, cell, arrays) for cell, arrays in _kept(table, loader, "embedding/"))
 
 
-def _embedding(table: Table, cell: PlannedCell, arrays: Mapping[str, NDArray[Any]]) -> Drawing:
+def _embedding(table: Table, cell: PlannedCell, arrays: Arrays) -> Drawing:
     groups = {
         name.removeprefix("embedding/"): np.asarray(values, dtype=np.float64)
         for name, values in arrays.items()
@@ -88,7 +87,7 @@ def attention_drawings(table: Table, loader: Loader) -> tuple[Drawing, ...]:
     return tuple(_attention(table, cell, arrays) for cell, arrays in _kept(table, loader, "attention/")[:1])
 
 
-def attention_blocks(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[np.float64]]:
+def attention_blocks(arrays: Arrays, kind: str) -> list[NDArray[np.float64]]:
     """Matrices token x token in the order of the blocks, from one stack or from arrays named by block."""
     if f"attention/{kind}" in arrays:
         return [np.asarray(block, dtype=np.float64) for block in arrays[f"attention/{kind}"]]
@@ -99,7 +98,7 @@ def attention_blocks(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[NDAr
     return [np.asarray(arrays[name], dtype=np.float64) for name in names]
 
 
-def _attention(table: Table, cell: PlannedCell, arrays: Mapping[str, NDArray[Any]]) -> Drawing:
+def _attention(table: Table, cell: PlannedCell, arrays: Arrays) -> Drawing:
     rows = [(kind, blocks) for kind in ("qk", "vv") if (blocks := attention_blocks(arrays, kind))]
     most = max((len(blocks) for _, blocks in rows), default=1)
     data: list[dict[str, str]] = []

@@ -1,14 +1,13 @@
 """The overlap of prompts and images in feature space, as a table: measured per seed, then averaged over seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.reading.kept import Loader
-from reports.reading.records import PlannedCell
+from reports.reading.kept import Arrays, Loader
+from reports.reading.plan_parts import PlannedCell
 from reports.reading.shots import Shots, shots_text
 from reports.statistics import Summary, summarize
 from reports.tables.formats import MINUS, no_interval_reason, seeds_text
@@ -67,7 +66,7 @@ class Overlap:
     squared_mmd: float
 
 
-def overlap_of(arrays: Mapping[str, NDArray[Any]], pair: Pair) -> Overlap:
+def overlap_of(arrays: Arrays, pair: Pair) -> Overlap:
     """The overlap of a pair in one cell; the kernel is as wide as the median distance of any two of its features.
 
     Raises:
@@ -86,7 +85,7 @@ def overlap_of(arrays: Mapping[str, NDArray[Any]], pair: Pair) -> Overlap:
     return Overlap(separability=separability(first, second, kin), squared_mmd=squared_mmd(first, second, kin, width))
 
 
-def _parts(arrays: Mapping[str, NDArray[Any]], group: str) -> NDArray[np.int64]:
+def _parts(arrays: Arrays, group: str) -> NDArray[np.int64]:
     """Prefix and suffix of each feature of a group, number x 2; images have neither."""
     if group in VISUAL:
         return np.full((len(arrays[EMBEDDED + group]), 2), NO_PART, dtype=np.int64)
@@ -123,7 +122,7 @@ def overlap_grids(table: Table, loader: Loader) -> tuple[Grid, ...]:
     return tuple(grids)
 
 
-def _row(kept: Sequence[Mapping[str, NDArray[Any]]], pair: Pair) -> tuple[Spot, ...]:
+def _row(kept: Sequence[Arrays], pair: Pair) -> tuple[Spot, ...]:
     found: list[Overlap] = []
     reasons: list[str] = []
     for arrays in kept:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from reports.reading.records import Arm, Factor
+from reports.reading.plan_parts import Arm, Factor
 from reports.style import FAINT, INK, SERIES, Drawing, clean, house_style, six, wrapped
 from reports.tables.entries import Column, Missing
 from reports.tables.formats import column_title, mark_text, percent, warnings

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from promptad.scoring.metric_table import METRICS
+from reports.reading.proxy_objectives import PROXIES
 from reports.reading.shots import Shots, shots_text
 from reports.statistics import Summary
 from reports.style import FAINT, RULE, SERIES, Drawing, clean, house_style, six
 from reports.tables.formats import points
 from reports.tables.grids import Grid, Spot
 from reports.tables.table import Table
-from reports.tables.transfer import OBJECTIVES, Overall, Transfer, over_categories, transfers
+from reports.tables.transfer import Overall, Transfer, over_categories, transfers
 
 
 def transfer_grids(table: Table) -> tuple[Grid, ...]:
@@ -21,21 +22,21 @@ def transfer_grids(table: Table) -> tuple[Grid, ...]:
     grids = []
     for metric, shots in dict.fromkeys((t.metric, t.shots) for t in found):
         head = [("Category", "")]
-        for label in OBJECTIVES.values():
+        for label in (objective.title for objective in PROXIES):
             head += [(f"{label}: rank correlation", "Spearman, 95% interval"), (f"{label}: regret", "points of AUROC")]
         head += [("blind choice: regret", "points of AUROC"), ("base: regret", "points of AUROC")]
         rows = []
         for category in dict.fromkeys(t.category for t in found):
             by = {t.objective: t for t in found if (t.category, t.metric, t.shots) == (category, metric, shots)}
             spots = [Spot(main=category)]
-            for objective in OBJECTIVES:
+            for objective in PROXIES:
                 spots += _spots(by.get(objective))
             any_one = next(iter(by.values()), None)
             spots.append(Spot(main="–" if any_one is None else points(any_one.at_random)))
             of_base = None if any_one is None else any_one.of_base
             spots.append(Spot(main="–" if of_base is None else points(of_base)))
             rows.append(tuple(spots))
-        rows.append(_overall_row([overall.get((metric, shots, objective)) for objective in OBJECTIVES]))
+        rows.append(_overall_row([overall.get((metric, shots, objective)) for objective in PROXIES]))
         title = f"{shots_text(shots)} {METRICS[metric].title}"
         grids.append(Grid(title=title, head=tuple(head), rows=tuple(rows)))
     return tuple(grids)
@@ -94,7 +95,7 @@ def _drawing(found: Sequence[Transfer], metric: str, shots: Shots) -> Drawing:
         figure = Figure(figsize=(6.4, 1.6 + 0.5 * len(categories)), layout="constrained")
         axes = figure.add_subplot()
         axes.axvline(0, color=RULE, linewidth=1, zorder=0)
-        for place, (objective, label) in enumerate(OBJECTIVES.items()):
+        for place, objective in enumerate(PROXIES):
             shown = [t for t in found if t.objective == objective]
             for number, transfer in enumerate(shown):
                 data.append(
@@ -102,7 +103,7 @@ def _drawing(found: Sequence[Transfer], metric: str, shots: Shots) -> Drawing:
                         "category": transfer.category,
                         "metric": metric,
                         "shots": str(shots),
-                        "objective": objective,
+                        "objective": objective.name,
                         "settings": str(transfer.n),
                         "spearman": six(transfer.correlation),
                         "low": six(transfer.low),
@@ -116,7 +117,7 @@ def _drawing(found: Sequence[Transfer], metric: str, shots: Shots) -> Drawing:
                     continue
                 y = -categories.index(transfer.category) + 0.14 - 0.28 * place
                 axes.plot([transfer.low, transfer.high], [y, y], color=SERIES[place], linewidth=1.6)
-                name = label if number == 0 else None
+                name = objective.title if number == 0 else None
                 axes.plot(transfer.correlation, y, "os"[place], color=SERIES[place], markersize=6, label=name)
         axes.set_yticks([-place for place in range(len(categories))], categories)
         axes.set_xlim(-1.05, 1.05)
@@ -125,7 +126,7 @@ def _drawing(found: Sequence[Transfer], metric: str, shots: Shots) -> Drawing:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, labelcolor=FAINT)
     alt = "Rank correlation of each objective with the test AUROC by category: " + "; ".join(
-        f"{t.category}, {OBJECTIVES[t.objective]}: {'none' if t.correlation is None else f'{t.correlation:.2f}'}"
+        f"{t.category}, {t.objective.title}: {'none' if t.correlation is None else f'{t.correlation:.2f}'}"
         for t in found
     )
     return Drawing(stem=f"transfer_{metric}_{shots}", alt=alt, figure=figure, data=tuple(data))

@@ -13,6 +13,7 @@ from promptad.features.extraction import Features
 from promptad.images.preparation import Preprocessing, normalised, resized_pixels, thumbnail
 from promptad.inside import attention_by_block, embedded_features, prompt_parts
 from promptad.prompts.prompt_learning import learned_prompts, prompts_for
+from reports.reading.kept import Arrays
 from study.bench.example_maps import THUMBNAIL
 from study.bench.queries import Queries
 from study.records.cell import Cell
@@ -31,8 +32,8 @@ def artefacts(
     support: Features,
     query: Features,
     preprocessing: Preprocessing,
-) -> dict[str, NDArray[Any]]:
-    """The arrays that ``cell.artefacts`` names, except ``compared``, which ``example_maps`` makes.
+) -> Arrays:
+    """The arrays of a model's inside that ``cell.artefacts`` names (``compared`` is among the ``example_maps``).
 
     ``embedding/normal_prompts``, ``.../manual_prompts``, ``.../learnable_prompts`` and ``.../visual`` (number x embed,
     l2-normalised), with each prompt's prefix and suffix in ``parts/normal_prompts`` and so on (number x 2);

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from promptad.datasets import Sample
 from promptad.images.preparation import Preprocessing, load_mask, thumbnail
 from promptad.methods import Scores
 from promptad.scoring import metrics
+from reports.reading.kept import Arrays
 from study.bench.ground_truth import MaskedMaps
 
 EXAMPLES_EACH = 2
@@ -46,8 +46,8 @@ def example_maps(
     preprocessing: Preprocessing,
     *,
     compared: bool = False,
-) -> dict[str, NDArray[Any]] | None:
-    """Pictures, masks and maps of the best and the worst located anomalous images, best first; None without any.
+) -> Arrays | None:
+    """Pictures, masks and maps of the best and the worst located anomalous images, best first; None if there is none.
 
     Images are ranked by their own pixel AUROC; maps are kept on the patch grid. A branch that the method
     does not have is all NaN. Of the other images, that with the smallest defect and the best located one with a logical
@@ -70,14 +70,12 @@ def example_maps(
     kept = _arrays(reasons, samples, seen, result, scores, preprocessing)
     if compared:
         chosen = _arrays(compared_images(samples, seen.area), samples, seen, result, scores, preprocessing)
-        kept |= {f"compared/{name}": values for name, values in chosen.items()}
+        return {**kept, **{f"compared/{name}": values for name, values in chosen.items()}}
     return kept
 
 
-def scored_examples(
-    samples: Sequence[Sample], scores: Sequence[float], preprocessing: Preprocessing
-) -> dict[str, NDArray[Any]]:
-    """Pictures and scores of a set without masks: an image cell has no maps to show.
+def scored_examples(samples: Sequence[Sample], scores: Sequence[float], preprocessing: Preprocessing) -> Arrays:
+    """Pictures of a set without masks, with their scores: what an image-level cell shows, as it has no maps.
 
     ``scored/chosen_as`` is the reason: anomalous images with the ``highest`` and ``lowest`` scores, and ``normal`` ones
     with the highest, the most telling first.
@@ -141,8 +139,8 @@ def _arrays(
     result: Scores,
     scores: NDArray[np.float32],
     preprocessing: Preprocessing,
-) -> dict[str, NDArray[Any]]:
-    """The arrays of the chosen images, in the order of the reasons; ``scores`` has every image."""
+) -> Arrays:
+    """What is kept of the chosen images, in the order of the reasons; ``scores`` are those of all images."""
     assert result.maps is not None
     chosen = [index for indices in reasons.values() for index in indices]
     shown = [samples[index] for index in chosen]

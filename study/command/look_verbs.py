@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ablations.catalogue import CATALOGUE
 from ablations.loading import listing
@@ -22,6 +22,7 @@ from study.records.ledger import Ledger
 from study.search.search_files import search_names
 
 if TYPE_CHECKING:
+    from reports.reading.shapes import Document
     from reports.searches.search import Search
     from reports.searches.search_reading import SearchFiles
     from study.planning.plan import StudyPlan
@@ -119,12 +120,12 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
     folder = Path(out) if out is not None else Path(str(root)) / "report"
     stored = ledger.everything()
     place = {name: number for number, name in enumerate(CATALOGUE)}
-    documents = sorted(stored.plans, key=lambda document: place.get(document["ablation"], len(place)))
+    plans = sorted(stored.plans, key=lambda plan: place.get(plan.ablation, len(place)))
     rows = {digest: row.plain() for digest, row in stored.rows.items()}
     for name, why in stored.damaged.items():
         print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
     report = write_report(
-        plans=documents,
+        plans=plans,
         rows=rows,
         examples=ledger.kept,
         out=folder,
@@ -158,8 +159,8 @@ def _searches(ledger: Ledger) -> list[SearchFiles]:
     return [with_sensitivity(ledger.folder, name) for name in names]
 
 
-def _search_text(search: Search, rows: Mapping[str, Any]) -> str:
-    """A search as a person reads it on a terminal."""
+def _search_text(search: Search, rows: Mapping[str, Document]) -> str:
+    """The result of a search as text for a terminal."""
     from reports.searches.search_words import search_lead, search_question, search_title
 
     return f"{search_title(search)}\n{search_question(search)}\n{search_lead(search, rows)}"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from reports.reading.plan_document import Plan
 from study.command.duration import duration
-from study.command.status import asked_cells
 from study.planning.plan import StudyPlan
 from study.records.cell import Cell
 from study.records.row import Row
@@ -32,9 +31,9 @@ class Outlook:
     seconds: float | None
 
 
-def outlooks(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[str, Any]] = ()) -> dict[str, Outlook]:
-    """The outlook of every plan document by name; ``stored`` are the study's earlier documents."""
-    others = [document for document in stored if document["name"] not in plan.documents]
+def outlooks(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Plan] = ()) -> dict[str, Outlook]:
+    """The outlook of every plan document by name; ``stored`` are the plans that the study has already."""
+    others = [document for document in stored if document.name not in plan.documents]
     owners = Counter(digest for document in (*plan.documents.values(), *others) for digest in _digests(document))
     times = Times.measured(rows.values())
     found = {}
@@ -57,13 +56,13 @@ def outlooks(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[
 class Times:
     """Seconds of a cell: the mean of measured cells of equal task, protocol and backbone, else of the most similar."""
 
-    def __init__(self, means: Mapping[tuple[Any, ...], float]) -> None:
+    def __init__(self, means: Mapping[tuple[object, ...], float]) -> None:
         self._means = means
 
     @classmethod
     def measured(cls, rows: Iterable[Row]) -> Times:
         """From the rows that are ok."""
-        seconds: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+        seconds: dict[tuple[object, ...], list[float]] = defaultdict(list)
         for row in rows:
             if row.status == "ok" and "total" in row.seconds:
                 for key in _keys(row.cell):
@@ -81,8 +80,8 @@ class Times:
         return total
 
 
-def described_plan(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Mapping[str, Any]] = ()) -> str:
-    """The plan as text: details of one or two ablations, else a line for each, and the needs of all."""
+def described_plan(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Plan] = ()) -> str:
+    """The plan as text: details of one or two ablations, else a line for each, and what all of them need."""
     found = outlooks(plan, rows, stored)
     if len(found) <= DETAILED:
         lines = [line for name, document in plan.documents.items() for line in _details(document, found[name])]
@@ -105,38 +104,37 @@ def described_plan(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Ma
 
 
 def _lines(plan: StudyPlan, found: Mapping[str, Outlook]) -> list[str]:
-    width = max(len(document["ablation"]) for document in plan.documents.values())
+    width = max(len(document.ablation) for document in plan.documents.values())
     lines = [f"{'':<{width}}  planned    done  to run  shared  work     title"]
     for name, document in plan.documents.items():
         outlook = found[name]
         work = "?" if outlook.seconds is None else duration(outlook.seconds)
-        published_only = sum(not arm["runnable"] for arm in document["arms"])
+        published_only = sum(not arm.runnable for arm in document.arms)
         more = f" ({published_only} rows cannot run here)" if published_only else ""
         lines.append(
-            f"{document['ablation']:<{width}}  {outlook.planned:>7} {outlook.done:>7} {outlook.to_run:>7} "
-            f"{outlook.shared:>7}  {work:<8} {document['title']}{more}"
+            f"{document.ablation:<{width}}  {outlook.planned:>7} {outlook.done:>7} {outlook.to_run:>7} "
+            f"{outlook.shared:>7}  {work:<8} {document.title}{more}"
         )
     return lines
 
 
-def _details(document: Mapping[str, Any], outlook: Outlook) -> list[str]:
+def _details(document: Plan, outlook: Outlook) -> list[str]:
     lines = [
-        f"{document['name']}: {document['title']}",
-        f"  {document['question']}",
-        f"  data {document['dataset_title']}: {', '.join(document['categories'])}",
-        f"  backbone {document['backbone']} ({document['weights_label']}), protocol {document['protocol']}, "
-        f"selection {document['selection']}",
+        f"{document.name}: {document.title}",
+        f"  {document.question}",
+        f"  data {document.dataset_title}: {', '.join(document.categories)}",
+        f"  backbone {document.backbone} ({document.weights_label}), protocol {document.protocol}, "
+        f"selection {document.selection}",
     ]
-    for arm in document["arms"]:
-        if not arm["runnable"]:
-            lines.append(f"  arm {arm['name']}: cannot run: {arm['not_runnable_reason']}")
+    for arm in document.arms:
+        if not arm.runnable:
+            lines.append(f"  arm {arm.name}: cannot run: {arm.not_runnable}")
             continue
-        digests = {cell["digest"] for cell in asked_cells(document) if cell["arm"] == arm["name"]}
-        parts = [f"{field}={value}" for field, value in arm["changes"].items()]
-        # Documents from before there were other methods lack it.
-        parts = parts if arm.get("runs", "promptad") == "promptad" else [f"method {arm['runs']}", *parts]
-        parts += [f"backbone {arm['backbone']}"] if arm["backbone"] != document["backbone"] else []
-        lines.append(f"  arm {arm['name']}: {len(digests)} cells ({', '.join(parts) or 'the base config'})")
+        digests = {cell.digest for cell in document.asked if cell.arm == arm.name}
+        parts = [f"{field}={value}" for field, value in arm.changes.items()]
+        parts = parts if arm.runs == "promptad" else [f"method {arm.runs}", *parts]
+        parts += [f"backbone {arm.backbone}"] if arm.backbone != document.backbone else []
+        lines.append(f"  arm {arm.name}: {len(digests)} cells ({', '.join(parts) or 'the base config'})")
     lines.append(
         f"  cells: {outlook.planned} planned, {outlook.done} done, {outlook.to_run} to run, "
         f"{outlook.shared} shared with other ablations{_estimate(outlook.seconds)}"
@@ -148,12 +146,12 @@ def _estimate(seconds: float | None) -> str:
     return "" if seconds is None else f", about {duration(seconds)} of work for one worker"
 
 
-def _digests(document: Mapping[str, Any]) -> set[str]:
-    return {cell["digest"] for cell in asked_cells(document)}
+def _digests(document: Plan) -> set[str]:
+    return {cell.digest for cell in document.asked}
 
 
-def _keys(cell: Cell) -> list[tuple[Any, ...]]:
-    """Keys on which a cell's time depends, from the most specific to none."""
+def _keys(cell: Cell) -> list[tuple[object, ...]]:
+    """What a cell's time depends on, from all of it to nothing."""
     config = cell.config
     kind = (
         *(cell.task, cell.method, config.learns_prompts, config.selection, config.precision),

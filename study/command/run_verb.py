@@ -72,11 +72,11 @@ def sole_driver(ledger: Ledger) -> Iterator[Driver]:
 def _run_as(driver: Driver, options: ExecutionOptions, ledger: Ledger, plan: StudyPlan) -> int:
     """The work of the driver that holds the study folder; returns how many cells failed."""
     rows = ledger.rows(plan.cells)
-    stored = {document["name"]: len(document["seeds"]) for document in ledger.plans()}
+    stored = {document.name: len(document.seeds) for document in ledger.plans()}
     for name, document in plan.documents.items():
-        # A stored table over more seeds stays as it is; this request is part of it.
-        if stored.get(name, 0) <= len(document["seeds"]):
-            ledger.write_plan(name, document)
+        # A table over more seeds stays as it is; this request is part of it.
+        if stored.get(name, 0) <= len(document.seeds):
+            ledger.write_plan(document)
     for digest, reason in plan.unavailable.items():
         if digest not in rows:
             ledger.write_row(Row(cell=plan.cells[digest], status="unavailable", reason=reason))

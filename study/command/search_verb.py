@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
+from reports.reading.shapes import Document
 from study.codebase import check_code
 from study.command.arguments import search_request
 from study.command.driver import Driver
@@ -117,8 +118,8 @@ def _serial_bench(options: ExecutionOptions, found: Search) -> TrialBench:
     )
 
 
-def _reevaluated(driver: Driver, options: SearchOptions, ledger: Ledger, found: Search) -> dict[str, Any]:
-    """The winners judged on data that the search did not use: ``report`` and ``fresh`` of its document."""
+def _reevaluated(driver: Driver, options: SearchOptions, ledger: Ledger, found: Search) -> Document:
+    """What the document gets of the winners where the search did not look: ``report`` and ``fresh``."""
     from study.planning.plan import PlanError
     from study.search.reevaluation import on_fresh_seeds, on_held_out, winners
     from study.search.search_text import held_out_text

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
+from reports.reading.plan_parts import PlannedCell
 from study.records.driver_record import RECORD, DriverRecord, driver_record
 from study.records.ledger import Ledger
 from study.records.pulse import NodeUse, RunningCell
@@ -89,18 +90,18 @@ class StudyStatus:
 def study_status(ledger: Ledger) -> StudyStatus:
     """Read a study's state; failures are the latest first."""
     files = ledger.everything()
-    rows, documents = files.rows, files.plans
+    rows = files.rows
     record, fault = driver_record(ledger.folder)
     damaged = {**files.damaged, **({} if fault is None else {RECORD: fault})}
     alive = record is not None and record.alive
     running = record.running if record is not None and alive else ()
     at_work = {cell.digest for cell in running}
-    plans = tuple(plan_status(document["name"], asked_cells(document), rows, at_work) for document in documents)
+    plans = tuple(plan_status(plan.name, plan.asked, rows, at_work) for plan in files.plans)
     finished = sorted(row.provenance["finished"] for row in rows.values() if row.provenance.get("finished"))
     # The rate of the present run, without a pause before it.
     recent = [time for time in finished if not (record is not None and alive and time < record.started)]
     per_minute = _throughput(recent[-RECENT:])
-    missing = {cell["digest"] for document in documents for cell in asked_cells(document)} - rows.keys()
+    missing = {cell.digest for plan in files.plans for cell in plan.asked} - rows.keys()
     return StudyStatus(
         plans=plans,
         driver=None if record is None else _driver(record, alive),
@@ -114,18 +115,13 @@ def study_status(ledger: Ledger) -> StudyStatus:
     )
 
 
-def asked_cells(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """All cells of a plan document: those of its table, and those that score pseudo-anomalies."""
-    return [*document["cells"], *(document.get("proxies") or ())]
-
-
 def plan_status(
-    name: str, cells: Sequence[Mapping[str, Any]], rows: Mapping[str, Row], at_work: Collection[str] = ()
+    name: str, cells: Sequence[PlannedCell], rows: Mapping[str, Row], at_work: Collection[str] = ()
 ) -> PlanStatus:
-    """Count the cells of one plan by their rows; ``at_work`` are the digests of cells that workers compute now."""
-    digests = {cell["digest"] for cell in cells}
+    """Count the cells of one plan by what their rows say; ``at_work`` are the digests of cells that workers have."""
+    digests = {cell.digest for cell in cells}
     states = [rows[digest].status for digest in digests if digest in rows]
-    missing = [cell for cell in {cell["digest"]: cell for cell in cells}.values() if cell["digest"] not in rows]
+    missing = [cell for cell in {cell.digest: cell for cell in cells}.values() if cell.digest not in rows]
     return PlanStatus(
         name=name,
         planned=len(digests),
@@ -162,8 +158,8 @@ def _failures(rows: Mapping[str, Row]) -> tuple[FailureStatus, ...]:
     return tuple(sorted(failed, key=lambda failure: (failure.finished or "", failure.digest), reverse=True))
 
 
-def _work(missing: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> float | None:
-    """Seconds for the missing cells by the mean of finished ones, of the same task if there are any."""
+def _work(missing: Sequence[PlannedCell], rows: Sequence[Row]) -> float | None:
+    """Seconds for the missing cells by the mean of finished ones, of the same task where there are any."""
     seconds = {
         task: [
             row.seconds["total"]
@@ -175,7 +171,7 @@ def _work(missing: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> float | 
     if not seconds["any"]:
         return None if missing else 0.0
     means = {task: sum(values) / len(values) for task, values in seconds.items() if values}
-    return sum(means.get(cell["task"], means["any"]) for cell in missing)
+    return sum(means.get(cell.task, means["any"]) for cell in missing)
 
 
 def _throughput(finished: Sequence[str]) -> float | None:

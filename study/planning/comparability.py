@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ablations.arms import PAPER_BACKBONE, Arm
+from ablations.arms import PAPER_ARCHITECTURE, PAPER_BACKBONE, PAPER_TAG, Arm
 from ablations.published import PublishedCell
 from ablations.shots import Setting
 from promptad.backbones.backbone_names import BackboneName
@@ -55,8 +55,6 @@ REASONS: Mapping[Reason, str] = {
     "one_support_set": "All seeds share one support set, so that nothing is known of the spread over draws.",
 }
 """Every reason for which a printed number gets no verdict, and what it means; docs/report.md lists them."""
-
-_ARCHITECTURE, _, _TAG = PAPER_BACKBONE.partition(":")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +168,7 @@ def _of_weights(facts: ArmFacts) -> list[Obstacle]:
 
 def is_papers(backbone: PlannedBackbone) -> bool:
     """Whether the weights are those that the paper names: fetched by their tag, or a file with their digest."""
-    return backbone.name.architecture == _ARCHITECTURE and backbone.tag == _TAG
+    return backbone.name.architecture == PAPER_ARCHITECTURE and backbone.tag == PAPER_TAG
 
 
 def _weights_text(name: BackboneName) -> str:

@@ -7,7 +7,6 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ablations.shots import Shots
 from ablations.spec import Ablation, AblationError
@@ -15,6 +14,8 @@ from promptad.backbones.backbone_names import available_blocks, parse_backbone
 from promptad.configs.method_table import method_of
 from promptad.datasets import Category, DatasetError, data_digest, named_support
 from promptad.user_error import UserError
+from reports.reading.plan_document import Plan
+from reports.reading.plan_parts import PlannedCell
 from reports.view_table import view_problems
 from study.planning.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones, weights_here
 from study.planning.capabilities import impossible_requests, unfit_backbones
@@ -38,7 +39,7 @@ class PlanError(UserError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyPlan:
-    """Every cell of a request by digest, the reason for each that the data cannot answer, and the plan documents.
+    """Every cell of a request by digest, which of them the data cannot answer and why, and the plan documents by name.
 
     ``left_out`` are ablations of the whole catalogue that cannot be planned, and what is wrong with each.
     """
@@ -46,7 +47,7 @@ class StudyPlan:
     cells: Mapping[str, Cell]
     unavailable: Mapping[str, str]
     categories: Mapping[str, Category]
-    documents: Mapping[str, Mapping[str, Any]]
+    documents: Mapping[str, Plan]
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def groups(self, digests: Iterable[str]) -> list[Group]:
@@ -89,7 +90,7 @@ def plan_study(request: StudyRequest) -> StudyPlan:
     named = planned_backbones(texts)
     study = named[parse_backbone(request.backbone).architecture]
     cells: dict[str, Cell] = {}
-    documents: dict[str, dict[str, Any]] = {}
+    documents: dict[str, Plan] = {}
     left_out: dict[str, tuple[str, ...]] = {}
     for ablation in request.ablations:
         try:
@@ -99,14 +100,13 @@ def plan_study(request: StudyRequest) -> StudyPlan:
                 raise
             left_out[ablation.name] = error.problems
             continue
-        listed: dict[str, list[dict[str, Any]]] = {"test": [], "synthetic": []}
+        listed: dict[str, list[PlannedCell]] = {"test": [], "synthetic": []}
         for place, cell in _cells(planned, request, opened):
-            digest = cell.digest
-            cells[digest] = cell
-            listed[cell.query].append({"digest": digest, **place})
+            cells[place.digest] = cell
+            listed[cell.query].append(place)
         chosen = {name: opened[name] for name in planned.categories}
         document = plan_document(planned, request, chosen, listed["test"], listed["synthetic"])
-        documents[document["name"]] = document
+        documents[document.name] = document
     return StudyPlan(
         cells=cells,
         unavailable={
@@ -167,7 +167,7 @@ def _planned(
     return planned
 
 
-def _cells(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> Iterator[tuple[dict[str, Any], Cell]]:
+def _cells(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> Iterator[tuple[PlannedCell, Cell]]:
     """Each cell with its place in the ablation."""
     data = {name: {"test": category.digest} for name, category in opened.items()}
     if "synthetic" in planned.ablation.queries:
@@ -201,8 +201,16 @@ def _cells(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> I
                 query=query,
                 kinds=kinds_of(query),
             )
-            place = {"arm": arm.name, "category": category, "shots": column, "images": shots}
-            yield {**place, "seed": seed, "task": task}, cell
+            place = PlannedCell(
+                digest=cell.digest,
+                arm=arm.name,
+                category=category,
+                shots=column,
+                images=shots,
+                seed=seed,
+                task=task,
+            )
+            yield place, cell
 
 
 def open_categories(request: StudyRequest, *, normal_only: bool = False) -> dict[str, OpenedCategory]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ablations.arms import Arm
 from ablations.published import PublishedCell, published
-from ablations.shots import Setting, Shots
+from ablations.shots import Setting
 from ablations.spec import Ablation
 from promptad.configs.method_config import MethodConfig
 from promptad.configs.protocol import other_settings
 from promptad.datasets import full_set_of
 from promptad.scoring.metric_table import METRICS
+from reports.reading.plan_parts import Obstacle, PrintedNumber
 from study.planning.arm_backbones import PlannedBackbone
 from study.planning.comparability import ArmFacts, DataFacts, obstacles
 from study.planning.data_source import SYNTHETIC, Opened
@@ -37,8 +37,8 @@ class PlannedAblation:
     categories: tuple[str, ...]
 
 
-def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> list[dict[str, Any]]:
-    """Every printed number of the ablation's rows, with the column beside which it stands, as JSON-compatible data.
+def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> tuple[PrintedNumber, ...]:
+    """Every printed number of the ablation's rows, at the column that it stands beside.
 
     None where the data are not of the set that the number is printed for (``printed_set``).
     ``draws`` is false for an arm that sees no support image: its seeds are equal, so only the plain difference can be
@@ -46,7 +46,7 @@ def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Ope
     """
     ablation, shown = planned.ablation, printed_set(planned.ablation, request, opened)
     if ablation.published is None or shown is None:
-        return []
+        return ()
     data = DataFacts(
         name=request.source.name,
         title=data_title(request, opened),
@@ -60,24 +60,24 @@ def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Ope
             task = METRICS[number.metric].task
             facts = _facts(arm, column, planned, request, opened)
             found.append(
-                {
-                    "arm": arm.name,
-                    "shots": column,
-                    "metric": number.metric,
-                    "dataset": number.dataset,
-                    "category": number.category,
-                    "printed_shots": number.shots,
-                    "value": number.value,
-                    "std": number.std,
-                    "note": number.note,
-                    "draws": facts is None or facts.config.canonical(task).sees_support,
-                    "obstacles": [
-                        {"reason": each.reason, "text": each.text}
+                PrintedNumber(
+                    arm=arm.name,
+                    shots=column,
+                    metric=number.metric,
+                    dataset=number.dataset,
+                    category=number.category,
+                    printed_shots=number.shots,
+                    value=number.value,
+                    std=number.std,
+                    note=number.note,
+                    draws=facts is None or facts.config.canonical(task).sees_support,
+                    obstacles=tuple(
+                        Obstacle(reason=each.reason, text=each.text)
                         for each in obstacles(number, column, task, facts, data)
-                    ],
-                }
+                    ),
+                )
             )
-    return found
+    return tuple(found)
 
 
 def printed_set(ablation: Ablation, request: StudyRequest, opened: Opened) -> str | None:
@@ -94,28 +94,24 @@ def printed_set(ablation: Ablation, request: StudyRequest, opened: Opened) -> st
     return known.name
 
 
-def printed_firsts(ablation: Ablation) -> list[dict[str, Any]]:
-    """The settings (data set, metric, shots) with a printed number of the baseline, and whether it is first there.
+def printed_firsts(ablation: Ablation) -> dict[tuple[str, str, Setting | None], bool]:
+    """The settings (data set, metric, shots) that the paper prints the baseline's number of, and whether it is first.
 
     First is the highest number, or one of several equal ones, where other methods have numbers.
     """
     if ablation.published is None or ablation.baseline is None:
-        return []
+        return {}
     rows = {arm.published: arm.name for arm in ablation.arms if arm.published is not None}
-    settings: dict[tuple[str, str, Shots], dict[str, float]] = {}
+    settings: dict[tuple[str, str, Setting | None], dict[str, float]] = {}
     for number in published(ablation.published):
         if number.category is None and number.row in rows:
             place = (number.dataset, number.metric, number.shots)
             settings.setdefault(place, {})[rows[number.row]] = number.value
-    firsts = {
+    return {
         place: values[ablation.baseline] == max(values.values())
         for place, values in settings.items()
         if ablation.baseline in values and len(values) > 1
     }
-    return [
-        {"dataset": dataset, "metric": metric, "shots": shots, "first": first}
-        for (dataset, metric, shots), first in firsts.items()
-    ]
 
 
 def _beside(
@@ -131,19 +127,21 @@ def _beside(
                 yield column, number
 
 
-def one_support_set(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> list[dict[str, Any]]:
-    """Arms and columns in which all seeds of some categories see the same support images, and these categories."""
+def one_support_set(
+    planned: PlannedAblation, request: StudyRequest, opened: Opened
+) -> dict[tuple[str, Setting], tuple[str, ...]]:
+    """Arms and columns in which the seeds of some categories all see the same support images, and these categories."""
     places = [
         (arm, column)
         for arm in planned.ablation.arms
         if arm.name in planned.configs
         for column in settings_of(arm, planned.shots)
     ]
-    return [
-        {"arm": arm.name, "shots": column, "categories": list(shared)}
+    return {
+        (arm.name, column): shared
         for arm, column in places
         if (shared := _shared(arm, column, planned, request, opened))
-    ]
+    }
 
 
 def _shared(

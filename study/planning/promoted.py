@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from promptad.configs.method_config import ConfigError
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.user_error import UserError
-from reports.reading.shapes import DocumentError, anything, by_name, check, flag, json_object, record, text, whole
+from reports.reading.shapes import (
+    Document,
+    DocumentError,
+    anything,
+    by_name,
+    check,
+    flag,
+    json_object,
+    record,
+    text,
+    whole,
+)
 from study.planning.given_files import GivenFileError, given_text
 from study.records.folder import StudyFolder
 
@@ -37,7 +46,7 @@ class MethodConfig:
 
     name: str
     config: PromptADConfig
-    provenance: Mapping[str, Any]
+    provenance: Document
 
 
 def write_method(method: MethodConfig, where: str, folder: StudyFolder) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ablations.shots import Shots
 from ablations.spec import Ablation
 from promptad.configs.promptad_config import PromptADConfig
+from reports.reading.shapes import Document
 from study.planning.data_source import DataSource
 
 
@@ -34,7 +34,7 @@ class StudyRequest:
     skip_bad: bool = False
     arm_backbones: tuple[str, ...] = ()
     whole_catalogue: bool = False
-    method: Mapping[str, Any] | None = None
+    method: Document | None = None
     support_file: str | None = None
     suffixes_file: str | None = None
 

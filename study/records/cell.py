@@ -6,12 +6,12 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from promptad.configs.method_config import MethodConfig, Task
 from promptad.configs.method_table import METHODS, known_method, method_of
+from reports.reading.shapes import Document
 
 Query = Literal["test", "synthetic"]
 """The images that a cell scores: the category's test images, or pseudo-anomalies on held-out support images."""
@@ -86,7 +86,7 @@ class Cell:
         return values
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Document) -> Self:
         """A cell from its JSON form."""
         support = values["support"]
         return cls(

@@ -6,13 +6,13 @@ import dataclasses
 import json
 import os
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from reports.reading.shapes import (
+    Document,
     DocumentError,
     check,
     each,
@@ -152,8 +152,8 @@ class DriverRecord:
         return cls(**known)
 
 
-def _fields(kind: type[Process | RunningCell | NodeUse], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a document that are fields of the class; another version may write more."""
+def _fields(kind: type[Process | RunningCell | NodeUse], values: Document) -> dict[str, Any]:
+    """Those keys of a document that a value has; another version may write more."""
     return {field.name: values[field.name] for field in dataclasses.fields(kind) if field.name in values}
 
 

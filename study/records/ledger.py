@@ -11,15 +11,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from reports.reading.plan_reading import read_plan
+from reports.reading.plan_document import Plan
 from reports.reading.shapes import DocumentError, json_object
 from study.records.folder import StudyFolder
 from study.records.row import Row, RowError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from reports.reading.kept import Arrays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class StudyFiles:
     """Content of a study folder: rows by digest, plans by name, and what is wrong with each damaged file."""
 
     rows: Mapping[str, Row]
-    plans: tuple[dict[str, Any], ...]
+    plans: tuple[Plan, ...]
     damaged: Mapping[str, str]
 
 
@@ -77,11 +77,11 @@ class Ledger:
         damaged |= {f"plans/{name}.json": plan for name, plan in plans.items() if isinstance(plan, str)}
         return StudyFiles(
             rows={digest: row for digest, row in rows.items() if isinstance(row, Row)},
-            plans=tuple(plan for _, plan in sorted(plans.items()) if isinstance(plan, dict)),
+            plans=tuple(plan for _, plan in sorted(plans.items()) if isinstance(plan, Plan)),
             damaged=damaged,
         )
 
-    def write_examples(self, digest: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def write_examples(self, digest: str, arrays: Arrays) -> None:
         """Store the example maps of a cell."""
         import numpy as np
 
@@ -89,14 +89,14 @@ class Ledger:
         np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
         self.folder.write(f"examples/{digest}.npz", buffer.getvalue())
 
-    def examples(self, digest: str) -> dict[str, NDArray[Any]] | None:
+    def examples(self, digest: str) -> Arrays | None:
         """The example maps of a cell, or None if it has none or they are damaged."""
         try:
             return self.kept(digest)
         except DocumentError:
             return None
 
-    def kept(self, digest: str) -> dict[str, NDArray[Any]] | None:
+    def kept(self, digest: str) -> Arrays | None:
         """The arrays kept for figures of a cell, or None if there are none.
 
         Raises:
@@ -114,13 +114,13 @@ class Ledger:
         except Exception as error:
             raise DocumentError(f"not arrays: {error}") from error
 
-    def write_plan(self, name: str, plan: Mapping[str, Any]) -> None:
-        """Store a plan, for reports and ``status``."""
-        self.folder.write(f"plans/{name}.json", (json.dumps(plan, indent=1) + "\n").encode())
+    def write_plan(self, plan: Plan) -> None:
+        """Store what was asked for, for reports and ``status``."""
+        self.folder.write(f"plans/{plan.name}.json", (json.dumps(plan.as_json(), indent=1) + "\n").encode())
 
-    def plans(self) -> list[dict[str, Any]]:
+    def plans(self) -> list[Plan]:
         """Every stored plan that can be read, by name."""
-        return [plan for _, plan in sorted(self._plans().items()) if isinstance(plan, dict)]
+        return [plan for _, plan in sorted(self._plans().items()) if isinstance(plan, Plan)]
 
     def _rows(self, digests: Iterable[str] | None) -> dict[str, Row | str]:
         """Rows by digest; for a damaged one, what is wrong with it."""
@@ -138,9 +138,9 @@ class Ledger:
             found[digest] = row if row.cell.digest == digest else f"holds the row of another cell, {row.cell.digest}"
         return found
 
-    def _plans(self) -> dict[str, dict[str, Any] | str]:
+    def _plans(self) -> dict[str, Plan | str]:
         contents = self.folder.read_all([f"plans/{name}.json" for name in self.folder.names("plans", ".json")])
-        found: dict[str, dict[str, Any] | str] = {}
+        found: dict[str, Plan | str] = {}
         for name, content in contents.items():
             stem = PurePosixPath(name).stem
             try:
@@ -150,15 +150,15 @@ class Ledger:
         return found
 
 
-def _usable_plan(content: bytes, name: str) -> dict[str, Any]:
+def _usable_plan(content: bytes, name: str) -> Plan:
     """A stored plan that every reader can use.
 
     Raises:
         DocumentError: it is damaged, of another version, or another plan's.
     """
-    plan = json_object(content)
-    if read_plan(plan).name != name:
-        raise DocumentError(f"holds the plan of another name, {plan['name']}: remove the copy")
+    plan = Plan.from_json(json_object(content))
+    if plan.name != name:
+        raise DocumentError(f"holds the plan of another name, {plan.name}: remove the copy")
     return plan
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from study.records.row import Row
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from reports.reading.kept import Arrays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,4 +16,4 @@ class Outcome:
     """A finished row and the maps of a few of its test images (pixel task only)."""
 
     row: Row
-    examples: Mapping[str, NDArray[Any]] | None
+    examples: Arrays | None

@@ -13,6 +13,7 @@ from promptad.configs.protocol import departures
 from promptad.user_error import UserError
 from reports.reading.forms import ROW
 from reports.reading.shapes import (
+    Document,
     DocumentError,
     anything,
     by_name,
@@ -68,9 +69,9 @@ class Row:
     curve: Mapping[str, list[float]] | None = None
     support_images: tuple[str, ...] = ()
     test_images: Mapping[str, list[Any]] | None = None
-    view: Mapping[str, Any] | None = None
+    view: Document | None = None
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    provenance: Document = dataclasses.field(default_factory=dict)
     cost: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:

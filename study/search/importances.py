@@ -8,11 +8,12 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from reports.reading.shapes import Document
 from reports.searches.search import Objective, Parameter, Search
 from reports.searches.search_reading import SearchFiles, read_search, usable_importances
 from study.records.folder import LedgerError, StudyFolder
@@ -65,7 +66,7 @@ def with_sensitivity(folder: StudyFolder, search: str) -> SearchFiles:
     return replace(files, sensitivity=made)
 
 
-def sensitivity(files: SearchFiles) -> dict[str, Any]:
+def sensitivity(files: SearchFiles) -> Document:
     """The document of importances of a search's trials.
 
     Raises:
@@ -89,7 +90,7 @@ def _made(files: SearchFiles) -> bool:
     return usable is not None and usable.get("made_from") == _digest(files)
 
 
-def _write(folder: StudyFolder, search: str, document: dict[str, Any]) -> None:
+def _write(folder: StudyFolder, search: str, document: Document) -> None:
     folder.write(sensitivity_name(search), (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 
@@ -149,15 +150,16 @@ def _inside(params: dict[str, Any], distributions: dict[str, Any]) -> bool:
         return False
 
 
-def _ped_anova(search: Search, place: int) -> dict[str, Any]:
+def _ped_anova(search: Search, place: int) -> Document:
     import optuna
 
     evaluate = optuna.importance.PedAnovaImportanceEvaluator().evaluate
-    return _method("PED-ANOVA", search, place, rebuilt(search, place).get_trials(), {}, evaluate, evaluate)
+    definition = _Definition(method="PED-ANOVA", full=evaluate, quick=evaluate)
+    return _importances(definition, search, place, rebuilt(search, place).get_trials(), {})
 
 
-def _fanova(search: Search, place: int) -> dict[str, Any]:
-    """FANOVA with a logarithmic parameter's range weighted as searched; Optuna's own weights it linearly."""
+def _fanova(search: Search, place: int) -> Document:
+    """FANOVA weighs a logarithmic parameter's range as it was searched: Optuna's own would weigh it linearly."""
     import optuna
 
     trials = [_in_logarithms(trial) for trial in rebuilt(search, place).get_trials()]
@@ -171,7 +173,7 @@ def _fanova(search: Search, place: int) -> dict[str, Any]:
         optuna.importance.FanovaImportanceEvaluator(n_trees=trees, max_depth=DEPTH, seed=0).evaluate
         for trees in (TREES, RESAMPLED_TREES)
     )
-    return _method("fANOVA", search, place, trials, dropped, full, quick)
+    return _importances(_Definition(method="fANOVA", full=full, quick=quick), search, place, trials, dropped)
 
 
 def _in_logarithms(trial: Any) -> Any:
@@ -187,27 +189,32 @@ def _in_logarithms(trial: Any) -> Any:
     return optuna.create_trial(params=params, distributions=distributions, values=trial.values)
 
 
-def _method(
-    name: str,
-    search: Search,
-    place: int,
-    trials: Sequence[Any],
-    absent: dict[str, str],
-    full: Importance,
-    quick: Importance,
-) -> dict[str, Any]:
-    """Importances by one definition, as in the document, or the reason why there are none."""
-    head = {"method": name, "trials": len(trials), "absent": absent}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Definition:
+    """A definition of importance; ``quick`` is what resamples are evaluated by."""
+
+    method: str
+    full: Importance
+    quick: Importance
+
+
+def _importances(
+    definition: _Definition, search: Search, place: int, trials: Sequence[Any], absent: dict[str, str]
+) -> Document:
+    """Importances by one definition as the document keeps them, or the reason why there are none."""
+    head = {"method": definition.method, "trials": len(trials), "absent": absent}
     if len(trials) < FEWEST:
         return {**head, "why_not": f"needs at least {FEWEST} complete trials, but there are {len(trials)}"}
     if np.ptp([trial.value for trial in trials]) == 0:
         return {**head, "why_not": "every trial has the same value"}
     objective = search.objectives[place]
     names = [parameter.name for parameter in search.parameters if parameter.name not in absent]
-    all_trials = _shares(full, _study_of(trials, objective), names)
+    all_trials = _shares(definition.full, _study_of(trials, objective), names)
     # The seed is fixed: equal trials give equal bytes.
     draws = np.random.default_rng(0).integers(0, len(trials), (RESAMPLES, len(trials)))
-    resamples = [_shares(quick, _study_of([trials[index] for index in drawn], objective), names) for drawn in draws]
+    resamples = [
+        _shares(definition.quick, _study_of([trials[index] for index in drawn], objective), names) for drawn in draws
+    ]
     found = [shares for shares in resamples if shares is not None]
     if all_trials is None or len(found) < RESAMPLES // 2:
         return {**head, "why_not": "no parameter explains any difference between the trials"}

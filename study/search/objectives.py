@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from promptad.configs.method_config import Task
 from promptad.scoring.metric_table import METRICS
 from promptad.user_error import UserError
+from reports.reading.proxy_objectives import OTHER_CATEGORIES, PSEUDO_ANOMALIES
+from reports.reading.shapes import Document
 from study.records.cell import Query
 from study.records.row import Row
 
@@ -83,8 +85,9 @@ SECONDS = Measure(name="seconds", title="Seconds of a cell", tasks=(), compute=_
 class Objective:
     """A way to judge a config, by one measure or more.
 
-    ``on_test``: it looks at the labels that a table would report. ``tuned_on`` describes what it looks at;
-    ``{tune}`` and ``{held_out}`` stand for categories. ``folds``: a part of the categories is held out.
+    ``on_test``: it looks at the very labels that a table would report. ``tuned_on`` says in words what it looks at;
+    ``{tune}`` and ``{held_out}`` stand for categories; where ``on_test``, it begins with TUNED ON TEST. ``folds``: a
+    part of the categories is held out.
     """
 
     name: str
@@ -136,15 +139,15 @@ OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
         Objective(
-            name="synthetic",
-            label="AUROC on pseudo-anomalies",
+            name=PSEUDO_ANOMALIES.name,
+            label=f"AUROC on {PSEUDO_ANOMALIES.title}",
             query="synthetic",
             on_test=False,
             tuned_on="pseudo-anomalies on normal support images of {tune}; no test image, no test label",
         ),
         Objective(
-            name="held_out_categories",
-            label="test AUROC of other categories",
+            name=OTHER_CATEGORIES.name,
+            label=f"test AUROC of {OTHER_CATEGORIES.title}",
             query="test",
             on_test=False,
             folds=True,
@@ -197,7 +200,7 @@ def fold_of(categories: Sequence[str], *, folds: int, fold: int) -> tuple[tuple[
 def step_of(row: Row) -> Step:
     """The step of a finished cell."""
     cell = row.cell
-    scores: Mapping[str, Any] = row.scores or {}
+    scores: Document = row.scores or {}
     return Step(
         cell=cell.digest, category=cell.category, seed=cell.seed, task=cell.task, value=scores[f"{cell.task}_auroc"]
     )

@@ -7,12 +7,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ablations.domains import Choice, FloatRange
 from ablations.spaces import Parameter, Space
 from promptad.backbones.backbone_names import parse_backbone
 from promptad.configs.method_config import Task
+from reports.reading.shapes import Document
 from study.planning.arm_backbones import PlannedBackbone
 from study.planning.data_source import Opened
 from study.planning.plan_document import given_by_user
@@ -42,12 +42,12 @@ class SearchRequest:
     tasks: tuple[Task, ...] = ("image", "pixel")
 
 
-def described_space(space: Space) -> list[dict[str, Any]]:
+def described_space(space: Space) -> list[Document]:
     """A space's parameters as JSON-compatible data."""
     return [_described(parameter) for parameter in space.parameters]
 
 
-def _described(parameter: Parameter) -> dict[str, Any]:
+def _described(parameter: Parameter) -> Document:
     domain, when = parameter.domain, parameter.when
     reach = None if isinstance(domain, Choice) else domain
     return {
@@ -65,7 +65,9 @@ def _described(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-NO_IDENTITY = frozenset({"trials", "title", "report", "fresh", "dataset_title", "given", "measures", "adaptive"})
+NO_IDENTITY = frozenset(
+    {"trials", "title", "report", "fresh", "dataset_title", "given", "measures", "adaptive", "random_weights"}
+)
 """Keys of a search's document that are no part of its ``id``."""
 
 
@@ -76,9 +78,9 @@ def search_document(
     held_out: tuple[str, ...],
     opened: Opened,
     backbones: Mapping[str, PlannedBackbone],
-) -> dict[str, Any]:
-    """The document that is stored before the first trial; all keys but ``NO_IDENTITY`` determine its ``id``."""
-    # Optuna loads slowly, and most commands do not need it.
+) -> Document:
+    """What is stored of a search before its first trial; all but ``NO_IDENTITY`` makes its ``id``."""
+    # Optuna takes long to load, and most commands need none.
     from study.search.samplers import named_sampler
 
     study, space = request.study, request.space
@@ -112,10 +114,11 @@ def search_document(
         "base": study.base.as_dict(),
         "method": "promptad",
         "backbone": study.backbone,
+        "random_weights": backbones[study.backbone].name.is_random,
         "weights": backbones[study.backbone].weights,
         "dataset": study.source.name,
         "dataset_title": data_title(study, opened),
-        "given": given_by_user(study, opened),
+        "given": given_by_user(study, opened).as_json(),
         "categories": list(opened),
         "shots": study.search_shots,
         "seeds": list(range(study.seeds)),

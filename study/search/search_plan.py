@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ablations.domains import Choice
 from ablations.spaces import Params, Space
@@ -13,6 +12,7 @@ from promptad.backbones.backbone_names import available_blocks, parse_backbone
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import Category
 from promptad.user_error import UserError
+from reports.reading.shapes import Document
 from study.planning.arm_backbones import PlannedBackbone, planned_backbones, weights_here
 from study.planning.cell_config import kinds_of, tower_facts, with_suffixes
 from study.planning.data_source import Opened
@@ -39,7 +39,7 @@ class SearchPlan:
     opened: Opened
     backbones: Mapping[str, PlannedBackbone]
     id: str
-    document: Mapping[str, Any]
+    document: Document
 
     @property
     def categories(self) -> dict[str, Category]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
+from reports.reading.shapes import Document
 from study.search.engine import Search
 from study.search.objectives import pair_values
 from study.search.pruning import DEFAULT_THRESHOLD, replayed
@@ -109,8 +108,8 @@ def saved(search: Search) -> list[str]:
     ]
 
 
-def held_out_text(report: Mapping[str, Any]) -> str:
-    """Scores of the chosen config and of the base on the held-out categories."""
+def held_out_text(report: Document) -> str:
+    """What the chosen config and the base are worth on the categories that were held out."""
     names = ", ".join(report["held_out"])
     lines = [f"on the held-out categories ({names}), whose labels were not looked at:"]
     for who in ("winner", "base"):
@@ -119,7 +118,7 @@ def held_out_text(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _params(params: Mapping[str, Any]) -> str:
+def _params(params: Document) -> str:
     return " ".join(
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items()
     )

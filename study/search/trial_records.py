@@ -7,10 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from reports.reading.forms import SEARCH, TRIAL
-from reports.reading.shapes import DocumentError, anything, by_name, check, each, json_object, record, text
+from reports.reading.shapes import Document, DocumentError, anything, by_name, check, each, json_object, record, text
 from study.records.folder import StudyFolder
 from study.search.objectives import Step
 
@@ -29,7 +29,7 @@ class TrialRecord:
     """
 
     number: int
-    params: Mapping[str, Any]
+    params: Document
     distributions: Mapping[str, str]
     state: State
     values: tuple[float, ...] | None
@@ -74,8 +74,8 @@ class SearchLog:
         self.folder = folder
         self._place = f"searches/{search}"
 
-    def document(self) -> dict[str, Any] | None:
-        """The search's document; None before it is written, or where it is damaged."""
+    def document(self) -> Document | None:
+        """What was asked for; None before the first time, or where it is damaged."""
         content = self.folder.read(f"{self._place}.json")
         if content is None:
             return None
@@ -86,8 +86,8 @@ class SearchLog:
             return None
         return document
 
-    def write_document(self, document: Mapping[str, Any]) -> None:
-        """Store the search's document."""
+    def write_document(self, document: Document) -> None:
+        """Store what was asked for."""
         self.folder.write(f"{self._place}.json", (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
     def records(self) -> dict[int, TrialRecord]:
@@ -95,9 +95,9 @@ class SearchLog:
         found = {number: TrialRecord.from_json(content) for number, content in self._contents(self._place).items()}
         return {number: record for number, record in found.items() if record is not None and record.number == number}
 
-    def proposals(self) -> dict[int, dict[str, Any]]:
+    def proposals(self) -> dict[int, Document]:
         """Values of the trials that were proposed and have no record."""
-        found = {}
+        found: dict[int, Document] = {}
         for number, content in self._contents(f"{self._place}/proposed").items():
             try:
                 values = json_object(content)
@@ -107,8 +107,8 @@ class SearchLog:
             found[number] = values
         return found
 
-    def propose(self, number: int, params: Mapping[str, Any]) -> None:
-        """Store a trial's values until it ends, so that a continued search runs the same trial."""
+    def propose(self, number: int, params: Document) -> None:
+        """Remember a trial's values until it ends, so that whoever goes on runs the same."""
         self.folder.write(f"{self._place}/proposed/{number:05}.json", json.dumps(dict(params)).encode())
 
     def finish(self, record: TrialRecord) -> None:

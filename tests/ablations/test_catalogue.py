@@ -1,9 +1,10 @@
 """The catalogue: every entry plans, and its rows are those that the paper prints."""
 
 import pytest
+from helpers.documents import documents_of
 from helpers.inspection_set import write_inspection_set
 
-from ablations.arms import Arm
+from ablations.arms import Arm, PrintedRow
 from ablations.catalogue import CATALOGUE
 from ablations.designs import PaperTable
 from ablations.loading import named_ablations
@@ -48,7 +49,7 @@ def planned(source, *names, **options):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_entry_plans(source, name):
-    (document,) = planned(source, name).documents.values()
+    (document,) = documents_of(planned(source, name))
     arms = {arm["name"]: arm for arm in document["arms"]}
     assert {cell["arm"] for cell in document["cells"]} == (
         {name for name, arm in arms.items() if arm["runnable"]} if document["tasks"] else set()
@@ -83,9 +84,7 @@ def test_tables_have_the_papers_rows(name):
 def test_the_whole_catalogue_shares_its_cells(source):
     plan = planned(source, "all", whole_catalogue=True)
     assert not plan.left_out
-    by_name = {
-        document["ablation"]: {cell["digest"] for cell in document["cells"]} for document in plan.documents.values()
-    }
+    by_name = {document.ablation: {cell.digest for cell in document.cells} for document in plan.documents.values()}
     assert len(by_name) == len(CATALOGUE)
     # Five of Table 1's methods at the image level with 1, 2 and 4 shots: all of Tables 11 and 15.
     assert by_name["table11_13"] == by_name["table15_17"]
@@ -108,7 +107,7 @@ def test_an_entry_that_fits_not_is_left_out_of_all_and_an_error_by_name(source):
     plan = planned(source, "all", base=protocol_config("reference"), whole_catalogue=True)
     known = "arm D1: temperature already has this value in the base, so the change changes nothing"
     assert known in plan.left_out["protocol_audit"]
-    assert "table3" in {document["ablation"] for document in plan.documents.values()}
+    assert "table3" in {document.ablation for document in plan.documents.values()}
     with pytest.raises(ValueError, match="arm D1: temperature already has this value"):
         planned(source, "protocol_audit", base=protocol_config("reference"))
 
@@ -204,7 +203,7 @@ def test_numbers_of_a_category_are_told_from_means():
         ("transistor", 84.9),
         (None, 92.0),
     ]
-    assert {cell.row for cell in numbers[:4]} == {"method=PromptAD;memory_layers=6+9;pad=0;vad=1"}
+    assert {cell.row for cell in numbers[:4]} == {PrintedRow.of("PromptAD", memory_layers="6+9", pad=False, vad=True)}
 
 
 def test_a_figure_of_one_category_takes_the_papers_or_the_first():
@@ -215,7 +214,9 @@ def test_a_figure_of_one_category_takes_the_papers_or_the_first():
 
 
 def test_rows_of_other_backbones_run_on_the_users_weights_of_that_architecture(source):
-    (document,) = planned(source, "table8", arm_backbones=("RN101:random",)).documents.values()
+    (document,) = (
+        each.as_json() for each in planned(source, "table8", arm_backbones=("RN101:random",)).documents.values()
+    )
     arms = {arm["name"]: arm for arm in document["arms"]}
     assert {name for name, arm in arms.items() if arm["runnable"]} >= {"RN101", "tiny"}
     assert arms["RN101"]["backbone"] == "RN101:random"
@@ -225,7 +226,7 @@ def test_rows_of_other_backbones_run_on_the_users_weights_of_that_architecture(s
 def test_weights_that_are_not_here_are_a_reason(source, monkeypatch):
     monkeypatch.setattr("study.planning.arm_backbones.weights_are_here", lambda name: name.is_tiny)
     plan = planned(source, "table8")
-    (document,) = plan.documents.values()
+    (document,) = documents_of(plan)
     reasons = {arm["name"]: arm["not_runnable_reason"] for arm in document["arms"]}
     assert reasons["tiny"] is None
     assert "add --backbone RN101:openai to fetch them" in reasons["RN101"]
@@ -275,7 +276,7 @@ def test_figure_8_compares_three_methods_on_pixels(source):
 
 
 def test_without_a_transformer_winclip_is_left_out_of_figure_8_with_the_reason(source):
-    (document,) = planned(source, "figure8", backbone="RN101:random").documents.values()
+    (document,) = documents_of(planned(source, "figure8", backbone="RN101:random"))
     reasons = {arm["name"]: arm["not_runnable_reason"] for arm in document["arms"]}
     assert reasons["PromptAD"] is reasons["PatchCore"] is None
     assert reasons["WinCLIP+"].startswith("WinCLIP+ needs a transformer backbone, but RN101:random is")

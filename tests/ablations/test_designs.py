@@ -15,6 +15,7 @@ from ablations import (
     Level,
     OneFactorAtATime,
     PaperTable,
+    PrintedRow,
 )
 from promptad.configs.promptad_config import PromptADConfig
 
@@ -168,8 +169,9 @@ def test_levels_say_all_that_they_mean_so_that_no_base_can_change_it():
 
 
 def test_published_rows_reach_their_arms():
-    design = Factorial(factors=(SC, EAM), published={"SC": "method=PromptAD;sc=1"})
-    assert [arm.published for arm in design.arms] == [None, None, "method=PromptAD;sc=1", None]
+    row = PrintedRow.of("PromptAD", sc=True)
+    design = Factorial(factors=(SC, EAM), published={"SC": row})
+    assert [arm.published for arm in design.arms] == [None, None, row, None]
 
 
 def test_factors_of_a_table_are_read_off_its_arms():

@@ -5,6 +5,8 @@ from importlib import resources
 
 import pytest
 
+from ablations.arms import PrintedRow
+from ablations.published import COLUMNS as FILE_COLUMNS
 from ablations.published import PublishedCell, published
 
 # Table 3 as printed: SC, EAM, VAD; MVTec image, MVTec pixel, VisA image, VisA pixel.
@@ -22,13 +24,12 @@ def test_table_3_is_as_printed():
     expected = [
         PublishedCell(
             table="table3",
-            method="PromptAD",
             dataset=dataset,
             shots=1,
             metric=metric,
             value=value,
             std=None,
-            factors=f"sc={sc};eam={eam};vad={vad}",
+            row=PrintedRow.of("PromptAD", sc=bool(sc), eam=bool(eam), vad=bool(vad)),
         )
         for sc, eam, vad, *values in TABLE_3
         for (dataset, metric), value in zip(COLUMNS, values, strict=True)
@@ -48,6 +49,18 @@ def test_table_1_has_the_standard_deviations_of_the_paper():
         ("visa", 2): (88.3, 2.0),
         ("visa", 4): (89.1, 1.7),
     }
+
+
+def test_levels_are_on_off_names_or_left_empty_and_a_category_tells_no_rows_apart():
+    assert {cell.row for cell in published("table7")} == {
+        PrintedRow.of("PromptAD", maps=True, laps=True, vad=False),
+        PrintedRow.of("PromptAD", maps=True, laps=False, vad=False),
+        PrintedRow.of("PromptAD", maps=False, laps=True, vad=False),
+        PrintedRow.of("CPE+VV-CLIP", maps=None, laps=None, vad=False),
+    }
+    layers = [cell for cell in published("table10") if ("memory_layers", "6+9") in cell.row.factors]
+    assert {cell.row for cell in layers} == {PrintedRow.of("PromptAD", memory_layers="6+9", pad=False, vad=True)}
+    assert sorted(str(cell.category) for cell in layers) == ["None", "grid", "screw", "transistor"]
 
 
 def test_a_dash_in_the_paper_is_absent_and_not_a_number():
@@ -121,7 +134,7 @@ def test_what_a_note_computes_is_right_and_of_numbers_of_its_table():
 def test_every_line_has_every_column():
     text = resources.files("ablations").joinpath("published.csv").read_text(encoding="utf-8")
     lines = list(csv.reader(text.splitlines(), strict=True))
-    assert lines[0] == [field.name for field in dataclasses.fields(PublishedCell)]
+    assert lines[0] == list(FILE_COLUMNS)
     assert {len(line) for line in lines} == {len(lines[0])}
 
 

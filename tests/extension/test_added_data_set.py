@@ -6,6 +6,7 @@ import shutil
 import pytest
 from helpers.added_study import page_of
 from helpers.additions import PairsLayout
+from helpers.documents import documents_of
 from helpers.plans import request
 
 from ablations.published import published
@@ -41,11 +42,11 @@ def test_a_published_set_is_called_by_its_title_where_its_counts_are_there(pairs
     known = known_set(name="pairs", title="Pairs 2020", short="Pairs", source="nobody", images={"plate": (2, 1, 3)})
     monkeypatch.setitem(LAYOUTS, "pairs", LayoutEntry(reader=PairsLayout(), published=known))
     source = parse_source(f"pairs:{pairs}")
-    (document,) = plan_study(request(pairs, source=source)).documents.values()
+    (document,) = documents_of(plan_study(request(pairs, source=source)))
     assert document["dataset_title"] == "Pairs 2020"
     other = dataclasses.replace(known, categories=known_set(**{**KEYS, "images": {"plate": (2, 1, 4)}}).categories)
     monkeypatch.setitem(LAYOUTS, "pairs", LayoutEntry(reader=PairsLayout(), published=other))
-    (document,) = plan_study(request(pairs, source=source)).documents.values()
+    (document,) = documents_of(plan_study(request(pairs, source=source)))
     assert document["dataset_title"] == "images in the layout of Pairs 2020"
     assert published("table3")[0].dataset == "mvtec"
 

@@ -3,6 +3,7 @@
 from html import unescape
 
 import pytest
+from helpers.documents import documents_of, report_of
 from helpers.plans import request
 from helpers.report_study import make_plan, make_rows
 
@@ -10,7 +11,6 @@ from ablations.arms import Arm
 from ablations.designs import PaperTable
 from ablations.spec import Ablation
 from promptad.configs.parts import MissingPartError
-from reports.report import write_report
 from reports.view_table import VIEWS, ViewEntry
 from study.planning.plan import PlanError, plan_study
 
@@ -22,14 +22,14 @@ def asking(*views):
 
 
 def page_of(plan, folder):
-    page = write_report(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=folder).page
+    page = report_of(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=folder)
     return unescape(page.read_text(encoding="utf-8"))
 
 
 def test_one_that_is_added_is_planned_and_on_the_page(inspection_root, tmp_path, monkeypatch):
     monkeypatch.setitem(VIEWS, "counted", ViewEntry(builder="helpers.additions:counted_view"))
     plan = plan_study(request(inspection_root, ablations=(asking("arms", "counted"),)))
-    (document,) = plan.documents.values()
+    (document,) = documents_of(plan)
     assert document["shown_as"] == ["arms", "counted"]
     page = page_of(make_plan(shown_as=["arms", "counted"]), tmp_path)
     assert "Arms, counted" in page

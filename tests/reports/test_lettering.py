@@ -5,6 +5,7 @@ import warnings
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
+from helpers.documents import report_of
 from helpers.report_study import make_plan, make_rows
 from matplotlib import font_manager
 from matplotlib.figure import Figure
@@ -12,7 +13,6 @@ from matplotlib.font_manager import fontManager
 
 from reports import lettering
 from reports.lettering import HOUSE_FONT, boxes_text, fonts_for
-from reports.report import write_report
 from reports.style import house_style, png, settle, svg
 
 # Of no script that a font of any machine has: private use.
@@ -110,8 +110,8 @@ def test_a_report_says_once_which_names_its_figures_do_not_show(fonts, tmp_path)
     plan = make_plan()
     plan = plan | {"arms": [arm | {"label": f"{arm['label']} {CIRCLE}"} for arm in plan["arms"]]}
     said = []
-    write_report(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=tmp_path / "out", say=said.append)
+    report_of(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=tmp_path / "out", say=said.append)
     assert said == [boxes_text([CIRCLE])]
     fonts(font_file(tmp_path / "one.ttf", "Zz One", CIRCLE))
-    write_report(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=tmp_path / "out", say=said.append)
+    report_of(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=tmp_path / "out", say=said.append)
     assert len(said) == 1

@@ -3,10 +3,9 @@
 import shutil
 
 import pytest
+from helpers.documents import report_of
 from helpers.searches_of_trials import LOSS, TOKENS, document, files, trial
 from helpers.study_of_rows import study_of
-
-from reports import write_report
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]")
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -34,7 +33,7 @@ def address(tmp_path_factory):
     space = (TOKENS | {"label": TROUBLE}, LOSS | {"values": ["on", TROUBLE]})
     trials = [trial(n, {"tokens": 1 + n, "loss": ("on", TROUBLE)[n % 2]}, value=0.5 + n / 50) for n in range(8)]
     search = files(document(space=space, backbone=TROUBLE, name="quick") | {"name": TROUBLE}, trials, name="quick")
-    page = write_report(
+    page = report_of(
         plans=[plan],
         rows=rows,
         examples=loader,

@@ -8,18 +8,17 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from helpers.documents import report_of, table_of
 from helpers.figures import texts
 from helpers.report_study import damaged_rows, make_examples, make_plan, make_rows, spoil
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from reports import write_report
 from reports.outputs.provenance import trace
-from reports.reading.plan_reading import read_plan
+from reports.reading.plan_document import Plan
 from reports.reading.rows import planned_rows
 from reports.style import png, svg
 from reports.tables.entries import Column
-from reports.tables.table import build_table
 from reports.views.effects import category_heatmap, forest_plot
 from reports.views.examples import choose_examples, example_panel, overlay, upsampled
 
@@ -29,13 +28,13 @@ IMAGE = Column(metric="image_auroc", shots=1)
 
 
 def traced(plan, rows):
-    read = read_plan(plan)
+    read = Plan.from_json(plan)
     return trace(read, planned_rows(read, rows))
 
 
 def built(rows_of=make_rows, **changes):
     plan = make_plan(**changes)
-    return build_table(plan, rows_of(plan))
+    return table_of(plan, rows_of(plan))
 
 
 def test_forest_draws_a_dot_per_seed_the_mean_and_the_interval():
@@ -81,7 +80,7 @@ def test_no_text_of_a_figure_is_cut_off():
 
 def test_a_figure_of_nothing_but_absence_is_drawn_without_numbers():
     plan = make_plan()
-    table = build_table(plan, {})
+    table = table_of(plan, {})
     assert texts(category_heatmap(table, IMAGE)).count("missing") == 24
     assert texts(forest_plot(table, IMAGE)).count("missing (18 of 18)") == 4
     assert svg(category_heatmap(table, IMAGE))
@@ -117,7 +116,7 @@ def test_overlay_scales_a_map_to_its_own_range_and_keeps_a_flat_one_dark():
 
 def test_examples_are_the_best_and_the_worst_of_the_fullest_arm():
     plan = make_plan()
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     chosen = choose_examples(table, make_examples(plan).get, limit=2)
     assert (chosen.arm.name, chosen.seed, chosen.shots) == ("all", 0, 1)
     assert len({example.category for example in chosen.best}) == 2
@@ -128,7 +127,7 @@ def test_examples_are_the_best_and_the_worst_of_the_fullest_arm():
 
 def test_examples_leave_out_normal_images_and_need_arrays():
     plan = make_plan()
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     arrays = make_examples(plan)
     for kept in arrays.values():
         kept["anomalous"][:] = False
@@ -138,7 +137,7 @@ def test_examples_leave_out_normal_images_and_need_arrays():
 
 def test_panel_says_which_branch_is_off():
     plan = make_plan(arms=make_plan_arms_without_vad())
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     chosen = choose_examples(table, make_examples(plan).get, limit=1)
     figure = example_panel(chosen, "RANDOM WEIGHTS")
     assert texts(figure).count("branch off") == 2
@@ -220,9 +219,7 @@ def report(tmp_path_factory):
     outs = []
     for name, ordered in (("one", rows), ("two", dict(reversed(rows.items())))):
         out = tmp_path_factory.mktemp(name)
-        assert (
-            write_report(plans=[first, second], rows=ordered, examples=arrays.get, out=out).page == out / "index.html"
-        )
+        assert report_of(plans=[first, second], rows=ordered, examples=arrays.get, out=out) == out / "index.html"
         outs.append(out)
     return outs
 
@@ -285,15 +282,15 @@ def test_the_page_says_what_a_reader_must_know(report):
 def test_write_report_refuses_what_it_cannot_name(tmp_path):
     plan = make_plan()
     with pytest.raises(ValueError, match="at least 1 plan, but got 0"):
-        write_report(plans=[], rows={}, examples=lambda _: None, out=tmp_path)
+        report_of(plans=[], rows={}, examples=lambda _: None, out=tmp_path)
     with pytest.raises(ValueError, match="these repeat: table3"):
-        write_report(plans=[plan, plan], rows={}, examples=lambda _: None, out=tmp_path)
-    with pytest.raises(ValueError, match=r"but got '\.\./x'"):
-        write_report(plans=[plan | {"name": "../x"}], rows={}, examples=lambda _: None, out=tmp_path)
+        report_of(plans=[plan, plan], rows={}, examples=lambda _: None, out=tmp_path)
+    with pytest.raises(ValueError, match=r"its name must be at most .* but is '\.\./x'"):
+        report_of(plans=[plan | {"name": "../x"}], rows={}, examples=lambda _: None, out=tmp_path)
 
 
 def test_a_study_without_any_row_still_has_a_report(tmp_path):
-    page = write_report(plans=[make_plan()], rows={}, examples=lambda _: None, out=tmp_path).page
+    page = report_of(plans=[make_plan()], rows={}, examples=lambda _: None, out=tmp_path)
     assert "Nothing can be said yet: 0 of 180 ok, 180 missing." in page.read_text()
 
 
@@ -301,6 +298,6 @@ def test_a_plan_without_comparison_has_a_page_without_effects(tmp_path):
     plan = make_plan(baseline=None)
     rows = make_rows(plan)
     spoil(plan, rows, "failed", None, arm="sc")
-    text = write_report(plans=[plan], rows=rows, examples=lambda _: None, out=tmp_path).page.read_text()
+    text = report_of(plans=[plan], rows=rows, examples=lambda _: None, out=tmp_path).read_text()
     assert "no reason recorded" in text
     assert "Effects against the baseline" not in text

@@ -5,6 +5,7 @@ import io
 import re
 
 import pytest
+from helpers.documents import table_of
 from helpers.report_study import damaged_rows, make_plan, make_rows, spoil
 
 from reports.outputs.latex import escape, to_latex
@@ -13,14 +14,13 @@ from reports.outputs.tidy_csv import to_category_csv, to_csv
 from reports.tables.cautions import cautions
 from reports.tables.findings import details, lead
 from reports.tables.formats import column_groups, listing, percent, points, probability
-from reports.tables.table import build_table
 
 NUMBER = re.compile(r"[-+−]?\d[\d.,]*|nan|inf|none|null|", re.IGNORECASE)
 
 
 def built(rows_of=make_rows, **changes):
     plan = make_plan(**changes)
-    return build_table(plan, rows_of(plan))
+    return table_of(plan, rows_of(plan))
 
 
 def markdown_tables(text):
@@ -98,7 +98,7 @@ def test_one_arm_selected_on_test_is_marked_at_its_numbers():
     for cell in plan["cells"]:
         if cell["arm"] == "all":
             rows[cell["digest"]]["cell"]["config"]["selection"] = "best_on_test"
-    text = to_markdown(build_table(plan, rows))
+    text = to_markdown(table_of(plan, rows))
     scores = markdown_tables(text)[0]
     assert all("SELECTED ON TEST" in cell for cell in scores[-1][4:])
     assert not any("SELECTED ON TEST" in cell for line in scores[:-1] for cell in line)
@@ -200,7 +200,7 @@ def test_latex_prints_numbers_and_words():
 def test_latex_splits_long_tables():
     arms = tuple((f"a{index}", f"arm {index}", {}) for index in range(13))
     plan = make_plan(arms=arms, baseline="a0")
-    text = to_latex(build_table(plan, make_rows(plan, lambda *place: 0.5 + 0.01 * place[2])))
+    text = to_latex(table_of(plan, make_rows(plan, lambda *place: 0.5 + 0.01 * place[2])))
     assert text.count(r"\begin{table}") == 2 * 2 * 2
     assert text.count("continued") == 4
 
@@ -236,7 +236,7 @@ def test_the_lead_turns_with_the_sign():
     def worse(arm, _category, seed, _metric):
         return 0.5 + 0.01 * seed - (0.2 + 0.001 * seed * seed) * (arm == "vad")
 
-    table = build_table(plan, make_rows(plan, worse))
+    table = table_of(plan, make_rows(plan, worse))
     assert "are lower with “VAD alone” and have no interval with “SC”, “SC + EAM” and “SC + EAM + VAD”" in lead(table)
 
 
@@ -252,7 +252,7 @@ def test_leads_of_incomplete_single_seed_and_empty_studies():
     plan = make_plan()
     rows = make_rows(plan)
     spoil(plan, rows, None, arm="none")
-    assert lead(build_table(plan, rows)).startswith("No arm can be compared with “baseline (CoOp form)” yet")
+    assert lead(table_of(plan, rows)).startswith("No arm can be compared with “baseline (CoOp form)” yet")
 
 
 def test_details_give_reasons_and_what_claims_were_corrected_for():

@@ -1,12 +1,12 @@
+from helpers.documents import table_of
 from helpers.report_study import damaged_rows, make_plan, make_rows, spoil
 
 from reports.outputs.terminal import to_text
-from reports.tables.table import build_table
 
 
 def test_a_table_on_a_terminal_has_a_line_per_arm_and_aligned_columns():
     plan = make_plan()
-    lines = to_text(build_table(plan, make_rows(plan))).splitlines()
+    lines = to_text(table_of(plan, make_rows(plan))).splitlines()
     assert lines[0] == plan["title"]
     assert lines[1] == "Synthetic inspection set, embedded tiny CLIP, protocol paper, 1-shot, 3 seeds"
     assert len(lines) == 2 + 1 + 5
@@ -16,7 +16,7 @@ def test_a_table_on_a_terminal_has_a_line_per_arm_and_aligned_columns():
 
 def test_missing_is_a_word_and_warnings_are_shown():
     plan = make_plan(weights_label="RANDOM weights")
-    text = to_text(build_table(plan, damaged_rows(plan)))
+    text = to_text(table_of(plan, damaged_rows(plan)))
     assert "*** RANDOM WEIGHTS ***" in text
     assert "missing" in text
     assert "unavailable" in text
@@ -26,5 +26,5 @@ def test_an_average_over_fewer_categories_says_so():
     plan = make_plan()
     rows = make_rows(plan)
     spoil(plan, rows, "unavailable", "gear has no ground-truth masks", category="gear", task="pixel")
-    text = to_text(build_table(plan, rows))
+    text = to_text(table_of(plan, rows))
     assert text.count("pixel metrics: 5 of 6 categories (gear has no ground-truth masks)") == 1

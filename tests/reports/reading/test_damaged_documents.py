@@ -21,6 +21,7 @@ from reports.outputs.terminal import to_text
 from reports.outputs.tidy_csv import to_category_csv, to_csv
 from reports.page import Section, render_page
 from reports.reading.kept import sound
+from reports.reading.plan_document import Plan
 from reports.reading.shapes import DocumentError, json_object
 from reports.searches.search_reading import read_search, usable_importances
 from reports.searches.search_section import search_views
@@ -77,12 +78,12 @@ def study(tmp_path_factory, inspection_root):
     for cell in plan.cells.values():
         ledger.write_row(bench.run(cell).row)
     (name,) = plan.documents
-    ledger.write_plan(name, plan.documents[name])
-    ledger.write_plan("other", {**plan.documents[name], "name": "other"})
-    arrays = next(iter(make_examples(plan.documents[name]).values()))
+    ledger.write_plan(plan.documents[name])
+    ledger.write_plan(dataclasses.replace(plan.documents[name], name="other"))
+    arrays = next(iter(make_examples(plan.documents[name].as_json()).values()))
     # Small ones are damaged as well, and written faster.
     arrays |= {kind: arrays[kind][:, :24, :24] for kind in ("thumbnails", "masks")}
-    digest = next(cell["digest"] for cell in plan.documents[name]["cells"] if cell["task"] == "pixel")
+    digest = next(cell.digest for cell in plan.documents[name].cells if cell.task == "pixel")
     ledger.write_examples(digest, arrays)
     searched = search_plan(inspection_root, trials=10)
     run_search(searched, folder)
@@ -132,7 +133,7 @@ def test_a_damaged_plan_stops_nothing(study):
     taken = 0
     for _ in damaged_forms(ledger, f"plans/{name}.json"):
         documents, damaged = ledger._plans(), {}
-        assert isinstance(documents["other"], dict)
+        assert isinstance(documents["other"], Plan)
         if isinstance(documents[name], str):
             assert documents[name].strip()
             continue

@@ -6,11 +6,11 @@ import re
 
 import numpy as np
 import pytest
+from helpers.documents import report_of
 from helpers.figures import texts
 from helpers.report_study import make_plan, make_rows
 from helpers.searches_of_trials import LOSS, TOKENS, document, files, many_trials, trial
 
-from reports import write_report
 from reports.searches.configuration_figures import parallel_drawing, stability_drawing
 from reports.searches.contours import contour_drawing
 from reports.searches.search_figures import edf_drawing, history_drawing, pareto_drawing
@@ -72,7 +72,7 @@ def read(trials=None, **changes):
 
 def report(out, *searches, plans=()):
     rows = {digest: row for plan in plans for digest, row in make_rows(plan).items()}
-    return write_report(plans=plans, rows=rows, examples=lambda _: None, out=out, searches=searches).page
+    return report_of(plans=plans, rows=rows, examples=lambda _: None, out=out, searches=searches)
 
 
 def everything(folder):

@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from helpers.documents import documents_of, report_of
 from helpers.plans import request
 from helpers.report_study import make_plan, make_rows
 from helpers.searches_of_trials import document
 
-from reports.report import write_report
-from reports.searches.search_reading import SearchFiles
+from reports.reading.plan_document import Plan
+from reports.reading.shapes import DocumentError
+from reports.searches.search_reading import SearchFiles, read_search
 from reports.tables.headings import data_titles, told_apart
 from study.command.arguments import data_request
 from study.command.cli import build_parser
@@ -23,8 +25,8 @@ def own(name, *, path="/a/photos", digests=None, **lists):
 
 
 def titles(*plans):
-    found = told_apart(plans)
-    return [plan["dataset_title"] for plan in found], [plan["title"] for plan in found]
+    found = told_apart([Plan.from_json(plan) for plan in plans])
+    return [plan.dataset_title for plan in found], [plan.title for plan in found]
 
 
 def test_a_folder_is_called_by_its_name_and_by_its_parents_where_another_has_the_name():
@@ -67,19 +69,21 @@ def test_equal_titles_get_what_their_plans_differ_in_and_others_stay():
     _, (first, second, third) = titles(plan, other, alone)
     assert (first, second) == (f"{plan['title']} ({plan['protocol']})", f"{plan['title']} (reference (D1))")
     assert third == "Another question"
-    # Nothing that headings know of differs: the digest in the plan's name does.
-    assert titles(plan | {"name": "t-aa"}, plan | {"name": "t-bb"})[1] == [
-        f"{plan['title']} (aa)",
-        f"{plan['title']} (bb)",
-    ]
+    # Nothing that headings know of differs: the digest does, and in old documents, which lack it, the name.
+    own = [plan | {"name": f"t-{digest}", "digest": digest} for digest in ("aa", "bb")]
+    assert titles(*own)[1] == [f"{plan['title']} (aa)", f"{plan['title']} (bb)"]
+    old = [plan | {"name": "t-aa"}, plan | {"name": "t-bb"}]
+    assert titles(*old)[1] == [f"{plan['title']} (t-aa)", f"{plan['title']} (t-bb)"]
 
 
-@pytest.mark.parametrize(
-    "given", [None, [], {"data": 1}, {"data": {"path": 1}}, {"data": {"path": "/a", "digests": 1}}]
-)
-def test_a_plan_that_says_nothing_of_its_data_or_nonsense_stays_as_it_is(given):
-    (plan,) = told_apart([make_plan() | {"given": given}])
-    assert plan["dataset_title"].startswith(make_plan()["dataset_title"])
+def test_a_plan_that_says_nothing_of_its_data_stays_as_it_is():
+    assert titles(make_plan() | {"given": None})[0] == [make_plan()["dataset_title"]]
+
+
+@pytest.mark.parametrize("given", [[], {"data": 1}, {"data": {"path": 1}}, {"data": {"path": "/a", "digests": 1}}])
+def test_a_plan_that_says_nonsense_of_its_data_is_refused(given):
+    with pytest.raises(DocumentError, match="given"):
+        titles(make_plan() | {"given": given})
 
 
 def test_searches_name_their_data_in_their_headings(tmp_path):
@@ -88,18 +92,19 @@ def test_searches_name_their_data_in_their_headings(tmp_path):
         for number, path in ((1, "/a/photos"), (2, "/b/photos"))
     )
     files = [SearchFiles(name=f"s{n}", document=raw, trials={}) for n, raw in ((1, first), (2, second))]
-    page = write_report(plans=[], rows={}, examples=lambda _: None, out=tmp_path, searches=files).page.read_text()
+    page = report_of(plans=[], rows={}, examples=lambda _: None, out=tmp_path, searches=files).read_text()
     for title in ("image folder: a/photos", "image folder: b/photos"):
         assert f", on {title}</h2>" in page
     # A search of an older version says less.
-    assert data_titles([document("s3")]) == [document("s3")["dataset"]]
+    old = read_search(SearchFiles(name="s3", document=document("s3"), trials={}))
+    assert data_titles([old.data_name]) == [document("s3")["dataset"]]
 
 
 @pytest.mark.slow
 def test_page_and_tables_name_the_folder_and_the_file(tmp_path):
     plans = [own("t-1", suffixes=("/l/one.json", "aa")), own("t-2", path="/b/photos", support=("/l/s.json", "bb"))]
     rows = {digest: row for plan in plans for digest, row in make_rows(plan).items()}
-    page = write_report(plans=plans, rows=rows, examples=lambda _: None, out=tmp_path).page
+    page = report_of(plans=plans, rows=rows, examples=lambda _: None, out=tmp_path)
     for number, title in (
         (1, "image folder: a/photos (suffixes one.json)"),
         (2, "image folder: b/photos (support s.json)"),
@@ -116,11 +121,10 @@ def test_a_plan_records_the_folder_and_the_files_that_it_was_given(inspection_ro
     path.write_text(json.dumps({"plate": ["torn {}"]}))
     options = build_parser().parse_args(["plan", f"--data=mvtec:{inspection_root}", f"--suffixes={path}"])
     asked = data_request(options, ablations=request(inspection_root).ablations)
-    (document,) = plan_study(asked).documents.values()
+    (document,) = documents_of(plan_study(asked))
     given = document["given"]
     assert given["data"]["path"] == str(inspection_root)
     assert set(given["data"]["digests"]) == {"plate", "disc"}
     assert given["suffixes"]["path"] == str(path)
     assert "support" not in given
-    (told,) = told_apart([document])
-    assert told["dataset_title"].endswith(f": {inspection_root.name} (suffixes own suffixes.json)")
+    assert titles(document)[0][0].endswith(f": {inspection_root.name} (suffixes own suffixes.json)")

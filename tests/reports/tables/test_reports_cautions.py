@@ -1,6 +1,7 @@
 """Cautions and notes: what was out of view, seeds that share their support images, weights that are random."""
 
 import pytest
+from helpers.documents import table_of
 from helpers.report_study import comparable, make_plan, make_rows, printed_number
 
 from reports.outputs.latex import to_latex
@@ -10,7 +11,6 @@ from reports.outputs.tidy_csv import to_csv
 from reports.tables.cautions import cautions
 from reports.tables.entries import Column
 from reports.tables.notes import effects_note, scores_note
-from reports.tables.table import build_table
 from reports.tables.verdicts import comparable_numbers, no_verdict_text, verdict_note
 from reports.views.views import views_of
 
@@ -38,7 +38,7 @@ def flat(text):
 def test_anomalies_outside_of_the_view_are_counted_by_category_everywhere():
     plan = make_plan()
     lost = [f"test/crack/{number:03}.png" for number in range(8)]
-    table = build_table(plan, seen(plan, lambda name: view(lost) if name == "gear" else view()))
+    table = table_of(plan, seen(plan, lambda name: view(lost) if name == "gear" else view()))
     (caution,) = cautions(table)
     assert caution.startswith("OUT OF VIEW")
     assert "(resize=shorter_edge, which crops images that are not square): 8 of 10 in gear." in caution
@@ -50,21 +50,21 @@ def test_anomalies_outside_of_the_view_are_counted_by_category_everywhere():
 @pytest.mark.slow
 def test_nothing_is_said_where_everything_is_in_view():
     plan = make_plan()
-    assert cautions(build_table(plan, seen(plan, lambda _: view()))) == ()
+    assert cautions(table_of(plan, seen(plan, lambda _: view()))) == ()
     # Rows from before views were recorded say nothing either way.
-    assert cautions(build_table(plan, make_rows(plan))) == ()
+    assert cautions(table_of(plan, make_rows(plan))) == ()
 
 
 def test_where_the_whole_image_is_seen_the_masks_are_empty():
     plan = make_plan()
-    (caution,) = cautions(build_table(plan, seen(plan, lambda _: view(["a.png"]), geometry="squash")))
+    (caution,) = cautions(table_of(plan, seen(plan, lambda _: view(["a.png"]), geometry="squash")))
     assert caution.startswith("Some anomalous images have a mask without an anomalous pixel: 1 of 10 in bolt, 1 of 10")
 
 
 @pytest.mark.slow
 def test_anomalies_between_the_pixels_of_a_map_are_another_matter():
     plan = make_plan()
-    table = build_table(plan, seen(plan, lambda name: view(vanished=["a.png"] if name == "mesh" else [])))
+    table = table_of(plan, seen(plan, lambda name: view(vanished=["a.png"] if name == "mesh" else [])))
     (caution,) = cautions(table)
     assert "1 of 10 in mesh. A larger map_size keeps them." in caution
 
@@ -72,7 +72,7 @@ def test_anomalies_between_the_pixels_of_a_map_are_another_matter():
 @pytest.mark.slow
 def test_without_masks_it_is_not_known_what_is_in_view():
     plan = make_plan()
-    table = build_table(plan, seen(plan, lambda name: view(with_mask=0 if name == "ring" else 10)))
+    table = table_of(plan, seen(plan, lambda name: view(with_mask=0 if name == "ring" else 10)))
     (caution,) = cautions(table)
     assert caution.startswith("Whether every anomaly is in view is not known in ring")
 
@@ -86,7 +86,7 @@ def one_set(plan, arms, categories=None):
 def test_seeds_that_share_one_support_set_are_no_replicates():
     plan = make_plan()
     plan = one_set(plan, [arm["name"] for arm in plan["arms"]])
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     assert cautions(table)[0].startswith("ONE SUPPORT SET: all seeds see the same support images. The intervals are")
     for text in (scores_note(table), to_markdown(table), flat(to_latex(table))):
         assert "t-interval at one support set: over initial tokens, say" in text
@@ -98,7 +98,7 @@ def test_seeds_that_share_one_support_set_are_no_replicates():
 
 def test_some_rows_that_share_one_support_set_are_marked():
     plan = one_set(make_plan(), ["vad"], ["gear", "mesh"])
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     (caution,) = cautions(table)
     assert "of “VAD alone” see the same support images in gear and mesh" in caution
     assert table.entries["vad", IMAGE].one_support_set == ("gear", "mesh")
@@ -112,7 +112,7 @@ def test_some_rows_that_share_one_support_set_are_marked():
 
 def test_an_effect_against_a_baseline_with_one_support_set_is_about_that_set():
     plan = one_set(make_plan(), ["none"])
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     assert table.entries["sc", IMAGE].effect_on_one_set == tuple(plan["categories"])
     assert table.entries["sc", IMAGE].one_support_set == ()
 
@@ -125,14 +125,14 @@ def test_random_weights_are_those_of_rows(random, mark):
     plan = make_plan()
     for arm in plan["arms"]:
         arm["random_weights"] = random is None or arm["name"] in random
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     assert cautions(table)[0].startswith(mark)
     assert ("RANDOM WEIGHTS IN SOME ROWS" in to_markdown(table)) == (random is not None)
 
 
 def test_a_file_that_is_called_random_has_no_random_weights():
     plan = make_plan(weights_label="random_init_finetuned.pt")
-    assert cautions(build_table(plan, make_rows(plan))) == ()
+    assert cautions(table_of(plan, make_rows(plan))) == ()
 
 
 def test_the_reasons_for_no_verdict_name_the_rows_that_they_are_about():
@@ -141,7 +141,7 @@ def test_the_reasons_for_no_verdict_name_the_rows_that_they_are_about():
     plan["printed"] = [
         number | {"obstacles": [tower] if number["arm"] == "vad" else []} for number in plan["printed"]
     ] + [printed_number("sc", "pro", 60.0, obstacles=({"reason": "unstated_metric", "text": "not said how"},))]
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     assert comparable_numbers(table.plan) == (8, 11)
     assert no_verdict_text(table.plan) == (
         "3 of 11 published numbers are not comparable with ours: from other runs (“VAD alone”); not said how (“SC”, "
@@ -156,7 +156,7 @@ def test_what_the_paper_says_otherwise_stands_beside_its_number():
     plan = comparable(make_plan(shown_as=["arms"]))
     note = "Section 5.4 says 8.9; 81.3 - 72.6 = 8.7."
     plan["printed"][2]["note"] = note
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     assert note in to_markdown(table)
     ((_, arms),) = views_of(table, lambda _: None)
     assert note in arms.notes
@@ -167,7 +167,7 @@ def test_what_the_paper_says_otherwise_stands_beside_its_number():
 @pytest.mark.parametrize(("dataset", "said"), [("synthetic", False), ("folder", True)])
 def test_the_embedded_model_on_other_images_is_marked_in_page_and_terminal(dataset, said):
     plan = make_plan(dataset=dataset)
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     assert any(caution.startswith("TOY MODEL") for caution in cautions(table)) == said
     assert ("caution: TOY MODEL" in to_text(table)) == said
 
@@ -176,7 +176,7 @@ def test_the_embedded_model_on_other_images_is_marked_in_page_and_terminal(datas
 def test_an_auroc_well_below_chance_is_a_caution():
     plan = make_plan()
     rows = make_rows(plan, lambda _a, category, seed, _m: (0.2 if category == "gear" else 0.45) + seed / 1000)
-    (caution,) = cautions(build_table(plan, rows))
+    (caution,) = cautions(table_of(plan, rows))
     assert caution.startswith("BELOW CHANCE: Image AUROC of gear is 20.1 (none) and as low for 4 more and Pixel AUROC")
     assert "mesh" not in caution
 
@@ -184,6 +184,6 @@ def test_an_auroc_well_below_chance_is_a_caution():
 @pytest.mark.slow
 def test_what_is_odd_about_the_data_is_said_on_the_page():
     plan = make_plan(data_cautions=["gear: 3 masks are all black"])
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     assert cautions(table) == ("THE DATA: gear: 3 masks are all black",)
-    assert build_table(make_plan(), {}).plan.data_cautions == ()
+    assert table_of(make_plan(), {}).plan.data_cautions == ()

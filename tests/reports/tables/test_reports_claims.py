@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.documents import table_of
 from helpers.report_study import SEEDS, make_plan, make_rows
 from matplotlib.colors import to_hex
 
@@ -16,7 +17,6 @@ from reports.tables.contrasts import contrasts
 from reports.tables.entries import Column
 from reports.tables.findings import details, lead
 from reports.tables.grids import claim_tone, contrast_grids, effect_grids
-from reports.tables.table import build_table
 from reports.views.contrast_figures import contrast_drawings
 from reports.views.effects import forest_drawings, forest_plot
 from reports.views.views import views_of
@@ -113,7 +113,7 @@ def test_the_page_speaks_by_these_claims_alone(arms, shots, metrics):
         for cell in plan["cells"]:
             place = int(cell["arm"][1:]), shots.index(cell["shots"]), plan["tasks"].index(cell["task"]), cell["seed"]
             rows[cell["digest"]]["scores"] = {f"{cell['task']}_auroc": float(drawn[place])}
-        table = build_table(plan, rows)
+        table = table_of(plan, rows)
         expected = adjusted([difference(one) for one in (drawn[1:] - drawn[0]).reshape(-1, 3).tolist()])
         places = [(f"a{arm}", shot, name) for arm in range(1, arms + 1) for shot in shots for name in names]
         effects = [table.entries[arm, Column(metric=name, shots=shot)].effect for arm, shot, name in places]
@@ -143,7 +143,7 @@ IMAGE = Column(metric="image_auroc", shots=1)
 
 
 def test_an_interval_that_excludes_0_is_no_claim():
-    table = build_table(*one_clear_and_one_open())
+    table = table_of(*one_clear_and_one_open())
     found = {arm: table.entries[arm, IMAGE].effect for arm in ("sc", "sc+eam", "vad", "all")}
     assert excludes_zero(found["sc+eam"])
     assert found["sc+eam"].p < 0.05 < found["sc+eam"].p_holm
@@ -163,7 +163,7 @@ def test_an_interval_that_excludes_0_is_no_claim():
 
 
 def test_colours_and_keys_of_a_forest_say_what_is_claimed():
-    table = build_table(*one_clear_and_one_open())
+    table = table_of(*one_clear_and_one_open())
     figure = forest_plot(table, IMAGE)
     marks = {
         (line.get_marker(), to_hex(line.get_color()).upper())
@@ -184,11 +184,11 @@ def test_colours_and_keys_of_a_forest_say_what_is_claimed():
 
 def test_the_page_counts_as_settled_what_is_claimed():
     plan, rows = one_clear_and_one_open()
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     section = Section(table=table, provenance=trace(table.plan, table.rows), shown=())
     page = render_page([section], heatmaps={"count": 0, "cells": 0, "limit": 0}, damaged={})
     assert "2 of 4 effects settled" in page
-    captions = dict(views_of(build_table(plan | {"shown_as": ["effects", "delta_map"]}, rows), lambda _: None))
+    captions = dict(views_of(table_of(plan | {"shown_as": ["effects", "delta_map"]}, rows), lambda _: None))
     assert "claims after Holm's correction over all 4 tested effects of this table" in captions["effects"].caption
     assert "may exclude 0 and be open" in captions["effects"].caption
     assert "Colours claim nothing" in captions["delta_map"].caption
@@ -209,7 +209,7 @@ def test_contrasts_are_one_family_over_the_columns_of_a_table():
         a, b = (level == "2" for level in arm)
         return 0.5 + a * (0.1 + shift[seed]) + 0.02 * b + 4 * crossed[seed] * (a and b)
 
-    table = build_table(plan, make_rows(plan, value))
+    table = table_of(plan, make_rows(plan, value))
     found = contrasts(table)
     image, pixel = (found[Column(metric=name, shots=1)] for name in plan["metrics"])
     assert {one.family for one in (*image, *pixel)} == {6}

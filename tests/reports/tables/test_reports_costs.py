@@ -1,11 +1,11 @@
 """Costs as a table: medians by hand, what is missing, and machines that must not be mixed."""
 
 import pytest
+from helpers.documents import table_of
 from helpers.report_study import make_plan, make_rows, spoil
 
 from reports.reading.rows import read_row
 from reports.tables.costs import cost_grids, count_text, gigaflop_text, machine, seconds_text
-from reports.tables.table import build_table
 from reports.views.views import views_of
 
 ARMS = (("learned", "a method that learns", {}), ("fixed", "a method that does not", {}))
@@ -46,7 +46,7 @@ def change(plan, rows, category, arm="learned", **values):
 
 
 def grid_of(plan, rows):
-    (grid,) = cost_grids(build_table(plan, rows))
+    (grid,) = cost_grids(table_of(plan, rows))
     return grid
 
 
@@ -86,7 +86,7 @@ def test_what_was_not_measured_says_why_and_is_no_number():
     assert {(spot.main, spot.notes) for spot in fixed[1:]} == {("not measured", ("failed (3 of 3): out of memory",))}
     for row in rows.values():
         row["cost"] = None
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     assert cost_grids(table) == ()
     ((_, view),) = views_of(table, lambda _: None)
     assert view.absent.startswith("No cell measured its cost yet")
@@ -112,11 +112,11 @@ def test_an_arm_that_cannot_run_says_why():
 
 def test_seconds_of_two_machines_are_never_one_median():
     plan, rows = made()
-    ((_, view),) = views_of(build_table(plan, rows), lambda _: None)
+    ((_, view),) = views_of(table_of(plan, rows), lambda _: None)
     assert view.caption.endswith("Seconds are of one machine: cpu, 1 thread, node-a.")
     row = change(plan, rows, "gear", fit_seconds=0.5)
     row["provenance"] = row["provenance"] | {"device": "cuda", "threads": 4, "host": "node-b"}
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     learned, fixed = grid_of(plan, rows).rows
     assert (learned[3].main, learned[3].lines) == (
         "2 s on cpu, 1 thread, node-a",

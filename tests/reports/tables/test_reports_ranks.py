@@ -4,13 +4,12 @@ import csv
 import io
 
 import pytest
+from helpers.documents import report_of, table_of
 from helpers.report_study import make_plan, make_rows, spoil
 
 from ablations.catalogue import CATALOGUE
 from reports.outputs.ranks_text import rank_facts, rank_grid, rank_sentences, to_csv, to_markdown
-from reports.report import write_report
 from reports.tables.ranks import rankings
-from reports.tables.table import build_table
 from study.planning.printed import printed_firsts
 
 METHODS = ("SPADE", "WinCLIP+", "PromptAD")
@@ -42,7 +41,10 @@ def plan_of(ablation, dataset="mvtec", shots=(1,), **changes):
         "tasks": [task],
         "shown_as": ["arms"],
         "printed": [],
-        "printed_firsts": printed_firsts(CATALOGUE[ablation]),
+        "printed_firsts": [
+            {"dataset": place[0], "metric": place[1], "shots": place[2], "first": first}
+            for place, first in printed_firsts(CATALOGUE[ablation]).items()
+        ],
     }
     name = changes.pop("name", f"{ablation}-{dataset}")
     plan = make_plan(name, arms=arms, categories=("bolt", "gear"), shots=shots, **(values | changes))
@@ -56,7 +58,7 @@ def rows_of(plan, means=None):
 
 
 def study(*plans, **options):
-    return [build_table(plan, rows_of(plan, **options)) for plan in plans]
+    return [table_of(plan, rows_of(plan, **options)) for plan in plans]
 
 
 def sentences(ranking):
@@ -96,18 +98,16 @@ def test_the_papers_count_is_that_of_all_its_rows():
 
 
 def test_the_catalogues_own_tables_have_the_papers_eleven_of_twelve():
-    firsts = [each for name in ("table1", "table4") for each in printed_firsts(CATALOGUE[name])]
-    assert (sum(each["first"] for each in firsts), len(firsts)) == (11, 12)
-    assert [(each["dataset"], each["metric"], each["shots"]) for each in firsts if not each["first"]] == [
-        ("mvtec", "pixel_auroc", 4)
-    ]
+    firsts = printed_firsts(CATALOGUE["table1"]) | printed_firsts(CATALOGUE["table4"])
+    assert (sum(firsts.values()), len(firsts)) == (11, 12)
+    assert [place for place, first in firsts.items() if not first] == [("mvtec", "pixel_auroc", 4)]
 
 
 def test_a_setting_without_a_number_of_every_method_is_shown_and_not_counted():
     plan = plan_of("table1", shots=(1, 2))
     rows = rows_of(plan)
     spoil(plan, rows, "failed", "out of memory", arm="WinCLIP+", shots=2)
-    (ranking,) = rankings([build_table(plan, rows)])
+    (ranking,) = rankings([table_of(plan, rows)])
     assert [setting.complete for setting in ranking.settings] == [True, False]
     assert sentences(ranking).startswith("PromptAD is first by mean in 1 of 1 setting; its lead")
     assert "1 setting is not counted: a number is missing." in sentences(ranking)
@@ -120,7 +120,7 @@ def test_a_mean_over_fewer_seeds_has_no_rank():
     plan = plan_of("table1")
     rows = rows_of(plan)
     spoil(plan, rows, None, arm="SPADE", seed=0)
-    (ranking,) = rankings([build_table(plan, rows)])
+    (ranking,) = rankings([table_of(plan, rows)])
     spot = spots(ranking, "SPADE")[0]
     assert spot.main == "no rank"
     assert spot.notes[0].startswith("70.5, incomplete (2 of 3 seeds)")
@@ -129,7 +129,7 @@ def test_a_mean_over_fewer_seeds_has_no_rank():
 
 
 def test_nothing_run_yet_ranks_nothing():
-    (ranking,) = rankings([build_table(plan_of("table1"), {})])
+    (ranking,) = rankings([table_of(plan_of("table1"), {})])
     assert {spot.main for row in rank_grid(ranking).rows for spot in row[1:]} == {"no rank"}
     assert "1 setting is not counted" in sentences(ranking)
 
@@ -185,9 +185,9 @@ def test_other_weights_under_the_same_name_are_told_by_the_rows():
     for row in rows.values():
         row["cell"]["weights"] = "x" * 12
     assert len(rankings([first, second])) == 1
-    assert len(rankings([first, build_table(other_plan, rows)])) == 2
+    assert len(rankings([first, table_of(other_plan, rows)])) == 2
     # Where nothing has run nothing contradicts.
-    assert len(rankings([first, build_table(other_plan, {})])) == 1
+    assert len(rankings([first, table_of(other_plan, {})])) == 1
 
 
 def test_a_setting_is_counted_once():
@@ -201,7 +201,7 @@ def test_a_setting_is_counted_once():
 
 def test_no_ranking_without_two_methods_or_without_a_table_by_method():
     plan = plan_of("table4")
-    assert rankings([build_table(plan | {"ablation": "table9"}, rows_of(plan))]) == ()
+    assert rankings([table_of(plan | {"ablation": "table9"}, rows_of(plan))]) == ()
     alone = plan_of("table1")
     alone["arms"] = [
         arm if arm["name"] == "PromptAD" else arm | {"runnable": False, "not_runnable_reason": "no"}
@@ -218,7 +218,7 @@ def test_no_ranking_without_two_methods_or_without_a_table_by_method():
 def test_files_and_page_hold_the_ranks(tmp_path):
     plans = [plan_of("table1"), plan_of("table4")]
     rows = {digest: row for plan in plans for digest, row in rows_of(plan).items()}
-    page = write_report(plans=plans, rows=rows, examples=lambda _: None, out=tmp_path).page.read_text()
+    page = report_of(plans=plans, rows=rows, examples=lambda _: None, out=tmp_path).read_text()
     assert '<section id="ranks">' in page
     assert '<a href="#ranks">' in page
     assert 'href="#cells=table4-mvtec/PromptAD/pixel_auroc/1"' in page
@@ -229,13 +229,13 @@ def test_files_and_page_hold_the_ranks(tmp_path):
     assert len(lines) == 6
     assert (lines[0]["label"], lines[0]["rank"], lines[0]["mean"], lines[0]["lead"]) == ("SPADE", "3", "0.670000", "NA")
     assert [line["lead"] for line in lines if line["rank"] == "1"] == ["claim", "no claim"]
-    tables = [build_table(plan, rows) for plan in plans]
+    tables = [table_of(plan, rows) for plan in plans]
     assert (to_markdown(rankings(tables)), len(to_csv(rankings(tables)).splitlines())) == (text, 7)
 
 
 @pytest.mark.slow
 def test_a_page_without_tables_by_method_has_no_ranks(tmp_path):
     plan = make_plan()
-    page = write_report(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=tmp_path).page.read_text()
+    page = report_of(plans=[plan], rows=make_rows(plan), examples=lambda _: None, out=tmp_path).read_text()
     assert "ranks" not in page
     assert not list((tmp_path / "tables").glob("ranks*"))

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.documents import table_of
 from helpers.report_study import (
     CATEGORIES,
     CATEGORY_WEIGHT,
@@ -24,14 +25,13 @@ from reports.statistics import Effect, Summary
 from reports.tables.cautions import cautions
 from reports.tables.entries import Column, Missing
 from reports.tables.formats import column_title
-from reports.tables.table import build_table
 
 IMAGE, PIXEL = Column(metric="image_auroc", shots=1), Column(metric="pixel_auroc", shots=1)
 
 
 def test_values_are_means_over_seeds_of_means_over_categories():
     plan = make_plan()
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     assert [(c.metric, c.shots) for c in table.columns] == [
         ("image_auroc", 1),
         ("image_aupr", 1),
@@ -50,7 +50,7 @@ def test_values_are_means_over_seeds_of_means_over_categories():
 
 def test_effects_are_paired_so_the_seeds_common_shift_cancels():
     plan = make_plan()
-    effect = build_table(plan, make_rows(plan)).entries["all", PIXEL].effect
+    effect = table_of(plan, make_rows(plan)).entries["all", PIXEL].effect
     assert isinstance(effect, Effect)
     weight = np.mean([CATEGORY_WEIGHT[category] for category in CATEGORIES])
     assert effect.differences == pytest.approx([GAIN["all"] * weight + wobble for wobble in WOBBLE["all"]])
@@ -61,14 +61,14 @@ def test_effects_are_paired_so_the_seeds_common_shift_cancels():
 
 def test_the_baseline_and_tables_without_one_have_no_effect():
     plan = make_plan()
-    assert build_table(plan, make_rows(plan)).entries["none", IMAGE].effect is None
+    assert table_of(plan, make_rows(plan)).entries["none", IMAGE].effect is None
     alone = make_plan(baseline=None)
-    assert {entry.effect for entry in build_table(alone, make_rows(alone)).entries.values()} == {None}
+    assert {entry.effect for entry in table_of(alone, make_rows(alone)).entries.values()} == {None}
 
 
 def test_holm_is_over_all_metrics_arms_and_shots_of_a_table():
     plan = make_plan(shots=(1, 2), metrics=["image_auroc", "pixel_auroc"])
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     effects = [
         table.entries[arm, Column(metric=metric, shots=shots)].effect
         for arm in ("sc", "sc+eam", "vad", "all")
@@ -91,7 +91,7 @@ def test_digests_behind_a_number_are_exactly_its_cells():
         for cell in plan["cells"]
         if cell["arm"] == "sc" and cell["task"] == "image" and cell["seed"] != 1
     }
-    entry = build_table(plan, rows).entries["sc", IMAGE]
+    entry = table_of(plan, rows).entries["sc", IMAGE]
     assert set(entry.digests) == expected
     assert len(entry.digests) == 12
 
@@ -100,7 +100,7 @@ def test_a_seed_that_lacks_one_category_does_not_count():
     plan = make_plan()
     rows = make_rows(plan)
     spoil(plan, rows, "failed", "CUDA out of memory\ntrace", arm="sc", category="bolt", seed=2, task="image")
-    entry = build_table(plan, rows).entries["sc", IMAGE]
+    entry = table_of(plan, rows).entries["sc", IMAGE]
     assert isinstance(entry.value, Summary)
     assert (entry.seeds, entry.value.n) == ((0, 1), 2)
     assert entry.value.mean == pytest.approx(
@@ -115,7 +115,7 @@ def test_a_seed_that_lacks_one_category_does_not_count():
 
 def test_every_kind_of_absence_says_what_and_why():
     plan = make_plan()
-    entries = build_table(plan, damaged_rows(plan)).entries
+    entries = table_of(plan, damaged_rows(plan)).entries
     texts = {key: entry.value.text for key, entry in entries.items() if isinstance(entry.value, Missing)}
     assert texts["sc+eam", IMAGE] == "missing (18 of 18)"
     assert texts["vad", PIXEL] == "unavailable (no masks)"
@@ -129,20 +129,20 @@ def test_failed_cells_and_mixtures():
     plan = make_plan()
     rows = make_rows(plan)
     spoil(plan, rows, "failed", "boom", arm="vad", task="image")
-    assert build_table(plan, rows).entries["vad", IMAGE].value.text == "failed (18 of 18)"
+    assert table_of(plan, rows).entries["vad", IMAGE].value.text == "failed (18 of 18)"
     spoil(plan, rows, None, arm="vad", task="image", seed=0)
-    mixed = build_table(plan, rows).entries["vad", IMAGE].value
+    mixed = table_of(plan, rows).entries["vad", IMAGE].value
     assert (mixed.text, mixed.reason) == ("failed (12 of 18)", "12 failed: boom, 6 missing: not run yet")
     rows = make_rows(plan)
     spoil(plan, rows, "unavailable", "no masks", arm="vad", category="gear", task="pixel")
-    assert build_table(plan, rows).entries["vad", PIXEL].value.text == "incomplete (15 of 18 cells)"
+    assert table_of(plan, rows).entries["vad", PIXEL].value.text == "incomplete (15 of 18 cells)"
 
 
 def test_an_effect_without_its_baseline_says_so():
     plan = make_plan()
     rows = make_rows(plan)
     spoil(plan, rows, None, arm="none", category="gear", task="image")
-    effect = build_table(plan, rows).entries["all", IMAGE].effect
+    effect = table_of(plan, rows).entries["all", IMAGE].effect
     assert isinstance(effect, Missing)
     assert effect.text == "incomplete (0 of 3 paired seeds)"
     assert effect.reason == "baseline: 3 missing: not run yet"
@@ -155,7 +155,7 @@ def test_a_score_that_is_no_fraction_is_a_failure_not_a_number(bad):
     rows = make_rows(plan)
     cell = next(c for c in plan["cells"] if (c["arm"], c["seed"], c["task"]) == ("sc", 0, "image"))
     rows[cell["digest"]]["scores"]["image_auroc"] = bad
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     assert table.entries["sc", IMAGE].value.n == 2
     assert "must be a number in [0, 1]" in table.entries["sc", IMAGE].shortfall.reason
     assert table.counts == {"failed": 1, "ok": 179}
@@ -168,7 +168,7 @@ def test_a_metric_that_a_row_lacks_is_unavailable():
     for cell in plan["cells"]:
         if cell["arm"] == "sc" and cell["task"] == "pixel":
             rows[cell["digest"]]["scores"]["pro"] = None
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     assert table.entries["sc", Column(metric="pro", shots=1)].value.text == "unavailable (pro was not recorded)"
     assert table.entries["sc", PIXEL].value.n == 3
 
@@ -176,12 +176,12 @@ def test_a_metric_that_a_row_lacks_is_unavailable():
 def test_an_arm_without_cells_in_a_column_is_not_planned():
     plan = make_plan()
     plan["cells"] = [cell for cell in plan["cells"] if not (cell["arm"] == "vad" and cell["task"] == "image")]
-    assert build_table(plan, make_rows(plan)).entries["vad", IMAGE].value.text == "not planned"
+    assert table_of(plan, make_rows(plan)).entries["vad", IMAGE].value.text == "not planned"
 
 
 def test_by_category_uses_the_seeds_that_are_there_and_says_how_many():
     plan = make_plan()
-    table = build_table(plan, damaged_rows(plan))
+    table = table_of(plan, damaged_rows(plan))
     found = table.by_category["sc", IMAGE, "gear"]
     assert found.value.n == 2
     assert found.shortfall.text == "incomplete (2 of 3 seeds)"
@@ -194,7 +194,7 @@ def test_by_category_uses_the_seeds_that_are_there_and_says_how_many():
 def comparable_table(published, rows_of=make_rows, seeds=SEEDS, **changes):
     numbers = [printed_number("sc", "image_auroc", published, obstacles=(), **{"std": 0.5} | changes)]
     plan = make_plan(seeds=seeds, printed=numbers)
-    return build_table(plan, rows_of(plan)).entries["sc", IMAGE].published
+    return table_of(plan, rows_of(plan)).entries["sc", IMAGE].published
 
 
 @pytest.mark.slow
@@ -218,7 +218,7 @@ def test_an_arm_that_draws_nothing_gets_the_plain_difference():
 
 def test_no_verdict_where_anything_keeps_a_number_from_being_compared():
     plan = make_plan()
-    entries = build_table(plan, make_rows(plan)).entries
+    entries = table_of(plan, make_rows(plan)).entries
     values = [value for entry in entries.values() for value in entry.published]
     assert {value.verdict for value in values} == {"none"}
     assert {value.reasons for value in values} == {("weights (embedded tiny CLIP; the paper's are others)",)}
@@ -231,7 +231,7 @@ def test_each_number_is_decided_by_itself():
         number | {"obstacles": []} if number["metric"] == "pixel_auroc" and number["arm"] == "all" else number
         for number in plan["printed"]
     ]
-    entries = build_table(plan, make_rows(plan)).entries
+    entries = table_of(plan, make_rows(plan)).entries
     judged = {key for key, entry in entries.items() for value in entry.published if value.verdict != "none"}
     assert judged == {("all", Column(metric="pixel_auroc", shots=1))}
 
@@ -239,7 +239,7 @@ def test_each_number_is_decided_by_itself():
 def test_published_numbers_follow_the_arm_and_the_column():
     plan = make_plan(shots=(1, 2))
     plan["printed"].append(printed_number("sc", "pro", 60.0, printed_shots=0))
-    entries = build_table(plan, make_rows(plan)).entries
+    entries = table_of(plan, make_rows(plan)).entries
     (value,) = entries["sc", IMAGE].published
     assert (value.dataset, value.value) == ("mvtec", 0.904)
     assert value.effect == pytest.approx(0.904 - 0.815)
@@ -258,7 +258,7 @@ def test_a_plan_of_an_older_version_keeps_its_numbers_and_gets_no_verdict():
         {"dataset": dataset, "metric": "image_auroc", "shots": 1, "factors": factors, "value": value, "std": None}
         for dataset, factors, value in numbers
     ]
-    (value,) = build_table(plan, make_rows(plan)).entries["sc", IMAGE].published
+    (value,) = table_of(plan, make_rows(plan)).entries["sc", IMAGE].published
     assert (value.value, value.verdict) == (0.904, "none")
     assert "plan it again" in value.reasons[0]
 
@@ -269,7 +269,7 @@ def test_selection_on_test_is_seen_in_the_rows_even_if_the_plan_is_silent():
     for cell in plan["cells"]:
         if cell["arm"] == "all":
             rows[cell["digest"]]["cell"]["config"]["selection"] = "best_on_test"
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     assert table.selected_on_test
     assert table.entries["all", IMAGE].selected_on_test
     assert not table.entries["sc", IMAGE].selected_on_test
@@ -278,17 +278,17 @@ def test_selection_on_test_is_seen_in_the_rows_even_if_the_plan_is_silent():
 @pytest.mark.slow
 def test_what_selection_on_test_gained_over_the_last_epoch():
     plan = make_plan(selection="best_on_test")
-    gained = build_table(plan, make_rows(plan)).optimism["sc", IMAGE]
+    gained = table_of(plan, make_rows(plan)).optimism["sc", IMAGE]
     assert gained.mean == pytest.approx(0.02)
     last = make_plan()
-    assert build_table(last, make_rows(last)).optimism == {}
+    assert table_of(last, make_rows(last)).optimism == {}
 
 
 def test_a_row_that_ran_another_cell_is_left_out_and_named():
     plan = make_plan()
     rows = make_rows(plan)
     rows[plan["cells"][0]["digest"]]["cell"]["seed"] = 9
-    (fault,) = build_table(plan, rows).rows.faults.values()
+    (fault,) = table_of(plan, rows).rows.faults.values()
     assert "ran seed 9 where the plan asks for 0" in fault
 
 
@@ -306,7 +306,7 @@ def test_invalid_rows_are_left_out_and_named(change, message):
     rows = make_rows(plan)
     digest = plan["cells"][0]["digest"]
     rows[digest] |= change
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     assert message in table.rows.faults[digest]
     assert table.counts["damaged"] == 1
 
@@ -321,29 +321,29 @@ def test_invalid_rows_are_left_out_and_named(change, message):
 )
 def test_invalid_plans_are_errors(change, message):
     with pytest.raises(ValueError, match=message):
-        build_table(make_plan(**change), {})
+        table_of(make_plan(**change), {})
 
 
 def test_a_plan_without_a_key_or_with_a_cell_twice_is_an_error():
     plan = make_plan()
     del plan["protocol"], plan["shots"]
     with pytest.raises(ValueError, match="lacks: protocol, shots"):
-        build_table(plan, {})
+        table_of(plan, {})
     twice = make_plan()
     twice["cells"].append(twice["cells"][0])
     with pytest.raises(ValueError, match="is planned twice"):
-        build_table(twice, {})
+        table_of(twice, {})
     arms = make_plan()
     arms["arms"].append(arms["arms"][0])
     with pytest.raises(ValueError, match="arm names repeat"):
-        build_table(arms, {})
+        table_of(arms, {})
 
 
 def test_a_category_without_masks_is_left_out_of_the_pixel_average_and_said_so():
     plan = make_plan()
     rows = make_rows(plan)
     spoil(plan, rows, "unavailable", "gear has no ground-truth masks", category="gear", task="pixel")
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     column = Column(metric="pixel_auroc", shots=1, scope="5 of 6 categories")
     assert column in table.columns
     assert IMAGE in table.columns
@@ -361,7 +361,7 @@ def test_a_shortened_average_is_never_compared_with_a_published_one():
     plan = comparable(make_plan())
     rows = make_rows(plan)
     spoil(plan, rows, "unavailable", "no masks", category="gear", task="pixel")
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     column = Column(metric="pixel_auroc", shots=1, scope="5 of 6 categories")
     assert {number.verdict for number in table.entries["all", column].published} == {"incomplete"}
     assert {number.verdict for number in table.entries["all", IMAGE].published} != {"incomplete"}

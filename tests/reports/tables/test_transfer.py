@@ -1,12 +1,13 @@
 import math
 
 import pytest
+from helpers.documents import documents_of, table_of
 from helpers.plans import request
 from scipy import stats
 
 from ablations.ours.own import TRANSFER
 from promptad.configs.promptad_config import PromptADConfig
-from reports.tables.table import build_table
+from reports.reading.proxy_objectives import PROXIES
 from reports.tables.transfer import over_categories, rank_correlation, regret_of, transfer_text, transfers
 from reports.views.transfer_figures import transfer_drawings, transfer_grids
 from reports.views.views import transfer_view
@@ -39,7 +40,7 @@ def test_regret_is_what_the_chosen_setting_leaves():
 def planned(inspection_root):
     asked = request(inspection_root, ablations=(TRANSFER,), base=PromptADConfig(epochs=1, map_size=48))
     plan = plan_study(asked)
-    (document,) = plan.documents.values()
+    (document,) = documents_of(plan)
     return plan, document
 
 
@@ -88,8 +89,8 @@ def test_each_objective_is_compared_with_the_test_set_of_every_category(planned)
         # On plates the pseudo-anomalies rank as the test set does; on discs the other way round.
         return 0.6 + 0.01 * number if category == "plate" else 0.8 - 0.01 * number
 
-    table = build_table(document, rows_of(plan, document, score))
-    found = {(t.category, t.metric, t.objective): t for t in transfers(table)}
+    table = table_of(document, rows_of(plan, document, score))
+    found = {(t.category, t.metric, t.objective.name): t for t in transfers(table)}
     assert len(found) == 2 * 2 * 2
     plate = found["plate", "image_auroc", "synthetic"]
     assert (plate.n, plate.correlation, plate.regret) == (16, pytest.approx(1.0), pytest.approx(0.0))
@@ -99,7 +100,7 @@ def test_each_objective_is_compared_with_the_test_set_of_every_category(planned)
     assert (disc.correlation, disc.regret) == (pytest.approx(-1.0), pytest.approx(0.15))
     assert found["plate", "image_auroc", "held_out_categories"].correlation == pytest.approx(-1.0)
     overall = over_categories(found.values())
-    synthetic, others = (overall["image_auroc", 2, name] for name in ("synthetic", "held_out_categories"))
+    synthetic, others = (overall["image_auroc", 2, proxy] for proxy in PROXIES)
     assert (synthetic.correlation, synthetic.ranked, synthetic.n) == (pytest.approx(0.0), 2, 2)
     assert (synthetic.regret, synthetic.at_random.mean) == (pytest.approx(0.075), pytest.approx(0.075))
     # Two categories at +1 and -1: t(0.975, 1) = 12.706 times an SD of sqrt 2 over sqrt 2.
@@ -130,7 +131,7 @@ def test_each_objective_is_compared_with_the_test_set_of_every_category(planned)
 def test_settings_that_all_tie_have_no_correlation_and_missing_cells_no_transfer(planned):
     plan, document = planned
     rows = rows_of(plan, document, lambda number, _, proxy: 0.5 if proxy else 0.6 + 0.001 * number)
-    found = [t for t in transfers(build_table(document, rows)) if t.objective == "synthetic"]
+    found = [t for t in transfers(table_of(document, rows)) if t.objective.name == "synthetic"]
     assert {t.correlation for t in found} == {None}
     # Whatever is chosen is chosen blindly.
     assert all(t.regret == pytest.approx(t.at_random) for t in found)
@@ -140,8 +141,8 @@ def test_settings_that_all_tie_have_no_correlation_and_missing_cells_no_transfer
         if (cell["arm"], cell["task"], cell["category"]) == ("setting 3", "image", "plate")
     )
     del rows[lost["digest"]]
-    table = build_table(document, rows)
-    places = {(t.category, t.metric, t.objective) for t in transfers(table)}
+    table = table_of(document, rows)
+    places = {(t.category, t.metric, t.objective.name) for t in transfers(table)}
     assert ("plate", "image_auroc", "synthetic") not in places
     assert ("plate", "image_auroc", "held_out_categories") in places
-    assert transfer_view(build_table(document, {}), lambda _: None).absent == "No category has all its cells yet."
+    assert transfer_view(table_of(document, {}), lambda _: None).absent == "No category has all its cells yet."

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from reports.reading.proxy_objectives import OTHER_CATEGORIES, PSEUDO_ANOMALIES
 from reports.tables.transfer import Transfer, over_categories, rank_correlation, regret_of
 
 SETTINGS = 16
@@ -75,9 +76,9 @@ def test_the_simulation_measures_what_the_report_prints():
     assert regret(values, truth) == pytest.approx(regret_of(values.tolist(), truth.tolist()))
     correlations = spearman(studies.proxies[0], studies.truth[0])
     half = float(t_half(correlations[None])[0])
-    one = overall("synthetic", correlations)
+    one = overall(PSEUDO_ANOMALIES, correlations)
     assert one.interval == pytest.approx((correlations.mean() - half, correlations.mean() + half))
-    others_too = overall("held_out_categories", correlations)
+    others_too = overall(OTHER_CATEGORIES, correlations)
     assert (others_too.correlation, others_too.interval) == (pytest.approx(correlations.mean()), None)
 
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from helpers.documents import table_of
 from helpers.report_study import make_examples, make_plan, make_rows, spoil
 from matplotlib.text import Text
 
 from reports.staging import staging
 from reports.style import png
-from reports.tables.table import build_table
 from reports.views.compared import choose_compared, compared_drawings
 from reports.views.heatmaps import write_heatmaps
 from reports.views.views import views_of
@@ -39,7 +39,7 @@ def study(categories=("bolt", "gear", "mesh"), **changes):
 
 
 def shown(plan, rows, arrays):
-    ((_, view),) = views_of(build_table(plan, rows), arrays.get)
+    ((_, view),) = views_of(table_of(plan, rows), arrays.get)
     return view
 
 
@@ -120,7 +120,7 @@ def test_a_missing_map_says_why_in_its_column():
 def test_images_are_there_if_the_first_arms_cell_is_not():
     plan, rows, arrays = study()
     spoil(plan, rows, None, arm="ours", category="bolt", task="pixel")
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     first = choose_compared(table, arrays.get).lines["logical"][0]
     assert first.image.category == "bolt"
     assert first.by_arm["ours"] == "missing: not run yet"
@@ -139,7 +139,7 @@ def test_a_category_without_images_is_named():
 def test_a_figure_with_words_in_place_of_maps_can_be_written():
     plan, rows, arrays = study(("bolt",))
     spoil(plan, rows, "failed", "a very long reason " * 30, arm="memory", task="pixel", seed=0)
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     first, again = (compared_drawings(table, choose_compared(table, arrays.get))[0] for _ in range(2))
     assert png(first.figure) == png(again.figure)
 
@@ -147,7 +147,7 @@ def test_a_figure_with_words_in_place_of_maps_can_be_written():
 def test_the_browser_has_an_image_once_with_every_reason(tmp_path):
     plan, rows, arrays = study()
     with staging(tmp_path / "report") as stage:
-        found = write_heatmaps([build_table(plan, rows)], arrays.get, stage)
+        found = write_heatmaps([table_of(plan, rows)], arrays.get, stage)
     # Four images of 3 arms and 3 categories, each kept as an example and for the comparison.
     assert found["count"] == 4 * 9
     text = (tmp_path / "report" / "data" / "heatmaps.js").read_text(encoding="utf-8")

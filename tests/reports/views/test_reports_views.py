@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.documents import table_of
 from helpers.report_study import comparable, make_examples, make_plan, make_rows, printed_number, spoil
 from matplotlib.text import Text
 
@@ -12,7 +13,6 @@ from reports.tables.contrasts import contrasts
 from reports.tables.entries import Column
 from reports.tables.formats import MINUS
 from reports.tables.overlap import median_distance, squared_mmd
-from reports.tables.table import build_table
 from reports.view_table import VIEWS
 from reports.views.inside import attention_blocks, plane
 from reports.views.overlap_grids import PAIRS, overlap_of
@@ -45,7 +45,7 @@ def plan_of(arms, factors, **changes):
 
 
 def shown(plan, rows, view):
-    (found,) = [made for name, made in views_of(build_table(plan, rows), nothing) if name == view]
+    (found,) = [made for name, made in views_of(table_of(plan, rows), nothing) if name == view]
     return found
 
 
@@ -62,7 +62,7 @@ def test_every_view_has_its_builder_and_ablations_ask_for_no_other():
 
 @pytest.mark.slow
 def test_a_document_of_the_first_form_is_shown_as_arms_and_what_its_arms_allow():
-    table = build_table(make_plan(), {})
+    table = table_of(make_plan(), {})
     assert [name for name, _ in views_of(table, nothing)] == ["arms", "effects", "delta_map", "examples"]
 
 
@@ -72,7 +72,7 @@ def test_a_view_that_this_version_lacks_says_so():
 
 
 def test_metrics_of_the_plan_choose_the_columns():
-    table = build_table(make_plan(metrics=["pro", "image_auroc"]), {})
+    table = table_of(make_plan(metrics=["pro", "image_auroc"]), {})
     assert [column.metric for column in table.columns] == ["image_auroc", "pro"]
 
 
@@ -92,7 +92,7 @@ def test_an_arm_that_cannot_run_is_published_only_and_no_number():
     plan = make_plan(shown_as=["arms", "effects"])
     plan["arms"][3] |= {"runnable": False, "not_runnable_reason": "no code for it"}
     plan["cells"] = [cell for cell in plan["cells"] if cell["arm"] != "vad"]
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     assert table.entries["vad", IMAGE].value.kind == "published only"
     (_, arms), (_, effects) = views_of(table, nothing)
     spots = arms.grids[0].rows[3]
@@ -161,7 +161,7 @@ def test_slice_says_which_level_has_no_number_and_switches_are_no_axis():
     rows = make_rows(plan, lambda *_: 0.5)
     spoil(plan, rows, None, arm="c")
     assert "missing" in texts(shown(plan, rows, "slice").drawings[0].figure)
-    assert sliced_factor(build_table(plan, {})).name == "lambda"
+    assert sliced_factor(table_of(plan, {})).name == "lambda"
     switches = plan_of([("a", {"on": False}), ("b", {"on": True})], {"on": [False, True]}, shown_as=["slice"])
     assert shown(switches, {}, "slice").absent == "No factor of this table is numeric."
 
@@ -188,7 +188,7 @@ def test_main_effects_and_interactions_of_a_two_by_two():
         a, b = (level == "2" for level in arm)
         return 0.5 + a * (0.1 + shift[seed]) + 0.02 * b + 0.04 * (a and b)
 
-    table = build_table(plan, make_rows(plan, value))
+    table = table_of(plan, make_rows(plan, value))
     a, b, both = contrasts(table)[IMAGE]
     assert a.differences == pytest.approx([0.11, 0.12, 0.14])
     assert b.differences == pytest.approx([0.04] * 3)
@@ -203,10 +203,10 @@ def test_main_effects_and_interactions_of_a_two_by_two():
 
 def test_a_fraction_has_no_interactions_and_an_incomplete_seed_no_contrast():
     plan = plan_of(CROSSED, {"A": [1, 2], "B": [1, 2]}, shown_as=["main_effects"]) | {"design": "fractional_factorial"}
-    assert len(contrasts(build_table(plan, _fixed(plan)))[IMAGE]) == 2
+    assert len(contrasts(table_of(plan, _fixed(plan)))[IMAGE]) == 2
     rows = _fixed(plan)
     spoil(plan, rows, "failed", "boom", arm="22", seed=1, category="gear")
-    assert contrasts(build_table(plan, rows))[IMAGE][0].seeds == (0, 2)
+    assert contrasts(table_of(plan, rows))[IMAGE][0].seeds == (0, 2)
     spoil(plan, rows, None, arm="22")
     assert shown(plan, rows, "main_effects").absent.startswith("No seed has every arm")
 
@@ -230,7 +230,7 @@ def test_dots_are_the_seeds_and_the_published_value_is_a_line():
 def test_curves_mark_the_last_and_the_best_epoch():
     plan = make_plan(shown_as=["curves"], metrics=["image_auroc"], selection="best_on_test")
     rows = make_rows(plan, lambda *_: 0.8)
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     assert arm_curves(table, IMAGE)["none"] == {seed: pytest.approx((0.5, 0.8, 0.78)) for seed in (0, 1, 2)}
     (drawing,) = curve_drawings(table)
     axes = drawing.figure.axes[0]
@@ -285,7 +285,7 @@ def test_examples_show_the_smallest_defect_too():
     arrays = make_examples(plan)
     for kept in arrays.values():
         kept["chosen_as"] = np.array(["best", "smallest", "worst", "worst"])
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     ((_, view),) = views_of(table, arrays.get)
     assert "Smallest defect" in texts(view.drawings[0].figure)
     assert {line["shown_as"] for line in view.drawings[0].data} == {"best", "worst", "smallest"}
@@ -299,7 +299,7 @@ def test_a_logical_anomaly_among_best_and_worst_is_called_so():
     arrays = make_examples(plan)
     for kept in arrays.values():
         kept["logical"] = np.array([True, False, False, False])
-    ((_, view),) = views_of(build_table(plan, make_rows(plan)), arrays.get)
+    ((_, view),) = views_of(table_of(plan, make_rows(plan)), arrays.get)
     said = [text for text in texts(view.drawings[0].figure) if "logical anomaly" in text]
     assert len(said) == 3
     assert all("000" in text for text in said)
@@ -313,7 +313,7 @@ def test_embedding_has_a_point_per_feature_and_few_points_lie_on_their_component
         "embedding/normal_prompts": np.array([[0.0, 0.0], [2.0, 0.0]]),
         "embedding/visual": np.array([[4.0, 0.0]]),
     }
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     ((_, view),) = views_of(table, lambda _: arrays)
     assert [(line["kind"], abs(float(line["x"]))) for line in view.drawings[0].data] == [
         ("normal_prompts", 2.0),
@@ -346,7 +346,7 @@ def embedded(seed, *, parts=True):
 def embedding_grids(arrays_by_seed, **changes):
     plan = make_plan(shown_as=["embedding"], arms=(("none", "PromptAD", {}),), categories=("bolt",), **changes)
     seeds = {cell["digest"]: cell["seed"] for cell in plan["cells"]}
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     ((_, view),) = views_of(table, lambda digest: arrays_by_seed(seeds[digest]))
     return view
 
@@ -409,7 +409,7 @@ def test_attention_reads_a_stack_or_arrays_by_block_and_prints_what_stays_on_a_t
     named = {f"attention/qk/{place}": value for place, value in ((10, np.eye(2)), (2, block))}
     assert [found.tolist() for found in attention_blocks(named, "qk")] == [block.tolist(), np.eye(2).tolist()]
     plan = make_plan(shown_as=["attention"])
-    ((_, view),) = views_of(build_table(plan, make_rows(plan)), lambda _: stack)
+    ((_, view),) = views_of(table_of(plan, make_rows(plan)), lambda _: stack)
     assert view.drawings[0].data[0] == {
         "kind": "qk",
         "block": "1",
@@ -426,7 +426,7 @@ def test_a_damaged_row_is_named_and_is_no_number():
     first, second = (cell["digest"] for cell in plan["cells"][:2])
     rows[first]["schema"] = 9
     rows[second] = {"schema": 1, "digest": second, "status": "ok", "scores": "not a mapping"}
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     assert table.counts == {"damaged": 2, "ok": 178}
     assert "row schema must be 1" in table.rows.faults[first]
     assert table.entries["none", IMAGE].seeds == (1, 2)
@@ -443,6 +443,6 @@ def test_claims_of_the_fixture():
         "all": (0.0,) * 3,
     }
     rows = make_rows(plan, lambda arm, _c, seed, _m: 0.5 + spread.get(arm, (0.0,) * 3)[seed])
-    table = build_table(plan, rows)
+    table = table_of(plan, rows)
     said = {arm: claim(table.entries[arm, IMAGE].effect) for arm in spread}
     assert said == {"sc": "higher", "sc+eam": "no effect", "vad": "open", "all": "no interval"}

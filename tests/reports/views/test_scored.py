@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from helpers.documents import table_of
 from helpers.report_study import make_examples, make_plan, make_rows
 from matplotlib.text import Text
 
 from reports.reading.kept import sound
-from reports.tables.table import build_table
 from reports.views.scored import choose_scored, scored_drawing
 from reports.views.views import views_of
 
@@ -27,7 +27,7 @@ def pictures(plan, *, count=2):
 
 
 def examples_view(plan, arrays):
-    table = build_table(plan | {"shown_as": ["examples"]}, make_rows(plan))
+    table = table_of(plan | {"shown_as": ["examples"]}, make_rows(plan))
     (view,) = [view for kind, view in views_of(table, arrays.get) if kind == "examples"]
     return view
 
@@ -35,7 +35,7 @@ def examples_view(plan, arrays):
 @pytest.mark.slow
 def test_every_category_has_its_first_image_before_another_has_its_second():
     plan = make_plan()
-    chosen = choose_scored(build_table(plan, make_rows(plan)), pictures(plan).get, limit=4)
+    chosen = choose_scored(table_of(plan, make_rows(plan)), pictures(plan).get, limit=4)
     categories = plan["categories"]
     assert set(chosen.rows) == {"highest", "lowest", "normal"}
     for row in chosen.rows.values():
@@ -85,6 +85,6 @@ def test_damaged_pictures_are_named_and_not_shown(name, values, why):
     load = sound(arrays.get, faults)
     assert load(digest) is None
     assert why in faults[f"examples/{digest}.npz"]
-    table = build_table(plan, make_rows(plan))
+    table = table_of(plan, make_rows(plan))
     chosen = choose_scored(table, load)
     assert chosen is None or scored_drawing(table, chosen).data

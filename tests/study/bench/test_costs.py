@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from helpers.documents import documents_of
 from helpers.plans import request
 
 from ablations.catalogue import CATALOGUE
@@ -29,7 +30,7 @@ def measured(root, name, epochs=2, cache=None, **options):
     """Rows of the embedded tiny backbone by arm, on one category."""
     base = PromptADConfig().with_changes({"epochs": epochs, "map_size": 48})
     plan = plan_study(request(root, base=base, categories=("plate",), ablations=(CATALOGUE[name],), **options))
-    (document,) = plan.documents.values()
+    (document,) = documents_of(plan)
     (group,) = plan.groups(plan.cells)
     bench = Workbench(cache=cache, device="cpu", threads=1)
     bench.start_group(group.cells, group.category)

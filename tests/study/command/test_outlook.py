@@ -1,6 +1,7 @@
 """What a plan says of work done, shared and left, on rows with known seconds."""
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 
@@ -39,7 +40,7 @@ def rows_of(plan, seconds):
 
 def by_ablation(plan, rows, stored=()):
     found = outlooks(plan, rows, stored)
-    return {plan.documents[name]["ablation"]: outlook for name, outlook in found.items()}
+    return {plan.documents[name].ablation: outlook for name, outlook in found.items()}
 
 
 def test_cells_are_counted_once_and_shared_ones_are_known(plan):
@@ -51,18 +52,12 @@ def test_cells_are_counted_once_and_shared_ones_are_known(plan):
 
 
 def test_cells_of_stored_plans_count_as_shared(plan):
-    own = [
-        {"digest": cell["digest"]}
-        for document in plan.documents.values()
-        if document["ablation"] == "table10"
-        for cell in document["cells"]
-    ]
-    assert len(own) == 2
-    assert by_ablation(plan, {}, [{"name": "earlier", "cells": own}])["table10"].shared == 2
-    assert by_ablation(plan, {}, [{"name": "earlier", "cells": []}])["table10"].shared == 1
+    own = next(document for document in plan.documents.values() if document.ablation == "table10")
+    assert len(own.cells) == 2
+    assert by_ablation(plan, {}, [replace(own, name="earlier")])["table10"].shared == 2
+    assert by_ablation(plan, {}, [replace(own, name="earlier", cells=())])["table10"].shared == 1
     # A plan of the same name is this one, planned before.
-    name = next(name for name, document in plan.documents.items() if document["ablation"] == "table10")
-    assert by_ablation(plan, {}, [{"name": name, "cells": own}])["table10"].shared == 1
+    assert by_ablation(plan, {}, [own])["table10"].shared == 1
 
 
 def test_work_is_estimated_by_rows_of_the_same_kind(plan):

@@ -8,6 +8,7 @@ from helpers.cells import make_cell, make_row
 from helpers.drivers import elsewhere
 from helpers.report_study import make_plan
 
+from reports.reading.plan_document import Plan
 from study.command.driver import Driver
 from study.command.duration import duration
 from study.command.progress import Progress
@@ -29,7 +30,8 @@ def ledger(tmp_path):
     axes = {"category": cells[0].category, "shots": 1, "task": cells[0].task}
     listed = [{"digest": cell.digest, "arm": "a", "seed": cell.seed, **axes} for cell in cells]
     # Two arms may have a cell in common.
-    ledger.write_plan("t", plan | {"baseline": "a", "printed": [], "cells": [*listed, {**listed[0], "arm": "b"}]})
+    asked = {"baseline": "a", "printed": [], "cells": [*listed, {**listed[0], "arm": "b"}]}
+    ledger.write_plan(Plan.from_json(plan | asked))
     ledger.write_row(make_row(cell=cells[0], seconds={"total": 10.0}))
     later = {"finished": "2026-01-01T00:00:30+00:00"}
     ledger.write_row(make_row(cell=cells[1], seconds={"total": 20.0}, provenance=later))

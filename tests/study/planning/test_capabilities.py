@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 from helpers.arms import arm, planned
+from helpers.documents import documents_of
 from helpers.plans import request
 
 from ablations.arms import Arm
@@ -49,7 +50,7 @@ def test_a_resnet_for_a_method_of_windows(inspection_root):
 @pytest.mark.slow
 def test_printed_rows_keep_their_published_numbers_where_the_backbone_does_not_fit(inspection_root):
     asked = {"ablations": (CATALOGUE["table9"],), "backbone": "RN101:random", "shots": (1,)}
-    (document,) = plan_study(request(inspection_root, **asked)).documents.values()
+    (document,) = documents_of(plan_study(request(inspection_root, **asked)))
     reasons = {arm["name"]: arm["not_runnable_reason"] for arm in document["arms"]}
     assert reasons["WinCLIP+"].startswith("WinCLIP+ needs a transformer backbone, but RN101:random is a ResNet")
     assert reasons["PatchCore"] is reasons["PromptAD"] is None
@@ -77,7 +78,7 @@ def test_a_cnn_for_methods_that_need_texts(inspection_root):
 def test_the_visual_memory_alone_needs_no_texts(inspection_root):
     asked = {"ablations": (CATALOGUE["table3"],), "backbone": "timm/test_resnet:random", "shots": (1,)}
     plan = plan_study(request(inspection_root, **asked))
-    (document,) = plan.documents.values()
+    (document,) = documents_of(plan)
     assert {cell["arm"] for cell in document["cells"]} == {"vad"}
     reasons = {arm["name"]: arm["not_runnable_reason"] for arm in document["arms"]}
     assert reasons["full"].startswith("PromptAD needs a text tower, but timm/test_resnet:random is a CNN without")

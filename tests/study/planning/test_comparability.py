@@ -4,6 +4,7 @@ import io
 import re
 
 import pytest
+from helpers.documents import documents_of
 from helpers.inspection_set import write_inspection_set
 from helpers.places import DOCS
 from PIL import Image
@@ -234,7 +235,7 @@ def plan_of(root, table, *, layout="mvtec", **changes):
         "base": PromptADConfig(),
         "seeds": 2,
     }
-    return next(iter(plan_study(StudyRequest(**values | changes)).documents.values()))
+    return documents_of(plan_study(StudyRequest(**values | changes)))[0]
 
 
 @pytest.mark.slow

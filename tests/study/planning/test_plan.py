@@ -1,4 +1,5 @@
 import pytest
+from helpers.documents import documents_of
 from helpers.inspection_set import write_inspection_set
 from helpers.plans import request
 
@@ -15,7 +16,7 @@ from study.planning.plan import PlanError, plan_study
 def test_a_plan_has_a_cell_for_every_arm_category_seed_and_task(inspection_root):
     plan = plan_study(request(inspection_root))
     assert len(plan.cells) == 5 * 2 * 2 * 2
-    (document,) = plan.documents.values()
+    (document,) = documents_of(plan)
     assert {cell["digest"] for cell in document["cells"]} == set(plan.cells)
     assert document["categories"] == ["disc", "plate"]
     for cell in document["cells"]:
@@ -123,7 +124,7 @@ def test_all_normal_images_are_each_categorys_own_number(tmp_path):
     root = write_inspection_set(tmp_path, ("plate",), train=3)
     write_inspection_set(tmp_path, ("disc",), train=5)
     plan = plan_study(request(root, shots=(1, "full"), seeds=1))
-    (document,) = plan.documents.values()
+    (document,) = documents_of(plan)
     assert document["shots"] == [1, "full"]
     images = {(cell["category"], cell["shots"]): cell["images"] for cell in document["cells"]}
     assert images == {("plate", 1): 1, ("disc", 1): 1, ("plate", "full"): 3, ("disc", "full"): 5}
@@ -134,7 +135,7 @@ def test_rows_with_shots_of_their_own_run_at_these_whatever_is_asked_for(tmp_pat
     root = write_inspection_set(tmp_path, ("plate",), train=9)
     source = DataSource(name="synthetic", layout="mvtec", root=str(root))
     plan = plan_study(request(root, ablations=(TABLE2,), shots=(2,), seeds=1, source=source))
-    (document,) = plan.documents.values()
+    (document,) = documents_of(plan)
     assert document["shots"] == ["own"]
     assert {(cell["arm"], cell["shots"], cell["images"]) for cell in document["cells"]} == {
         ("PromptAD 1", "own", 1),
@@ -148,7 +149,9 @@ def test_rows_with_shots_of_their_own_run_at_these_whatever_is_asked_for(tmp_pat
 
 
 def test_a_row_with_more_shots_than_there_are_images_keeps_its_published_numbers(inspection_root):
-    (document,) = plan_study(request(inspection_root, ablations=(TABLE2,), seeds=1)).documents.values()
+    (document,) = (
+        each.as_json() for each in plan_study(request(inspection_root, ablations=(TABLE2,), seeds=1)).documents.values()
+    )
     reasons = {arm["name"]: arm["not_runnable_reason"] for arm in document["arms"]}
     assert reasons["PromptAD 1"] is None
     assert "shots must be at most the 3 normal images of plate, but got 8" in reasons["FastRecon 8"]

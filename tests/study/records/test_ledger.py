@@ -3,6 +3,7 @@ import pytest
 from helpers.cells import make_cell, make_row
 from helpers.report_study import make_plan
 
+from reports.reading.plan_document import Plan
 from study.records.folder import LedgerError
 from study.records.ledger import Ledger
 
@@ -29,9 +30,9 @@ def test_what_is_written_is_read(ledger):
     assert ledger.rows([rows[2].cell.digest, "absent"]) == {rows[2].cell.digest: rows[2]}
     ledger.write_examples("d", {"names": np.array(["a"]), "fused": np.ones((1, 2, 2), np.float32)})
     assert ledger.examples("d")["fused"].sum() == 4
-    ledger.write_plan("b", make_plan("b"))
-    ledger.write_plan("a", make_plan("a"))
-    assert [plan["name"] for plan in ledger.plans()] == ["a", "b"]
+    ledger.write_plan(Plan.from_json(make_plan("b")))
+    ledger.write_plan(Plan.from_json(make_plan("a")))
+    assert [plan.name for plan in ledger.plans()] == ["a", "b"]
 
 
 def test_a_damaged_row_counts_as_missing_until_it_is_written_again(tmp_path):
@@ -79,7 +80,7 @@ def test_damaged_files_are_named_and_left_out(tmp_path):
     ledger = Ledger(str(tmp_path))
     assert ledger.damaged() == {}
     for name in ("a", "b", "c"):
-        ledger.write_plan(name, make_plan(name))
+        ledger.write_plan(Plan.from_json(make_plan(name)))
     (tmp_path / "plans" / "a.json").write_text("{")
     (tmp_path / "plans" / "c.json").write_text("[]")
     rows = [make_row(cell=make_cell(seed=seed)) for seed in range(3)]
@@ -88,7 +89,7 @@ def test_damaged_files_are_named_and_left_out(tmp_path):
     cut, moved, _ = (tmp_path / "rows" / f"{row.cell.digest}.json" for row in rows)
     cut.write_text(cut.read_text()[:100])
     moved.rename(moved.with_name("0123.json"))
-    assert [plan["name"] for plan in ledger.plans()] == ["b"]
+    assert [plan.name for plan in ledger.plans()] == ["b"]
     assert ledger.rows() == {rows[2].cell.digest: rows[2]}
     damaged = ledger.damaged()
     assert damaged.keys() == {"plans/a.json", "plans/c.json", f"rows/{cut.name}", "rows/0123.json"}

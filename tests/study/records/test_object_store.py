@@ -12,6 +12,7 @@ from helpers.cells import make_cell, make_row
 from helpers.places import ROOT
 from helpers.report_study import make_plan
 
+from reports.reading.plan_document import Plan
 from study.command import driver as driver_module
 from study.command.driver import Claim, Driver, LockedError
 from study.records.driver_record import Process, last_record
@@ -62,11 +63,11 @@ def test_rows_and_plans_come_back(location):
     rows = {row.cell.digest: row for row in (make_row(cell=make_cell(seed=seed)) for seed in range(20))}
     for row in rows.values():
         ledger.write_row(row)
-    ledger.write_plan("a", make_plan("a"))
+    ledger.write_plan(Plan.from_json(make_plan("a")))
     assert Ledger(location).rows() == rows
     some = list(rows)[:3]
     assert ledger.rows([*some, "absent"]) == {digest: rows[digest] for digest in some}
-    assert [plan["name"] for plan in ledger.plans()] == ["a"]
+    assert [plan.name for plan in ledger.plans()] == ["a"]
     assert ledger.local_root is None
 
 

@@ -30,7 +30,7 @@ def test_every_row_and_plan_is_read_and_each_digest_is_that_of_its_cell(study):
     files = Ledger(str(study)).everything()
     assert (len(files.rows), len(files.plans), files.damaged) == (20, 1, {})
     assert {path.stem for path in (study / "rows").iterdir()} == {row.cell.digest for row in files.rows.values()}
-    assert {cell["digest"] for cell in files.plans[0]["cells"]} == set(files.rows)
+    assert {cell.digest for cell in files.plans[0].cells} == set(files.rows)
 
 
 @pytest.mark.slow

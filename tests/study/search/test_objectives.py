@@ -1,8 +1,13 @@
+import dataclasses
+
 import pytest
 from helpers.cells import make_cell
+from helpers.scored_cells import search_plan
 
+from reports.reading.proxy_objectives import PROXIES
 from study.records.row import Row
 from study.search.objectives import OBJECTIVES, ObjectiveError, Step, fold_of, named_objective, pair_values, step_of
+from study.search.search_document import search_document
 
 
 def step(category, seed, task, value):
@@ -76,3 +81,28 @@ def test_objectives_by_name():
     assert [name for name, objective in OBJECTIVES.items() if objective.on_test] == ["oracle"]
     with pytest.raises(ObjectiveError, match="no objective is called orcale; there are synthetic, held_out_categories"):
         named_objective("orcale")
+
+
+IDS = {
+    ("synthetic", "tpe"): "paper-synthetic-tpe-tiny-mvtec-bb3d38dc",
+    ("held_out_categories", "random"): "paper-held_out_categories-random-tiny-mvtec-382b32e6",
+    ("oracle", "random"): "paper-oracle-random-tiny-mvtec-d09a276c",
+    ("pareto", "tpe"): "paper-pareto-tpe-tiny-mvtec-ecca8038",
+}
+"""What searches were called when they were first run: their folders are found by it."""
+
+
+@pytest.mark.parametrize(("objective", "sampler"), IDS)
+def test_the_id_of_a_search_is_what_it_always_was(objective, sampler, inspection_root):
+    folds = {"folds": 2} if objective == "held_out_categories" else {}
+    plan = search_plan(inspection_root, objective=objective, sampler=sampler, **folds)
+    # The images may be drawn and the weights be trained anew: nothing else that makes an id may change.
+    opened = {name: dataclasses.replace(category, digest="0") for name, category in plan.opened.items()}
+    backbones = {text: dataclasses.replace(backbone, weights="1") for text, backbone in plan.backbones.items()}
+    made = search_document(plan.request, plan.objective, plan.tune, plan.held_out, opened, backbones)
+    assert made["id"] == IDS[objective, sampler]
+
+
+def test_the_transfer_study_judges_objectives_that_searches_have():
+    assert [OBJECTIVES[proxy.name].on_test for proxy in PROXIES] == [False, False]
+    assert all(proxy.title in OBJECTIVES[proxy.name].label for proxy in PROXIES)

@@ -156,7 +156,7 @@ def test_report_tells_of_searches_without_any_plan(folder, tmp_path, capsys):
     write_search(folder, document("broken", schema=9), [])
     assert main(["report", "--study", str(tmp_path)]) == 0
     told = capsys.readouterr()
-    said = "Search of “quick”: Mean image AUROC, on synthetic\nTuned on the test set that it reports.\nBest of 12"
+    said = "Search of “quick”: Mean image AUROC, on synthetic\nTUNED ON TEST: the test set that it reports.\nBest of 12"
     assert said in told.out
     assert "left out: searches/broken.json (search schema must be 1, but broken has 9" in told.out
     made = folder.read(FILE)
