@@ -29,7 +29,7 @@ def check_parts(tower: type = VisionTransformer) -> None:
     if gone := [name for name in PARTS if not callable(getattr(tower, name, None))]:
         raise OpenClipPartsError(
             f"open_clip {open_clip.__version__} lacks {', '.join(f'{tower.__name__}.{name}' for name in gone)}, which "
-            'the image towers run: install a version that has it, pip install "open_clip_torch>=2.30,<4"'
+            'the image towers run: install a version that has it, pip install "open_clip_torch>=2.32,<4"'
         )
 
 

@@ -203,4 +203,4 @@ def _orientation(image: Image.Image) -> int:
 def _is_16_bit_colour(image: Image.Image) -> bool:
     if not isinstance(image, ImageFile.ImageFile):
         return False
-    return any(";16" in str(tile.args) and not image.mode.startswith("I") for tile in image.tile[:1])
+    return any(";16" in str(tile[3]) and not image.mode.startswith("I") for tile in image.tile[:1])

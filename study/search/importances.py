@@ -153,7 +153,10 @@ def _inside(params: dict[str, Any], distributions: dict[str, Any]) -> bool:
 def _ped_anova(search: Search, place: int) -> Document:
     import optuna
 
-    evaluate = optuna.importance.PedAnovaImportanceEvaluator().evaluate
+    with warnings.catch_warnings():
+        # Optuna 4 calls it experimental.
+        warnings.simplefilter("ignore")
+        evaluate = optuna.importance.PedAnovaImportanceEvaluator().evaluate
     definition = _Definition(method="PED-ANOVA", full=evaluate, quick=evaluate)
     return _importances(definition, search, place, rebuilt(search, place).get_trials(), {})
 

@@ -12,7 +12,7 @@ def test_the_installed_open_clip_has_every_part():
 @pytest.mark.parametrize("gone", PARTS)
 def test_a_part_that_is_gone_is_named_with_the_remedy(gone):
     tower = type("VisionTransformer", (), {name: print for name in PARTS if name != gone})
-    message = rf"^open_clip \S+ lacks VisionTransformer\.{gone}, .* pip install \"open_clip_torch>=2\.30,<4\"$"
+    message = rf"^open_clip \S+ lacks VisionTransformer\.{gone}, .* pip install \"open_clip_torch>=2\.32,<4\"$"
     with pytest.raises(OpenClipPartsError, match=message):
         check_parts(tower)
 

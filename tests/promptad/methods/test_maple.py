@@ -205,7 +205,7 @@ def test_half_precision(task):
     config = MaPLeConfig(epochs=2, precision="fp16")
     method = MaPLe().fit(backbone, support, config, task=task, category="bottle", seed=0)
     whole = fitted(some_features()[0], MaPLeConfig(epochs=0), task)
-    torch.testing.assert_close(method.prompts.float(), whole.prompts, atol=0.02, rtol=0)
+    torch.testing.assert_close(method.prompts.float(), whole.prompts, atol=0.03, rtol=0)
     found = method.score(query).image if task == "image" else method.score(query).maps
     assert found.dtype == torch.float32
     assert torch.isfinite(found).all()
