@@ -80,7 +80,7 @@ def test_the_wheel_runs_from_an_empty_folder(tmp_path):
     code = "import sys, study; from study.run import main; print(study.__file__); sys.exit(main())"
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(packages), "PROMPTAD_CACHE": str(tmp_path / "cache")}
     options = ("--categories", "leather", "--seeds", "1", "--set", "epochs=1", "--executor", "serial")
-    ran = run(code, "run", "table3", *options, cwd=empty, env=environment | {"HOME": str(tmp_path)})
+    ran = run(code, "run", "table10", *options, cwd=empty, env=environment | {"HOME": str(tmp_path)})
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith(str(packages)), "the test must run what was built"
     assert (empty / "results" / "report" / "index.html").is_file()

@@ -40,7 +40,7 @@ def address(tmp_path_factory):
         out=out,
         damaged={TROUBLE: TROUBLE, f"rows/{'0' * 40}.json": ""},
         searches=[search],
-    ).page
+    )
     return page.as_uri()
 
 

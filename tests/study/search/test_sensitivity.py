@@ -158,7 +158,7 @@ def test_report_tells_of_searches_without_any_plan(folder, tmp_path, capsys):
     told = capsys.readouterr()
     said = "Search of “quick”: Mean image AUROC, on synthetic\nTUNED ON TEST: the test set that it reports.\nBest of 12"
     assert said in told.out
-    assert "left out: searches/broken.json (search schema must be 1, but broken has 9" in told.out
+    assert "left out: searches/broken.json (search schema must be 1, but broken has 9" in told.err
     made = folder.read(FILE)
     assert made is not None
     page = (tmp_path / "report" / "index.html").read_text()
