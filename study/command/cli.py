@@ -15,7 +15,7 @@ from promptad.datasets import LAYOUTS
 from promptad.features.cache_folder import DEFAULT_CAP
 from promptad.user_error import UserError
 from study.codebase import code_digest
-from study.command import look_verbs, run_verb, search_verb, streams
+from study.command import streams
 from study.command.arguments import SPLIT_VALUES, seconds
 from study.command.exits import INTERRUPTED, USAGE
 from study.planning.data_source import SYNTHETIC
@@ -78,6 +78,56 @@ def _print_digest(_: argparse.Namespace) -> int:
     return 0
 
 
+# What a verb does is loaded when it is called: help and a mistyped line need none of it.
+
+
+def _plan(options: argparse.Namespace) -> int:
+    if options.list:
+        from ablations.loading import listing
+
+        print(listing())
+        return 0
+    from study.command.look_verbs import plan
+
+    return plan(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from study.command.run_verb import run
+
+    return run(options)
+
+
+def _search(options: argparse.Namespace) -> int:
+    from study.command.search_verb import search
+
+    return search(options)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from study.command.look_verbs import report
+
+    return report(options)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from study.command.look_verbs import status
+
+    return status(options)
+
+
+def _show(options: argparse.Namespace) -> int:
+    from study.command.look_verbs import show
+
+    return show(options)
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from study.command.look_verbs import cache
+
+    return cache(options)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of every verb."""
     parser = argparse.ArgumentParser(
@@ -92,7 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
     run = parsers.add_parser("run", help="run every missing cell, then write the report")
     search = parsers.add_parser("search", help="find good hyperparameters, by an objective that does not leak")
     _add_search(search)
-    for verb, handler in ((plan, look_verbs.plan), (run, run_verb.run), (search, search_verb.search)):
+    for verb, handler in ((plan, _plan), (run, _run), (search, _search)):
         if verb is not search:
             _add_names(verb)
         _add_request(verb)
@@ -101,7 +151,7 @@ def build_parser() -> argparse.ArgumentParser:
     for verb in (run, search):
         _add_execution(verb)
     report = parsers.add_parser("report", help="write tables, figures and the page from the rows")
-    report.set_defaults(handler=look_verbs.report)
+    report.set_defaults(handler=_report)
     status = parsers.add_parser("status", help="cells done, failed and missing, throughput, work left")
     form = status.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object")
@@ -114,11 +164,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="show it again every few seconds (default: 2) until the driver has ended",
     )
-    status.set_defaults(handler=look_verbs.status)
+    status.set_defaults(handler=_status)
     show = parsers.add_parser("show", help="one cell's row: its reason if it failed, config, seconds, where it ran")
     show.add_argument("digest", help="the cell's digest, or how it begins")
     show.add_argument("--json", action="store_true", help="print the row as it is stored")
-    show.set_defaults(handler=look_verbs.show)
+    show.set_defaults(handler=_show)
     for verb in (plan, run, search, report, status, show):
         verb.add_argument(
             "--study", default="results", metavar="FOLDER", help="study folder, a path or fsspec URL (default: results)"
@@ -126,7 +176,7 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--out", default=None, metavar="FOLDER", help="where to write (default: report/ in the study)")
     cache = parsers.add_parser("cache", help="size of the feature cache, or clear it")
     cache.add_argument("action", choices=("info", "clear"))
-    cache.set_defaults(handler=look_verbs.cache)
+    cache.set_defaults(handler=_cache)
     digest = parsers.add_parser("digest", help="print the digest of this code, for run --code on a cluster")
     digest.set_defaults(handler=_print_digest)
     return parser

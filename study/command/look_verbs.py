@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablations.catalogue import CATALOGUE
-from ablations.loading import listing
 from promptad.features.cache_folder import default_root
 from study.command.arguments import UsageError, study_request
 from study.command.row_text import row_text
@@ -29,10 +28,7 @@ if TYPE_CHECKING:
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Print the cells of each ablation, and how many are done; ``--list`` prints all ablations."""
-    if options.list:
-        print(listing())
-        return 0
+    """Print the cells of each ablation, and how many are done."""
     asked = planned(options)
     from study.command.outlook import described_plan
 
