@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ablations.arms import Arm, Measured, PrintedLevel, PrintedRow
 from ablations.shots import Shots
+
+_SUPPLEMENT = ("table11_13", "table12_14", "table15_17", "table16_18")
+"""Which methods stand in these is inferred: supplement F marks a first and a second place, so that other methods do,
+and theirs are the methods of Tables 1 and 4 that have numbers of both data sets and of images and pixels."""
+
+BY_METHOD = ("table1", "table4", "table6", "table9", *_SUPPLEMENT)
+"""The tables whose rows are methods, one row each. Those of Table 2 are methods at some shots: ``tables.py``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,12 +21,21 @@ class PaperMethod:
     """A method as the paper's tables name it.
 
     ``runs`` is the method of ``promptad.configs.method_table.METHODS`` that runs it (None: published numbers only),
-    with ``changes`` to its config; ``measured`` is what the paper's numbers of it were measured with.
+    with ``changes`` to its config; ``measured`` is what the paper's numbers of it were measured with. ``tables`` are
+    those of ``BY_METHOD`` in which it has a row.
     """
 
     runs: str | None
     changes: Mapping[str, object] = field(default_factory=dict)
     measured: Measured = field(default_factory=Measured)
+    tables: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a table that has no row for each method."""
+        if unknown := [table for table in self.tables if table not in BY_METHOD]:
+            raise ValueError(
+                f"tables of a method must be among {', '.join(BY_METHOD)}, but there is {', '.join(unknown)}"
+            )
 
 
 # Supplement A: SPADE, PaDiM and PatchCore "adopt the results recorded in WinCLIP", whose towers for them are CNNs
@@ -27,28 +43,29 @@ class PaperMethod:
 _IMAGENET = Measured(weights="imagenet")
 
 METHODS: Mapping[str, PaperMethod] = {
-    "PromptAD": PaperMethod(runs="promptad"),
-    # Without SC there is CoOp's two-class form, without EAM its loss alone.
-    "CoOp+VV-CLIP": PaperMethod(runs="promptad", changes={"sc": False, "eam": False, "vad": False}),
+    "CPE+WinCLIP": PaperMethod(runs="winclip", tables=("table6",)),
     # WinCLIP's prompts on the features of VV-CLIP: no window, no memory, no support image.
-    "CPE+VV-CLIP": PaperMethod(runs="promptad", changes={"prompts": "ensemble", "vad": False}),
-    "CPE+WinCLIP": PaperMethod(runs="winclip"),
-    "CoCoOp+VV-CLIP": PaperMethod(runs="cocoop"),
-    "MaPLe": PaperMethod(runs="maple", measured=Measured(unstated=frozenset({"pixel_auroc"}))),
-    "SPADE": PaperMethod(runs="spade", measured=_IMAGENET),
-    "PaDiM": PaperMethod(runs="padim", measured=_IMAGENET),
-    "PatchCore": PaperMethod(runs="patchcore", measured=_IMAGENET),
-    "WinCLIP+": PaperMethod(runs="winclip_plus"),
-    "RWDA": PaperMethod(runs="rwda", measured=Measured(described="abstract")),
-    "FastRecon": PaperMethod(runs="fastrecon", measured=_IMAGENET),
+    "CPE+VV-CLIP": PaperMethod(runs="promptad", changes={"prompts": "ensemble", "vad": False}, tables=("table6",)),
+    # Without SC there is CoOp's two-class form, without EAM its loss alone.
+    "CoOp+VV-CLIP": PaperMethod(runs="promptad", changes={"sc": False, "eam": False, "vad": False}, tables=("table6",)),
+    "CoCoOp+VV-CLIP": PaperMethod(runs="cocoop", tables=("table6",)),
+    "MaPLe": PaperMethod(runs="maple", measured=Measured(unstated=frozenset({"pixel_auroc"})), tables=("table6",)),
+    "SPADE": PaperMethod(runs="spade", measured=_IMAGENET, tables=("table1", "table4", *_SUPPLEMENT)),
+    "PaDiM": PaperMethod(runs="padim", measured=_IMAGENET, tables=("table1", "table4", *_SUPPLEMENT)),
+    "PatchCore": PaperMethod(runs="patchcore", measured=_IMAGENET, tables=("table1", "table4", "table9", *_SUPPLEMENT)),
+    "WinCLIP+": PaperMethod(runs="winclip_plus", tables=("table1", "table4", "table9", *_SUPPLEMENT)),
+    "RWDA": PaperMethod(runs="rwda", measured=Measured(described="abstract"), tables=("table1",)),
+    "FastRecon": PaperMethod(runs="fastrecon", measured=_IMAGENET, tables=("table1", "table4")),
     "DiffNet": PaperMethod(runs=None),
     "TDG": PaperMethod(runs=None),
     "RegAD": PaperMethod(runs=None),
     "MKD": PaperMethod(runs=None),
     "P-SVDD": PaperMethod(runs=None),
     "SimpleNet": PaperMethod(runs=None),
+    "PromptAD": PaperMethod(runs="promptad", tables=BY_METHOD),
 }
-"""Every method that a table of the paper names. A new one is one entry here."""
+"""Every method that a table of the paper names, in the order of these tables' rows. A new one is one entry here, which
+puts its row into the tables that it names."""
 
 
 def method_arm(
@@ -77,3 +94,9 @@ def method_arm(
         shots=shots,
         not_runnable=f"{method} is not implemented here" if own.runs is None else None,
     )
+
+
+def rows_of(table: str, arm: Callable[[str], Arm] = method_arm) -> tuple[Arm, ...]:
+    """The rows of a table of ``BY_METHOD``: the methods whose entries name it, each made by ``arm``, in their order."""
+    assert table in BY_METHOD
+    return tuple(arm(name) for name, method in METHODS.items() if table in method.tables)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from ablations.designs import PaperTable
-from ablations.paper.methods import method_arm
+from ablations.paper.methods import rows_of
 from ablations.spec import Ablation
-
-_METHODS = ("SPADE", "PaDiM", "PatchCore", "WinCLIP+", "PromptAD")
-"""Inferred: supplement F marks a first and a second place, so that other methods stand in these tables; these are
-those of Tables 1 and 4 that have numbers of both data sets and of images and pixels."""
 
 
 def _by_category(name: str, numbers: str, text: str, metric: str) -> Ablation:
@@ -17,7 +13,7 @@ def _by_category(name: str, numbers: str, text: str, metric: str) -> Ablation:
         title=f"Tables {numbers}: {text} by category",
         question=f"Which method has the best {text} in which category, and how does that change with the shots?",
         design=PaperTable(
-            rows=tuple(method_arm(method) for method in _METHODS),
+            rows=rows_of(name),
             baseline="PromptAD",
             factor_labels={"method": "method"},
         ),

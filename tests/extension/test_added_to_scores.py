@@ -1,20 +1,26 @@
-"""A metric, a method and a transformation that are added as ``docs/architecture.md`` says, each seen on the page."""
+"""A metric, a method, its row and a transformation that are added as ``docs/architecture.md`` says."""
 
 import json
+import runpy
 
 import numpy as np
 import pytest
 from helpers.added_study import page_of
 from helpers.additions import DistanceConfig
+from helpers.documents import documents_of
+from helpers.places import ROOT
+from helpers.plans import request
 
 from ablations.paper.methods import METHODS as ROWS
-from ablations.paper.methods import PaperMethod, method_arm
+from ablations.paper.methods import PaperMethod
+from ablations.paper.tables import TABLE1, TABLE4
 from promptad.configs.method_config import ConfigError
 from promptad.configs.method_table import METHODS, MethodEntry
 from promptad.configs.parts import MissingPartError
 from promptad.configs.transformation_table import TRANSFORMATIONS, Transformation
 from promptad.methods import method_named
 from promptad.scoring.metric_table import METRICS, MeasureError, Metric, measured
+from study.planning.plan import plan_study
 
 ADDED = "helpers.additions:{}".format
 
@@ -55,11 +61,24 @@ def test_a_method_is_a_file_a_config_and_an_entry(inspection_root, tmp_path):
 
 
 @pytest.mark.usefixtures("distance")
-def test_a_row_of_the_papers_tables_names_the_method_that_runs_it(monkeypatch):
-    monkeypatch.setitem(ROWS, "Distance", PaperMethod(runs="distance"))
-    assert method_arm("Distance").runs == "distance"
+def test_a_row_of_the_papers_tables_is_an_entry_that_names_its_method_and_its_tables(inspection_root, monkeypatch):
+    monkeypatch.setitem(ROWS, "Distance", PaperMethod(runs="distance", tables=("table1", "table6")))
+    tables = runpy.run_path(str(ROOT / "ablations" / "paper" / "tables.py"))
+    plan = plan_study(
+        request(inspection_root, ablations=tables["TABLES"][:1], categories=("plate",), seeds=1, shots=(1, 2))
+    )
+    (document,) = documents_of(plan)
+    assert [arm["name"] for arm in document["arms"]] == [*(arm.name for arm in TABLE1.arms), "Distance"]
+    assert [cell.method for cell in plan.cells.values()].count("distance") == 2
+    assert tables["TABLE6"].arms[-1].name == "Distance"
+    assert tables["TABLE4"] == TABLE4
+
+
+def test_a_row_of_the_papers_tables_that_forgets_a_part_or_names_no_table_says_so():
     with pytest.raises(TypeError, match="runs"):
         PaperMethod()
+    with pytest.raises(ValueError, match=r"tables of a method must be among table1, .*, but there is table3, tabel4"):
+        PaperMethod(runs="patchcore", tables=("table1", "table3", "tabel4"))
 
 
 def test_a_method_that_forgets_a_part_says_which(monkeypatch):
