@@ -76,6 +76,8 @@ def test_a_name_is_drawn_with_a_font_that_has_its_letters(fonts, tmp_path):
     drawn, boxed = figure_with(f"plate {CIRCLE}"), figure_with(f"plate {SQUARE}")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # Those of other libraries about each other.
+        warnings.simplefilter("ignore", DeprecationWarning)
         assert settle(drawn) == ()
         assert settle(boxed) == (SQUARE,)
         assert png(drawn) != png(boxed)
