@@ -1,4 +1,8 @@
-"""Why a cell did not finish, and for which reasons it is tried again alone on a whole device."""
+"""Why a cell did not finish, and for which reasons it is tried again alone on a whole device.
+
+``study.running.worker.failure_of`` tells an error from a lack of memory, ``study.running.dispatcher`` finds workers
+that died or took too long, and ``study.running.rounds`` what was lost with many nodes or could not begin.
+"""
 
 from __future__ import annotations
 
