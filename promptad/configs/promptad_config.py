@@ -29,7 +29,7 @@ class PromptADConfig(MethodConfig):
 
     # The method's parts (Table 3, Table 7).
     sc: bool = True
-    """Semantic concatenation (section 4.2). Without it: CoOp's two-class form, see ``prompts.py``."""
+    """Semantic concatenation (section 4.2). Without it: CoOp's two-class form, see ``prompts/sequences.py``."""
     eam: bool = True
     """Explicit anomaly margin, eq. 13."""
     margin: float = 0.0

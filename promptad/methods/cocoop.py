@@ -75,8 +75,8 @@ class CoCoOp:
     tokens, h is a meta-network of two linear layers with ReLU between, its hidden layer a sixteenth as wide as x. As
     prompts differ by image, the text tower runs for every query image. Ours:
 
-    - Context, classes and loss are those of our CoOp form (``sc=false``; ``prompts.py``): ``normal {object}`` and
-      ``abnormal {object}``, learned with eq. 12 of PromptAD on normal images alone, each against its own prompts.
+    - Context, classes and loss are those of our CoOp form (``sc=false``; ``prompts/sequences.py``): ``normal {object}``
+      and ``abnormal {object}``, learned with eq. 12 of PromptAD on normal images alone, each against its own prompts.
       With a meta-network of zeros the scores are CoOp's.
     - x is l2-normalised, and h's initial weights are drawn as torch's linear layers are.
     - Optimiser and number of steps are PromptAD's, on all support images at once.

@@ -79,9 +79,9 @@ class MaPLe:
     3.2.2 and 3.2.3). So images cannot be encoded in advance: support images pass the tower at every step, and query
     images once for each fitted model. Ours:
 
-    - The classes, eq. 12 of PromptAD as loss, optimiser and number of steps are those of our CoOp form (``prompts.py``,
-      ``sc=false``); P_0 is drawn as its context is, and the other P_j with the same deviation. F_j are drawn one by
-      one as torch's linear layers are.
+    - The classes, eq. 12 of PromptAD as loss, optimiser and number of steps are those of our CoOp form
+      (``prompts/sequences.py``, ``sc=false``); P_0 is drawn as its context is, and the other P_j with the same
+      deviation. F_j are drawn one by one as torch's linear layers are.
     - J is 9 of 12 blocks, as printed, scaled to the shallower tower.
     - For the pixel task the loss and the scores take local features of the prompted tower, by default those of its V-V
       branch, in which patches attend to the prompts' values too. PromptAD prints a pixel score without its

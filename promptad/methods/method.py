@@ -84,7 +84,7 @@ class Method(Protocol):
     """One entry of the table of methods. Methods never load data, cache, schedule or compute metrics."""
 
     def views(self, config: Any, task: Task, backbone: Backbone) -> frozenset[str]:
-        """Names of the feature views (see ``features.py``) that support and query images must have."""
+        """Names of the feature views (see ``features/extraction.py``) that support and query images must have."""
         ...
 
     def fit(
