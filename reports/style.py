@@ -36,6 +36,11 @@ CLAIM_KEY: Mapping[Claim, str] = {
 }
 """Meaning of a difference's colour and marker."""
 BAND = "#e9edf1"
+"""Colour of the margin around no difference, and of grid lines."""
+TILE, TILE_EDGE = "#f3f4f6", "#b6bcc4"
+"""Colours of a tile that shows no value, and of its edge and hatching."""
+SEQUENTIAL = "cividis"
+"""Name of the colour map of scores and other amounts; ``_r`` behind it turns it around."""
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS: Mapping[Claim, str] = {"higher": "^", "lower": "v", "no effect": "s", "open": "o", "no interval": "X"}
 INK, FAINT, RULE = "#1b1f24", "#57606a", "#d0d7de"

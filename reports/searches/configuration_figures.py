@@ -15,7 +15,7 @@ from reports.searches.search import Search, Trial
 from reports.searches.sensitivity import best_trials, ranked_parameters
 from reports.searches.sensitivity_figures import BEST, DOTS, MANY, shown_value, spread, stem, unit
 from reports.searches.winners import Standing, standings
-from reports.style import BAND, FAINT, INK, RULE, SERIES, Drawing, clean, house_style, six, wrapped
+from reports.style import BAND, FAINT, INK, RULE, SEQUENTIAL, SERIES, Drawing, clean, house_style, six, wrapped
 from reports.tables.formats import MINUS
 
 ABSENT = -0.12
@@ -33,7 +33,7 @@ def parallel_drawing(search: Search, place: int) -> Drawing | None:
     values = [shown_value(objective, trial.values[place]) for trial in trials]
     low, high = min(values), max(values)
     scale = Normalize(low, high if high > low else low + 1)
-    colours = colormaps["cividis" if objective.maximize else "cividis_r"]
+    colours = colormaps[SEQUENTIAL if objective.maximize else f"{SEQUENTIAL}_r"]
     top = max(1, len(trials) // 10)
     with house_style():
         figure = Figure(figsize=(2.2 + 1.35 * (len(axes_of) + 1), 4.5), layout="constrained")

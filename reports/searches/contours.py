@@ -13,7 +13,7 @@ from reports.searches.axes import Axis, axis_of, value_text
 from reports.searches.search import Search, Trial
 from reports.searches.sensitivity import best_trials, ranked_parameters
 from reports.searches.sensitivity_figures import BEST, MANY, shown_value, spread, stem, ticked, unit
-from reports.style import INK, RULE, Drawing, clean, house_style, six, wrapped
+from reports.style import INK, RULE, SEQUENTIAL, TILE, Drawing, clean, house_style, six, wrapped
 
 
 def contour_drawing(search: Search, place: int) -> Drawing | None:
@@ -36,7 +36,7 @@ def contour_drawing(search: Search, place: int) -> Drawing | None:
         numeric = across.parameter.numeric and down.parameter.numeric
         mesh = _triangles(across, down, trials) if numeric else None
         values = [shown_value(objective, trial.values[place]) for trial in trials]
-        colours = "cividis" if objective.maximize else "cividis_r"
+        colours = SEQUENTIAL if objective.maximize else f"{SEQUENTIAL}_r"
         if mesh is None:
             drawn = _tiles(axes, across, down, trials, values, colours)
         else:
@@ -138,6 +138,6 @@ def _tiles(
     for x, (left, right, _) in enumerate(across.groups):
         for y, (low, high, _) in enumerate(down.groups):
             if (x, y) not in members:
-                tile = Rectangle((left, low), right - left, high - low, facecolor="#f3f4f6", edgecolor=RULE, hatch="//")
+                tile = Rectangle((left, low), right - left, high - low, facecolor=TILE, edgecolor=RULE, hatch="//")
                 axes.add_patch(tile)
     return drawn

@@ -8,7 +8,21 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from reports.statistics import MARGIN, Effect, Summary, claim
-from reports.style import BAND, COLOURS, FAINT, INK, MARKERS, RULE, Drawing, claim_handles, house_style, six, wrapped
+from reports.style import (
+    BAND,
+    COLOURS,
+    FAINT,
+    INK,
+    MARKERS,
+    RULE,
+    TILE,
+    TILE_EDGE,
+    Drawing,
+    claim_handles,
+    house_style,
+    six,
+    wrapped,
+)
 from reports.tables.entries import Column, Missing
 from reports.tables.findings import primary_columns
 from reports.tables.formats import MINUS, column_title, dataset_name, points, warnings
@@ -154,13 +168,11 @@ def category_heatmap(table: Table, column: Column) -> Figure | None:
                     text, colour, size = points(delta.mean) + few, "white" if strong else INK, 9.5
                 else:
                     axes.add_patch(
-                        Rectangle(
-                            (x + 0.02, y + 0.03), 0.96, 0.94, facecolor="#f3f4f6", edgecolor="#b6bcc4", hatch="//"
-                        )
+                        Rectangle((x + 0.02, y + 0.03), 0.96, 0.94, facecolor=TILE, edgecolor=TILE_EDGE, hatch="//")
                     )
                     kind = "" if delta is None else delta.kind.replace(" ", "\n")
                     text, colour, size = {"unavailable": "not\navail."}.get(kind, kind), INK, 7.5
-                box = None if isinstance(delta, Summary) else {"facecolor": "#f3f4f6", "edgecolor": "none", "pad": 1}
+                box = None if isinstance(delta, Summary) else {"facecolor": TILE, "edgecolor": "none", "pad": 1}
                 axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=size, color=colour, bbox=box)
         turn = max(len(category) for category in categories) > 7
         axes.set_xticks(np.arange(len(categories)) + 0.5, categories, rotation=35 if turn else 0)

@@ -15,7 +15,7 @@ from PIL import Image
 from reports.reading.kept import Loader
 from reports.reading.plan_parts import Arm, PlannedCell
 from reports.reading.shots import Shots
-from reports.style import FAINT, INK, Drawing, house_style, six
+from reports.style import FAINT, INK, TILE, Drawing, house_style, six
 from reports.tables.formats import percent, warnings
 from reports.tables.table import Table
 
@@ -201,7 +201,7 @@ def draw_truth(axes: Axes, thumbnail: NDArray[np.uint8], mask: NDArray[np.bool_]
 
 def draw_words(axes: Axes, thumbnail: NDArray[np.uint8], text: str, size: float = 9) -> None:
     """A grey tile of the image's size with the reason why there is no map."""
-    axes.set_facecolor("#f3f4f6")
+    axes.set_facecolor(TILE)
     axes.set_aspect(thumbnail.shape[0] / thumbnail.shape[1])
     axes.text(0.5, 0.5, text, ha="center", va="center", style="italic", fontsize=size, color=FAINT)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from reports.reading.kept import Arrays, Loader
 from reports.reading.plan_parts import PlannedCell
-from reports.style import FAINT, SERIES, Drawing, clean, house_style, six
+from reports.style import FAINT, SEQUENTIAL, SERIES, Drawing, clean, house_style, six
 from reports.tables.formats import warnings
 from reports.tables.table import Table
 
@@ -108,7 +108,7 @@ def _attention(table: Table, cell: PlannedCell, arrays: Arrays) -> Drawing:
         for y, (kind, blocks) in enumerate(rows):
             for x, block in enumerate(blocks):
                 axes = grid[y, x]
-                axes.imshow(np.log(np.maximum(block, 1e-6)), cmap="cividis", interpolation="nearest")
+                axes.imshow(np.log(np.maximum(block, 1e-6)), cmap=SEQUENTIAL, interpolation="nearest")
                 own = float(np.mean(np.diag(block)))
                 first = float(np.mean(block[1:, 0]))
                 data.append({"kind": kind, "block": str(x + 1), "to_itself": six(own), "to_class_token": six(first)})

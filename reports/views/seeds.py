@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reports.statistics import complete_seeds, seed_means
-from reports.style import FAINT, INK, RULE, SERIES, Drawing, clean, house_style, six, wrapped
+from reports.style import BAND, FAINT, INK, RULE, SERIES, Drawing, clean, house_style, six, wrapped
 from reports.tables.entries import Column, Missing
 from reports.tables.formats import column_title, warnings
 from reports.tables.table import Table
@@ -138,7 +138,7 @@ def _curves(table: Table, column: Column, curves: dict[str, dict[int, tuple[floa
             axes.plot(epochs[best], 100 * mean[best], "^", color=colour, markersize=9, markeredgecolor=INK, zorder=5)
         axes.set_xlabel("epoch")
         axes.set_ylabel("percent, on the test set")
-        axes.grid(axis="y", color="#e9edf1", linewidth=0.8)
+        axes.grid(axis="y", color=BAND, linewidth=0.8)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         clean(axes, "\n".join([column_title(column), *warnings(table)]))
         lines, _ = axes.get_legend_handles_labels()

@@ -9,7 +9,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from reports.reading.plan_parts import Arm, Factor
-from reports.style import FAINT, INK, SERIES, Drawing, clean, house_style, six, wrapped
+from reports.style import (
+    BAND,
+    FAINT,
+    INK,
+    SEQUENTIAL,
+    SERIES,
+    TILE,
+    TILE_EDGE,
+    Drawing,
+    clean,
+    house_style,
+    six,
+    wrapped,
+)
 from reports.tables.entries import Column, Missing
 from reports.tables.formats import column_title, mark_text, percent, warnings
 from reports.tables.table import Table
@@ -63,7 +76,7 @@ def _slice(table: Table, factor: Factor, column: Column) -> Drawing:
             )
         axes.set_xlabel(factor.label)
         axes.set_ylabel("percent")
-        axes.grid(axis="y", color="#e9edf1", linewidth=0.8)
+        axes.grid(axis="y", color=BAND, linewidth=0.8)
         axes.set_axisbelow(True)
         clean(axes, "\n".join([column_title(column), *warnings(table)]))
         if len(lines) > 1:
@@ -183,7 +196,7 @@ def _grid(table: Table, down: Factor, across: Factor, column: Column) -> Drawing
             means,
             mask=~np.isfinite(means),
             ax=axes,
-            cmap="cividis",
+            cmap=SEQUENTIAL,
             vmin=low,
             vmax=high,
             linewidths=1.5,
@@ -194,9 +207,7 @@ def _grid(table: Table, down: Factor, across: Factor, column: Column) -> Drawing
             for x in range(len(across.levels)):
                 if (y, x) in words:
                     axes.add_patch(
-                        Rectangle(
-                            (x + 0.02, y + 0.03), 0.96, 0.94, facecolor="#f3f4f6", edgecolor="#b6bcc4", hatch="//"
-                        )
+                        Rectangle((x + 0.02, y + 0.03), 0.96, 0.94, facecolor=TILE, edgecolor=TILE_EDGE, hatch="//")
                     )
                 dark = high > low and (means[y, x] - low) / (high - low) < 0.55
                 text = words.get((y, x)) or percent(float(means[y, x]) / 100)
