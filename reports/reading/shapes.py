@@ -22,6 +22,7 @@ MOST_FAULTS = 4
 Faults = Iterator[str]
 Find = Callable[[object, str], Faults]
 """Lists what is wrong with a value; the text is its place in the document."""
+Fits = Callable[[object], bool]
 
 
 def _nothing(_: object) -> bool:
@@ -33,12 +34,17 @@ class Shape:
     """A rule: a function from a value and its place in the document to what is wrong with it.
 
     ``rule`` completes the sentence "the value must be ...". ``holds`` is true for a list or an object whose parts the
-    rule checks: its faults then name the part.
+    rule checks: its faults then name the part. ``quick`` is true for the same values as an empty ``find``.
     """
 
     rule: str
     find: Find
     holds: Callable[[object], bool] = _nothing
+    quick: Fits | None = None
+
+    def fits(self, value: object) -> bool:
+        """Whether there is nothing wrong with a value, without working out where it stands: several times faster."""
+        return not any(self.find(value, "")) if self.quick is None else self.quick(value)
 
     def __call__(self, value: object, place: str) -> Faults:
         """What is wrong with a value at a place of the document, in sentences."""
@@ -52,7 +58,7 @@ def simple(rule: str, fits: Callable[[object], bool]) -> Shape:
         if not fits(value):
             yield _must_be(rule, value, place)
 
-    return Shape(rule=rule, find=find)
+    return Shape(rule=rule, find=find, quick=fits)
 
 
 def _must_be(rule: str, value: object, place: str) -> str:
@@ -84,6 +90,8 @@ def json_object(content: bytes | str) -> dict[str, Any]:
 
 def check(value: object, shape: Shape, what: str) -> None:
     """Raise ``DocumentError`` with the first faults of a document; ``what`` is its name in the message."""
+    if shape.fits(value):
+        return
     faults = list(dict.fromkeys(shape(value, "")))
     if faults:
         more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
@@ -103,7 +111,7 @@ def shown(value: object) -> str:
 
 def _unprintable(text: str) -> bool:
     """True if the text has a lone surrogate, which no file and no terminal accepts."""
-    return any("\ud800" <= sign <= "\udfff" for sign in text)
+    return not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 text = simple("text", lambda value: isinstance(value, str) and not _unprintable(value))
@@ -149,7 +157,23 @@ def _anything(value: object, place: str, levels: int) -> Faults:
         yield f"{place} must be a number that can be computed with, but is {shown(value)}"
 
 
-anything = Shape(rule="JSON that can be printed, without too many levels or too large numbers", find=_find_in_anything)
+def _anything_fits(value: object, levels: int = DEEPEST) -> bool:
+    if levels == 0:
+        return False
+    if isinstance(value, str):
+        return not _unprintable(value)
+    if isinstance(value, dict):
+        return all(text.fits(name) and _anything_fits(inner, levels - 1) for name, inner in value.items())
+    if isinstance(value, list):
+        return all(_anything_fits(inner, levels - 1) for inner in value)
+    return not isinstance(value, int) or abs(value) < LARGEST
+
+
+anything = Shape(
+    rule="JSON that can be printed, without too many levels or too large numbers",
+    find=_find_in_anything,
+    quick=_anything_fits,
+)
 
 
 def one_of(*values: object) -> Shape:
@@ -175,7 +199,12 @@ def either(*shapes: Shape) -> Shape:
         else:
             yield _must_be(rule, value, place)
 
-    return Shape(rule=rule, find=find, holds=lambda value: any(shape.holds(value) for shape in shapes))
+    return Shape(
+        rule=rule,
+        find=find,
+        holds=lambda value: any(shape.holds(value) for shape in shapes),
+        quick=lambda value: any(shape.fits(value) for shape in shapes),
+    )
 
 
 def maybe(inner: Shape) -> Shape:
@@ -185,7 +214,12 @@ def maybe(inner: Shape) -> Shape:
         if value is not None:
             yield from inner(value, place)
 
-    return Shape(rule=f"{inner.rule}, or null", find=find, holds=inner.holds)
+    return Shape(
+        rule=f"{inner.rule}, or null",
+        find=find,
+        holds=inner.holds,
+        quick=lambda value: value is None or inner.fits(value),
+    )
 
 
 # Documents that were not read from a file hold tuples.
@@ -207,7 +241,12 @@ def each(inner: Shape) -> Shape:
         for index, item in enumerate(value):
             yield from inner(item, f"{place}[{index}]")
 
-    return Shape(rule="a list", find=find, holds=_is_list)
+    return Shape(
+        rule="a list",
+        find=find,
+        holds=_is_list,
+        quick=lambda value: _is_list(value) and all(map(inner.fits, value)),
+    )
 
 
 def by_name(inner: Shape) -> Shape:
@@ -221,7 +260,14 @@ def by_name(inner: Shape) -> Shape:
             yield from text(name, f"a key of {place}")
             yield from inner(item, f"{place}.{shown(name)}")
 
-    return Shape(rule="an object", find=find, holds=_is_object)
+    return Shape(
+        rule="an object",
+        find=find,
+        holds=_is_object,
+        quick=lambda value: (
+            _is_object(value) and all(text.fits(name) and inner.fits(item) for name, item in value.items())
+        ),
+    )
 
 
 def record(required: Mapping[str, Shape], optional: Mapping[str, Shape] | None = None) -> Shape:
@@ -242,4 +288,11 @@ def record(required: Mapping[str, Shape], optional: Mapping[str, Shape] | None =
             yield from text(name, f"a key of {place or 'it'}")
             yield from known.get(name, anything)(item, f"{place}.{name}" if place else str(name))
 
-    return Shape(rule="an object", find=find, holds=_is_object)
+    def quick(value: object) -> bool:
+        return (
+            _is_object(value)
+            and all(name in value for name in required)
+            and all(text.fits(name) and known.get(name, anything).fits(item) for name, item in value.items())
+        )
+
+    return Shape(rule="an object", find=find, holds=_is_object, quick=quick)
