@@ -18,6 +18,7 @@ from promptad.datasets import DatasetError, category_names, open_category
 from reports.reading.plan_document import Plan
 from reports.reading.shapes import DocumentError
 from reports.report import write_report
+from study.records import arrays
 from study.records.ledger import Ledger
 from study.records.row import Row, RowError
 
@@ -110,11 +111,12 @@ def test_examples_that_hold_a_pickle_are_not_opened(tmp_path):
     ledger = Ledger(str(tmp_path / "study"))
     buffer = io.BytesIO()
     np.savez(buffer, names=np.array([Bomb(tmp_path / "exploded")], dtype=object))
-    ledger.write_examples("d", {"names": np.array(["a"])})
-    (tmp_path / "study" / "examples" / "d.npz").write_bytes(buffer.getvalue())
-    assert ledger.examples("d") is None
-    (tmp_path / "study" / "examples" / "d.npz").write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
-    assert ledger.examples("d") is None
+    for content in (buffer.getvalue(), pickle.dumps(Bomb(tmp_path / "exploded"))):
+        ledger.folder.write("examples/d.npz", content)
+        assert ledger.examples("d") is None
+        ledger.folder.write("examples/000000000001-0-ab.zip", arrays.encoded({"d": content}))
+        assert Ledger(ledger.location).examples("d") is None
+        ledger.folder.remove("examples/000000000001-0-ab.zip")
     assert not (tmp_path / "exploded").exists()
 
 
@@ -122,10 +124,9 @@ def test_examples_that_hold_a_pickle_are_not_opened(tmp_path):
 def test_a_row_lies_in_the_study_whatever_its_cell_is_called(category, tmp_path):
     ledger = Ledger(str(tmp_path / "study"))
     row = make_row(cell=make_cell(category=category))
-    ledger.write_row(row)
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json")] == [
-        f"study/rows/{row.cell.digest}.json"
-    ]
+    ledger.append([row])
+    (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert path.parent == tmp_path / "study" / "rows"
 
 
 @pytest.mark.parametrize("digest", OUTSIDE)
@@ -208,6 +209,6 @@ def test_a_path_in_a_split_file_must_not_leave_its_category(column, tmp_path):
 def test_a_digest_in_a_plan_cannot_make_a_report_read_elsewhere(tmp_path):
     """Rows are looked up among the files of the study, never by a path made of what a plan says."""
     ledger = Ledger(str(tmp_path / "study"))
-    ledger.write_row(make_row())
+    ledger.append([make_row()])
     (tmp_path / "secret.json").write_text(make_row(cell=make_cell(seed=9)).to_json())
     assert ledger.rows(["../../secret", digest_of("absent")]) == {}

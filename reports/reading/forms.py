@@ -32,9 +32,29 @@ _metric = Shape(
 )
 
 
-_CELL = record(
+_ONE_CELL = record(
     {"digest": text, "arm": text, "category": text, "shots": _COLUMN, "seed": whole, "task": text}, {"images": whole}
 )
+_CELLS = record(
+    {
+        **dict.fromkeys(("digests", "arm", "category", "task"), text),
+        "shots": _COLUMN,
+        "images": whole,
+        "seeds": each(whole),
+    }
+)
+# A block of cells, or one cell, as older documents list them.
+_CELL = Shape(
+    rule="cells of a place in the table",
+    find=lambda value, place: _form_of_cells(value)(value, place),
+    quick=lambda value: _form_of_cells(value).fits(value),
+)
+
+
+def _form_of_cells(value: object) -> Shape:
+    return _CELLS if isinstance(value, dict) and "digests" in value else _ONE_CELL
+
+
 _ARM = record(
     {"name": text, "label": text},
     {

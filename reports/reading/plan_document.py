@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from promptad.scoring.metric_table import METRICS
 from reports.reading.forms import PLAN
 from reports.reading.given import DataName, Given
-from reports.reading.plan_parts import Arm, Factor, Obstacle, PlannedCell, PrintedNumber
+from reports.reading.plan_parts import Arm, Factor, Obstacle, PrintedNumber
+from reports.reading.planned_cells import PlannedCells
 from reports.reading.shapes import MOST_FAULTS, Document, DocumentError, check, shown
 from reports.reading.shots import Shots
 
@@ -87,8 +89,8 @@ class Plan:
     printed_firsts: Mapping[tuple[str, str, Shots | None], bool]
     one_support_set: Mapping[tuple[str, Shots], tuple[str, ...]]
     prompts: Suffixes | None
-    cells: tuple[PlannedCell, ...]
-    proxies: tuple[PlannedCell, ...]
+    cells: PlannedCells
+    proxies: PlannedCells
     method: Mapping[str, object] | None
     data_cautions: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
@@ -104,9 +106,9 @@ class Plan:
         return tuple(arm for arm in self.runnable if arm.random_weights)
 
     @property
-    def asked(self) -> tuple[PlannedCell, ...]:
+    def asked(self) -> PlannedCells:
         """All cells: those of the table, and those that are asked about pseudo-anomalies."""
-        return (*self.cells, *self.proxies)
+        return PlannedCells((*self.cells.blocks, *self.proxies.blocks))
 
     @property
     def data_name(self) -> DataName:
@@ -151,8 +153,8 @@ class Plan:
                 for (arm, shots), categories in self.one_support_set.items()
             ],
             "prompts": None if self.prompts is None else self.prompts.as_json(),
-            "cells": [cell.as_json() for cell in self.cells],
-            "proxies": [cell.as_json() for cell in self.proxies],
+            "cells": self.cells.as_json(),
+            "proxies": self.proxies.as_json(),
             "method": None if self.method is None else dict(self.method),
             "data_cautions": list(self.data_cautions),
             "left_out": [{"image": image, "reason": reason} for image, reason in self.left_out],
@@ -208,8 +210,8 @@ class Plan:
                 (each["arm"], each["shots"]): tuple(each["categories"]) for each in raw.get("one_support_set") or ()
             },
             prompts=Suffixes.from_json(prompts) if prompts else None,
-            cells=tuple(PlannedCell.from_json(cell) for cell in raw["cells"]),
-            proxies=tuple(PlannedCell.from_json(cell) for cell in raw.get("proxies") or ()),
+            cells=PlannedCells.from_json(raw["cells"]),
+            proxies=PlannedCells.from_json(raw.get("proxies") or ()),
             method=raw.get("method"),
             data_cautions=tuple(raw.get("data_cautions") or ()),
             left_out=tuple((each["image"], each["reason"]) for each in raw.get("left_out") or ()),
@@ -275,14 +277,17 @@ def _faults(plan: Plan) -> list[str]:
         if values.count(value) > 1
     ]
     known = {axis: frozenset(values) for axis, values in {"arm": names, **axes}.items()}
-    places = set()
-    for cell in (*plan.cells, *plan.proxies):
+    seeds: dict[tuple[str, str, Shots, str], set[int]] = defaultdict(set)
+    for block in (*plan.cells.blocks, *plan.proxies.blocks):
         for axis, values in known.items():
-            if getattr(cell, axis) not in values:
-                faults.append(f"cell {cell.digest} has {axis} {getattr(cell, axis)!r}, which the plan does not list")
-    for cell in plan.cells:
-        place = (cell.arm, cell.category, cell.shots, cell.seed, cell.task)
-        if place in places:
+            for value in block.seeds if axis == "seed" else (getattr(block, axis),):
+                if value not in values:
+                    faults.append(f"cell {block.digests[0]} has {axis} {value!r}, which the plan does not list")
+    for block in plan.cells.blocks:
+        earlier = seeds[block.arm, block.category, block.shots, block.task]
+        if twice := earlier & set(block.seeds) or len(set(block.seeds)) < len(block.seeds):
+            named = min(twice) if isinstance(twice, set) else next(s for s in block.seeds if block.seeds.count(s) > 1)
+            place = (block.arm, block.category, block.shots, named, block.task)
             faults.append(f"cell {place} is planned twice")
-        places.add(place)
+        earlier.update(block.seeds)
     return faults

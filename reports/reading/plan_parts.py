@@ -98,48 +98,6 @@ class Factor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedCell:
-    """One planned measurement: which arm, category, shots, seed and task the row `digest` holds.
-
-    `shots` is the column that it stands in, `images` how many support images the cell has.
-    """
-
-    digest: str
-    arm: str
-    category: str
-    shots: Shots
-    images: int
-    seed: int
-    task: str
-
-    @classmethod
-    def from_json(cls, raw: Document) -> PlannedCell:
-        """From its part of a document."""
-        return cls(
-            digest=raw["digest"],
-            arm=raw["arm"],
-            category=raw["category"],
-            shots=raw["shots"],
-            # A document from before rows had shots of their own names the number alone.
-            images=raw.get("images", raw["shots"]),
-            seed=raw["seed"],
-            task=raw["task"],
-        )
-
-    def as_json(self) -> dict[str, object]:
-        """As a document holds it."""
-        return {
-            "digest": self.digest,
-            "arm": self.arm,
-            "category": self.category,
-            "shots": self.shots,
-            "images": self.images,
-            "seed": self.seed,
-            "task": self.task,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
     """Why a printed number gets no verdict: a word for the kind of reason, and a clause for people."""
 

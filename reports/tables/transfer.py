@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from promptad.scoring.metric_table import METRICS
-from reports.reading.plan_parts import PlannedCell
+from reports.reading.planned_cells import PlannedCell
 from reports.reading.proxy_objectives import OTHER_CATEGORIES, PSEUDO_ANOMALIES, ProxyObjective
 from reports.reading.shots import Shots, shots_text
 from reports.statistics import Summary, summarize

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from reports.reading.kept import COMPARED, Loader
-from reports.reading.plan_parts import Arm, PlannedCell
+from reports.reading.plan_parts import Arm
+from reports.reading.planned_cells import PlannedCell
 from reports.reading.shots import Shots
 from reports.style import FAINT, Drawing, house_style, six, wrapped
 from reports.tables.formats import listing, percent, warnings

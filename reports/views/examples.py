@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reports.reading.kept import Loader
-from reports.reading.plan_parts import Arm, PlannedCell
+from reports.reading.plan_parts import Arm
+from reports.reading.planned_cells import PlannedCell
 from reports.reading.shots import Shots
 from reports.style import FAINT, INK, TILE, Drawing, house_style, six
 from reports.tables.formats import percent, warnings

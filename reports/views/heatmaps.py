@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reports.reading.kept import COMPARED, Arrays, Loader
-from reports.reading.plan_parts import PlannedCell
+from reports.reading.planned_cells import PlannedCell
 from reports.staging import Staging, compact_json
 from reports.tables.table import Table
 from reports.views.examples import MAPS

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reports.reading.kept import Arrays, Loader
-from reports.reading.plan_parts import PlannedCell
+from reports.reading.planned_cells import PlannedCell
 from reports.style import FAINT, SEQUENTIAL, SERIES, Drawing, clean, house_style, six
 from reports.tables.formats import warnings
 from reports.tables.table import Table

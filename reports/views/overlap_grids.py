@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.reading.kept import Arrays, Loader
-from reports.reading.plan_parts import PlannedCell
+from reports.reading.planned_cells import PlannedCell
 from reports.reading.shots import Shots, shots_text
 from reports.statistics import Summary, summarize
 from reports.tables.formats import MINUS, no_interval_reason, seeds_text

@@ -9,7 +9,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from reports.reading.kept import SCORED, Loader
-from reports.reading.plan_parts import Arm, PlannedCell
+from reports.reading.plan_parts import Arm
+from reports.reading.planned_cells import PlannedCell
 from reports.reading.shots import Shots, shots_text
 from reports.style import Drawing, house_style, six
 from reports.tables.formats import warnings

@@ -7,12 +7,13 @@ between processes is cells, rows and file names; features stay in the cache of t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -31,15 +32,20 @@ from study.records.folder import LedgerError
 from study.records.group import Group
 from study.records.ledger import Ledger
 from study.records.pulse import NodeUse, Pulse
-from study.running.dispatcher import Assignment, Dispatcher, Finished, finished_with
+from study.records.segment import RowState
+from study.running.dispatcher import Dispatcher
 from study.running.execution_options import CacheSettings, ExecutionOptions, Listeners
 from study.running.rounds import Round, Rounds
+from study.running.row_desk import Assignment, Finished, finished_with
 
 WORKER_DEATHS = 8
 """How often Tune restarts a trial in a round; the next round receives what is left then."""
 
 GPU_SHARE = 0.25
 """Share of a GPU of a trial, where there are GPUs and the user names no other share."""
+
+NEWS_SECONDS = 0.25
+"""How often the executor asks which rows are durable."""
 
 PULSE_SECONDS = 5.0
 """Seconds between two checks of the workers, each with a progress report."""
@@ -108,6 +114,11 @@ def prepare_tune() -> None:
     logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
 
 
+def cause_of(error: Exception) -> str:
+    """The message of an error that Ray brings from another process, without its traceback."""
+    return str(getattr(error, "cause", error))
+
+
 class _RestartableDispatcher(Dispatcher):
     """A dispatcher that reloads its groups whenever its process begins.
 
@@ -168,14 +179,34 @@ class Execution:
         )
         overseer = Overseer(dispatcher, self, resources)
         overseer.pulse([])
-        trouble = self._fit(current, self.setup(dispatcher, resources), overseer, trial)
+        digests = [cell.digest for group in current.groups for cell in group.cells]
+        before = self.ledger.sound_states(digests)
+        try:
+            trouble = self._fit(current, self.setup(dispatcher, resources), overseer, trial)
+        except BaseException:
+            # What is finished is kept, also by Ctrl-C; where it cannot be, the first error says more.
+            with contextlib.suppress(Exception):
+                ray.get(dispatcher.flush.remote(), timeout=PULSE_SECONDS)
+            raise
         end = ray.get(dispatcher.end.remote())
         ray.kill(dispatcher)
+        overseer.tell(end.finished)
+        self._tell_missed(digests, before, overseer)
         lost = nodes.gone({aside.worker.node for aside in end.aside if aside.worker})
         lost |= {node.identity for node in usable} - {node.identity for node in nodes.known_nodes() if node.alive}
         for row in rounds.end(end, lost_nodes=lost, trouble=trouble):
-            self.ledger.write_row(row)
+            self.ledger.append([row])
             self.listeners.on_finished(finished_with(row))
+
+    def _tell_missed(self, digests: Sequence[str], before: Mapping[str, RowState], overseer: Overseer) -> None:
+        """Pass on the rows that a dispatcher wrote and did not tell of, because its process was killed."""
+        after = self.ledger.states()
+        missed = [
+            digest
+            for digest in digests
+            if digest in after and after[digest] != before.get(digest) and digest not in overseer.told
+        ]
+        overseer.tell(finished_with(row) for row in self.ledger.rows(missed).values())
 
     def _fit(self, current: Round, shared: TrialSetup, overseer: Overseer, trial: type[GroupTrial]) -> str | None:
         """Run the groups on Tune; returns the message of a trial that ended with an error."""
@@ -227,7 +258,8 @@ class Overseer(tune.Callback):  # type: ignore[misc]
     def __init__(self, dispatcher: Any, execution: Execution, resources: TrialResources) -> None:
         self._dispatcher, self._execution, self._resources = dispatcher, execution, resources
         self._broken: Exception | None = None
-        self._last = time.monotonic()
+        self._last = self._last_news = time.monotonic()
+        self.told: set[str] = set()
 
     def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
         """Tune saves nothing of it: the ledger is the truth, and a driver's locks cannot be pickled."""
@@ -235,8 +267,6 @@ class Overseer(tune.Callback):  # type: ignore[misc]
 
     def on_trial_result(self, *_: object, result: dict[str, Any], **__: object) -> None:
         """Process a step's result. Errors wait for the next step: raised here, Tune would count them as the trial's."""
-        for finished in result.get("finished", ()):
-            self._execution.listeners.on_finished(Finished(**finished))
         try:
             if "unfit" in result:
                 self._execution.muster.refuse(*result["unfit"])
@@ -249,18 +279,31 @@ class Overseer(tune.Callback):  # type: ignore[misc]
         """Raise an error at the next step, where Tune does not count it as a trial's."""
         self._broken = error
 
+    def tell(self, finished: Iterable[Finished]) -> None:
+        """Pass on cells whose rows are durable, each once."""
+        for each in finished:
+            if each.digest not in self.told:
+                self.told.add(each.digest)
+                self._execution.listeners.on_finished(each)
+
     def on_step_begin(self, *_: object, **__: object) -> None:
-        """Raise the error that stops the study; every few seconds check the workers."""
+        """Raise what stops the study; pass on what is finished; every few seconds look after the workers."""
         if self._broken is not None:
             raise self._broken
-        if time.monotonic() - self._last < PULSE_SECONDS:
-            return
-        self._last = time.monotonic()
+        now = time.monotonic()
         try:
+            if now - self._last_news >= NEWS_SECONDS:
+                self._last_news = now
+                self.tell(ray.get(self._dispatcher.news.remote(), timeout=PULSE_SECONDS))
+            if now - self._last < PULSE_SECONDS:
+                return
+            self._last = now
             at_work: list[Assignment] = ray.get(self._dispatcher.at_work.remote(), timeout=PULSE_SECONDS)
         except (ray.exceptions.GetTimeoutError, ray.exceptions.ActorUnavailableError):
-            # Ray starts it again.
+            # Ray restarts it.
             return
+        except LedgerError as error:
+            raise LedgerError(cause_of(error)) from error
         limit = self._execution.limit
         for assignment in at_work:
             if limit is not None and assignment.seconds > limit + KILL_GRACE:

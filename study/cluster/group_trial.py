@@ -1,13 +1,12 @@
-"""What runs in a worker of a cluster: a Ray Tune trial is a group of cells, each of its steps one cell."""
+"""What runs in a worker of a cluster: a Ray Tune trial is a group of cells, each of its steps some of them."""
 
 from __future__ import annotations
 
-import dataclasses
 import faulthandler
 import os
 import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +21,17 @@ from study.records.cell import Cell
 from study.records.failure import Failure
 from study.records.folder import LedgerError
 from study.records.group import Group
-from study.records.outcome import Outcome
-from study.running.dispatcher import Finished, Worker
+from study.running.dispatcher import Report
 from study.running.execution_options import CacheSettings
-from study.running.worker import prepare_group, run_next
+from study.running.row_desk import Worker
+from study.running.worker import prepare_group, run_cells
 
 PARKED_SECONDS = 1.0
 """Seconds between two checks of a parked trial whether it may end."""
+
+
+STEP_SECONDS = 1.0
+"""How long a step goes on with short cells: Tune needs some milliseconds for each step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +60,10 @@ class TrialSetup:
 
 
 class GroupTrial(tune.Trainable):  # type: ignore[misc]
-    """One group of cells; each step is one cell."""
+    """One group of cells; each step is a long one, or some short ones."""
 
     bench: type[Workbench] = Workbench
     _group: int
-    _news: list[Finished]
     _problem: str | None
     _broken: LedgerError | None
 
@@ -84,19 +86,24 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run the next cell of the group."""
+        """Run cells of the group for a while: many short ones, or one long one."""
         if self._problem is not None:
             time.sleep(PARKED_SECONDS)
             return {"done": self._source.park(self._group), "unfit": (self._worker.node, self._problem)}
         try:
             if self._broken is not None:
                 raise self._broken
-            with watched(self._limit):
-                more, finished = run_next(self._bench, self._source, self._group, self._worker)
+            more = run_cells(
+                self._bench,
+                self._source,
+                self._group,
+                self._worker,
+                seconds=STEP_SECONDS,
+                guard=lambda: watched(self._limit),
+            )
         except LedgerError as error:
             return {"done": True, "broken": str(error)}
-        news, self._news = self._news + ([] if finished is None else [finished]), []
-        return {"done": not more, "finished": [dataclasses.asdict(each) for each in news]}
+        return {"done": not more}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Save nothing: the ledger has everything."""
@@ -105,13 +112,13 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         """Load nothing: the ledger has everything."""
 
     def _start(self, number: int) -> None:
-        self._group, self._news, self._broken = number, [], None
+        self._group, self._broken = number, None
         with watched(self._limit):
             group = self._source.begin(number, self._worker)
             self._problem = self._node_problem(group)
             if self._problem is None:
                 try:
-                    self._news = prepare_group(self._bench, self._source, number, group)
+                    prepare_group(self._bench, self._source, number, group)
                 except LedgerError as error:
                     self._broken = error
 
@@ -154,25 +161,19 @@ class RemoteSource:
         begun: Group = ray.get(self._dispatcher.begin.remote(group, worker))
         return begun
 
-    def next(self, group: int, worker: Worker) -> Cell | None:
+    def next(self, group: int, worker: Worker, most: int = 1) -> tuple[Cell, ...]:
         """Call the dispatcher's method of this name."""
-        cell: Cell | None = ray.get(self._dispatcher.next.remote(group, worker))
-        return cell
+        cells: tuple[Cell, ...] = ray.get(self._dispatcher.next.remote(group, worker, most))
+        return cells
 
-    def accept(self, digest: str, outcome: Outcome) -> Finished:
+    def report(self, group: int, worker: Worker, reports: Sequence[Report], *, most: int) -> tuple[Cell, ...]:
         """Call the dispatcher's method of this name."""
-        finished: Finished = ray.get(self._dispatcher.accept.remote(digest, outcome))
-        return finished
+        cells: tuple[Cell, ...] = ray.get(self._dispatcher.report.remote(group, worker, reports, most=most))
+        return cells
 
-    def fail(self, group: int, digest: str, failure: Failure) -> Finished | None:
+    def fail_group(self, group: int, failure: Failure) -> None:
         """Call the dispatcher's method of this name."""
-        finished: Finished | None = ray.get(self._dispatcher.fail.remote(group, digest, failure))
-        return finished
-
-    def fail_group(self, group: int, failure: Failure) -> list[Finished]:
-        """Call the dispatcher's method of this name."""
-        finished: list[Finished] = ray.get(self._dispatcher.fail_group.remote(group, failure))
-        return finished
+        ray.get(self._dispatcher.fail_group.remote(group, failure))
 
     def park(self, group: int) -> bool:
         """Call the dispatcher's method of this name."""

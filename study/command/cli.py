@@ -21,7 +21,7 @@ from study.command.exits import INTERRUPTED, USAGE
 from study.planning.data_source import SYNTHETIC
 from study.search.objectives import OBJECTIVES
 
-VERBS = ("plan", "run", "search", "report", "status", "show", "cache", "digest")
+VERBS = ("plan", "run", "search", "report", "status", "show", "export", "merge", "cache", "digest")
 
 EPILOG = """\
 examples:
@@ -34,6 +34,8 @@ examples:
   run.py search --space paper --trials 40  find hyperparameters from normal images alone
   run.py status --watch                    how far a study is, from any terminal
   run.py report                            write the report again from the rows
+  run.py export --to rows.csv              one line a cell, for pandas or a spreadsheet
+  run.py merge lab/a lab/b --into both     studies of several machines in one folder
 """
 
 
@@ -122,6 +124,18 @@ def _show(options: argparse.Namespace) -> int:
     return show(options)
 
 
+def _export(options: argparse.Namespace) -> int:
+    from study.command.exchange_verbs import export
+
+    return export(options)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from study.command.exchange_verbs import merge
+
+    return merge(options)
+
+
 def _cache(options: argparse.Namespace) -> int:
     from study.command.look_verbs import cache
 
@@ -169,11 +183,18 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("digest", help="the cell's digest, or how it begins")
     show.add_argument("--json", action="store_true", help="print the row as it is stored")
     show.set_defaults(handler=_show)
-    for verb in (plan, run, search, report, status, show):
+    export = parsers.add_parser("export", help="write one line a cell: config, scores, seconds, where it ran")
+    export.add_argument("--to", required=True, metavar="FILE", help="a .csv or .parquet file")
+    export.set_defaults(handler=_export)
+    for verb in (plan, run, search, report, status, show, export):
         verb.add_argument(
             "--study", default="results", metavar="FOLDER", help="study folder, a path or fsspec URL (default: results)"
         )
     report.add_argument("--out", default=None, metavar="FOLDER", help="where to write (default: report/ in the study)")
+    merge = parsers.add_parser("merge", help="take the rows of several studies into one folder")
+    merge.add_argument("studies", nargs="+", metavar="STUDY", help="study folders that are read, paths or fsspec URLs")
+    merge.add_argument("--into", required=True, metavar="FOLDER", help="study folder that takes them in")
+    merge.set_defaults(handler=_merge)
     cache = parsers.add_parser("cache", help="size of the feature cache, or clear it")
     cache.add_argument("action", choices=("info", "clear"))
     cache.set_defaults(handler=_cache)

@@ -33,7 +33,7 @@ def plan(options: argparse.Namespace) -> int:
     from study.command.outlook import described_plan
 
     ledger = Ledger(options.study)
-    print(described_plan(asked, ledger.rows(asked.cells), ledger.plans()))
+    print(described_plan(asked, ledger.sound_states(asked.cells), ledger.plans()))
     return 0
 
 
@@ -61,13 +61,15 @@ def status(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Print one cell: its row, and the fields of its config that differ from the defaults."""
-    rows = Ledger(options.study).rows()
-    found = [row for digest, row in rows.items() if digest.startswith(options.digest)]
+    ledger = Ledger(options.study)
+    digests = ledger.states().keys()
+    named = {digest for digest in digests if digest.startswith(options.digest)}
+    found = list(ledger.rows(named).values())
     if len(found) != 1:
         many = ", ".join(sorted(row.cell.digest[:12] for row in found)[:5])
         raise UsageError(
             f"{options.digest} must begin the digest of one row of {options.study}, but "
-            + (f"{len(found)} begin so: {many}" if found else f"none of its {len(rows)} does")
+            + (f"{len(found)} begin so: {many}" if found else f"none of its {len(digests)} does")
         )
     print(found[0].to_json() if options.json else row_text(found[0]), end="")
     return 0
@@ -117,7 +119,7 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
     stored = ledger.everything()
     place = {name: number for number, name in enumerate(CATALOGUE)}
     plans = sorted(stored.plans, key=lambda plan: place.get(plan.ablation, len(place)))
-    rows = {digest: row.plain() for digest, row in stored.rows.items()}
+    rows = stored.rows
     for name, why in stored.damaged.items():
         print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
     report = write_report(

@@ -10,7 +10,7 @@ from reports.reading.plan_document import Plan
 from study.command.duration import duration
 from study.planning.plan import StudyPlan
 from study.records.cell import Cell
-from study.records.row import Row
+from study.records.segment import RowState
 
 DETAILED = 2
 """Up to this number, ablations are described arm by arm; above it, with a line each."""
@@ -31,15 +31,15 @@ class Outlook:
     seconds: float | None
 
 
-def outlooks(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Plan] = ()) -> dict[str, Outlook]:
+def outlooks(plan: StudyPlan, states: Mapping[str, RowState], stored: Sequence[Plan] = ()) -> dict[str, Outlook]:
     """The outlook of every plan document by name; ``stored`` are the plans that the study has already."""
     others = [document for document in stored if document.name not in plan.documents]
     owners = Counter(digest for document in (*plan.documents.values(), *others) for digest in _digests(document))
-    times = Times.measured(rows.values())
+    times = Times.of_plan(plan, states)
     found = {}
     for name, document in plan.documents.items():
         digests = _digests(document)
-        done = {digest for digest in digests if digest in rows and rows[digest].status in ("ok", "pruned")}
+        done = {digest for digest in digests if digest in states and states[digest].status in ("ok", "pruned")}
         unavailable = {digest for digest in digests if digest in plan.unavailable}
         to_run = digests - done - unavailable
         found[name] = Outlook(
@@ -60,13 +60,21 @@ class Times:
         self._means = means
 
     @classmethod
-    def measured(cls, rows: Iterable[Row]) -> Times:
-        """From the rows that are ok."""
+    def of_plan(cls, plan: StudyPlan, states: Mapping[str, RowState]) -> Times:
+        """From the cells of a plan that are ok."""
+        return cls.measured(
+            (plan.cells[digest], state.seconds)
+            for digest, state in states.items()
+            if state.status == "ok" and state.seconds is not None and digest in plan.cells
+        )
+
+    @classmethod
+    def measured(cls, cells: Iterable[tuple[Cell, float]]) -> Times:
+        """From cells and the seconds that they took."""
         seconds: dict[tuple[object, ...], list[float]] = defaultdict(list)
-        for row in rows:
-            if row.status == "ok" and "total" in row.seconds:
-                for key in _keys(row.cell):
-                    seconds[key].append(row.seconds["total"])
+        for cell, took in cells:
+            for key in _keys(cell):
+                seconds[key].append(took)
         return cls({key: sum(values) / len(values) for key, values in seconds.items()})
 
     def of(self, cells: Iterable[Cell]) -> float | None:
@@ -80,9 +88,9 @@ class Times:
         return total
 
 
-def described_plan(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Plan] = ()) -> str:
+def described_plan(plan: StudyPlan, states: Mapping[str, RowState], stored: Sequence[Plan] = ()) -> str:
     """The plan as text: details of one or two ablations, else a line for each, and what all of them need."""
-    found = outlooks(plan, rows, stored)
+    found = outlooks(plan, states, stored)
     if len(found) <= DETAILED:
         lines = [line for name, document in plan.documents.items() for line in _details(document, found[name])]
     else:
@@ -94,11 +102,11 @@ def described_plan(plan: StudyPlan, rows: Mapping[str, Row], stored: Sequence[Pl
         missing = [
             cell
             for digest, cell in plan.cells.items()
-            if digest not in plan.unavailable and not (digest in rows and rows[digest].status in ("ok", "pruned"))
+            if digest not in plan.unavailable and not (digest in states and states[digest].status in ("ok", "pruned"))
         ]
         lines.append(
             f"all together: {len(plan.cells)} different cells, {len(missing)} to run"
-            + _estimate(Times.measured(rows.values()).of(missing))
+            + _estimate(Times.of_plan(plan, states).of(missing))
         )
     return "\n".join(lines)
 
@@ -130,7 +138,7 @@ def _details(document: Plan, outlook: Outlook) -> list[str]:
         if not arm.runnable:
             lines.append(f"  arm {arm.name}: cannot run: {arm.not_runnable}")
             continue
-        digests = {cell.digest for cell in document.asked if cell.arm == arm.name}
+        digests = {digest for block in document.asked.blocks if block.arm == arm.name for digest in block.digests}
         parts = [f"{field}={value}" for field, value in arm.changes.items()]
         parts = parts if arm.runs == "promptad" else [f"method {arm.runs}", *parts]
         parts += [f"backbone {arm.backbone}"] if arm.backbone != document.backbone else []
@@ -147,7 +155,7 @@ def _estimate(seconds: float | None) -> str:
 
 
 def _digests(document: Plan) -> set[str]:
-    return {cell.digest for cell in document.asked}
+    return {digest for digest, _ in document.asked.tasks()}
 
 
 def _keys(cell: Cell) -> list[tuple[object, ...]]:

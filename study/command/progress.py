@@ -13,7 +13,7 @@ from tqdm import tqdm
 from study.command.duration import duration
 
 if TYPE_CHECKING:
-    from study.running.dispatcher import Finished
+    from study.running.row_desk import Finished
 
 QUIET_INTERVAL = 15.0
 """Seconds between lines where the output is no terminal."""

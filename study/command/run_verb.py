@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from study.bench.workbench import Workbench
     from study.planning.plan import StudyPlan
     from study.records.group import Group
-    from study.running.dispatcher import Finished
+    from study.running.row_desk import Finished
 
 
 class TakenOverError(UserError):
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def sole_driver(ledger: Ledger) -> Iterator[Driver]:
-    """This process as the one driver of a study folder.
+    """This process as the one driver of a study folder, whose rows then lie in segments.
 
     Raises:
         LockedError: another one holds it.
@@ -59,7 +59,10 @@ def sole_driver(ledger: Ledger) -> Iterator[Driver]:
     driver = Driver(ledger.folder, say=warn)
     try:
         with driver:
+            if converted := ledger.convert():
+                print(f"{converted} rows of an older version now lie in segments")
             yield driver
+            ledger.compact()
     except KeyboardInterrupt:
         if driver.lost:
             raise TakenOverError(
@@ -71,19 +74,21 @@ def sole_driver(ledger: Ledger) -> Iterator[Driver]:
 
 def _run_as(driver: Driver, options: ExecutionOptions, ledger: Ledger, plan: StudyPlan) -> int:
     """The work of the driver that holds the study folder; returns how many cells failed."""
-    rows = ledger.rows(plan.cells)
+    states = ledger.sound_states(plan.cells)
     stored = {document.name: len(document.seeds) for document in ledger.plans()}
     for name, document in plan.documents.items():
         # A table over more seeds stays as it is; this request is part of it.
         if stored.get(name, 0) <= len(document.seeds):
             ledger.write_plan(document)
-    for digest, reason in plan.unavailable.items():
-        if digest not in rows:
-            ledger.write_row(Row(cell=plan.cells[digest], status="unavailable", reason=reason))
+    ledger.append(
+        Row(cell=plan.cells[digest], status="unavailable", reason=reason)
+        for digest, reason in plan.unavailable.items()
+        if digest not in states
+    )
     missing = [
         digest
         for digest in plan.cells
-        if digest not in plan.unavailable and (digest not in rows or rows[digest].status not in ("ok", "pruned"))
+        if digest not in plan.unavailable and (digest not in states or states[digest].status not in ("ok", "pruned"))
     ]
     driver.plan(planned=len(plan.cells), to_run=len(missing))
     print(f"{len(plan.cells)} cells planned, {len(plan.cells) - len(missing)} need no work, {len(missing)} to run")
@@ -91,7 +96,8 @@ def _run_as(driver: Driver, options: ExecutionOptions, ledger: Ledger, plan: Stu
         connect_ray(options)
         execute(options, ledger, plan.groups(missing), driver)
     write_report_of(ledger, None, names=set(plan.documents))
-    return sum(row.status == "failed" for row in ledger.rows(plan.cells).values())
+    after = ledger.states()
+    return sum(digest in after and after[digest].status == "failed" for digest in plan.cells)
 
 
 def warn(message: str) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import heapq
+import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
-from reports.reading.plan_parts import PlannedCell
+from reports.reading.planned_cells import PlannedCells
 from study.records.driver_record import RECORD, DriverRecord, driver_record
 from study.records.ledger import Ledger
 from study.records.pulse import NodeUse, RunningCell
 from study.records.row import Row
+from study.records.segment import RowState
 
 RECENT = 50
 """Number of latest rows from which the throughput is measured."""
@@ -89,19 +93,19 @@ class StudyStatus:
 
 def study_status(ledger: Ledger) -> StudyStatus:
     """Read a study's state; failures are the latest first."""
-    files = ledger.everything()
-    rows = files.rows
+    seen = ledger.overview()
+    states = seen.states
     record, fault = driver_record(ledger.folder)
-    damaged = {**files.damaged, **({} if fault is None else {RECORD: fault})}
+    damaged = {**seen.damaged, **({} if fault is None else {RECORD: fault})}
     alive = record is not None and record.alive
     running = record.running if record is not None and alive else ()
     at_work = {cell.digest for cell in running}
-    plans = tuple(plan_status(plan.name, plan.asked, rows, at_work) for plan in files.plans)
-    finished = sorted(row.provenance["finished"] for row in rows.values() if row.provenance.get("finished"))
+    plans = tuple(plan_status(plan.name, plan.asked, states, at_work) for plan in seen.plans)
+    finished = [state.finished for state in states.values() if state.finished is not None]
     # The rate of the present run, without a pause before it.
-    recent = [time for time in finished if not (record is not None and alive and time < record.started)]
-    per_minute = _throughput(recent[-RECENT:])
-    missing = {cell.digest for plan in files.plans for cell in plan.asked} - rows.keys()
+    since = datetime.fromisoformat(record.started).timestamp() if record is not None and alive else -math.inf
+    per_minute = _throughput(heapq.nlargest(RECENT, (moment for moment in finished if moment >= since)))
+    missing = {digest for plan in seen.plans for digest, _ in plan.asked.tasks()} - states.keys()
     return StudyStatus(
         plans=plans,
         driver=None if record is None else _driver(record, alive),
@@ -109,28 +113,38 @@ def study_status(ledger: Ledger) -> StudyStatus:
         nodes=record.nodes if record is not None and alive else (),
         per_minute=per_minute,
         seconds_left=60 * len(missing) / per_minute if alive and per_minute else None,
-        last_finished=finished[-1] if finished else None,
-        failures=_failures(rows),
+        last_finished=_iso(max(finished)) if finished else None,
+        failures=_failures(ledger.rows(digest for digest, state in states.items() if state.status == "failed")),
         damaged=damaged,
     )
 
 
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+
+
 def plan_status(
-    name: str, cells: Sequence[PlannedCell], rows: Mapping[str, Row], at_work: Collection[str] = ()
+    name: str, cells: PlannedCells, states: Mapping[str, RowState], at_work: Collection[str] = ()
 ) -> PlanStatus:
-    """Count the cells of one plan by what their rows say; ``at_work`` are the digests of cells that workers have."""
-    digests = {cell.digest for cell in cells}
-    states = [rows[digest].status for digest in digests if digest in rows]
-    missing = [cell for cell in {cell.digest: cell for cell in cells}.values() if cell.digest not in rows]
+    """Count the cells of one plan by the states of their rows; ``at_work`` are digests of cells that workers have."""
+    tasks = dict(cells.tasks())
+    found = {digest: states[digest] for digest in tasks if digest in states}
+    counts = Counter(state.status for state in found.values())
+    missing = [task for digest, task in tasks.items() if digest not in found]
+    measured = [
+        (tasks[digest], state.seconds)
+        for digest, state in found.items()
+        if state.status == "ok" and state.seconds is not None
+    ]
     return PlanStatus(
         name=name,
-        planned=len(digests),
-        ok=states.count("ok"),
-        failed=states.count("failed"),
-        unavailable=states.count("unavailable"),
+        planned=len(tasks),
+        ok=counts["ok"],
+        failed=counts["failed"],
+        unavailable=counts["unavailable"],
         missing=len(missing),
-        running=len(digests & set(at_work)),
-        work_left=_work(missing, [rows[digest] for digest in digests if digest in rows]),
+        running=len(tasks.keys() & set(at_work)),
+        work_left=_work(missing, measured),
     )
 
 
@@ -158,24 +172,21 @@ def _failures(rows: Mapping[str, Row]) -> tuple[FailureStatus, ...]:
     return tuple(sorted(failed, key=lambda failure: (failure.finished or "", failure.digest), reverse=True))
 
 
-def _work(missing: Sequence[PlannedCell], rows: Sequence[Row]) -> float | None:
-    """Seconds for the missing cells by the mean of finished ones, of the same task where there are any."""
-    seconds = {
-        task: [
-            row.seconds["total"]
-            for row in rows
-            if row.status == "ok" and "total" in row.seconds and task in ("any", row.cell.task)
-        ]
-        for task in ("image", "pixel", "any")
-    }
-    if not seconds["any"]:
+def _work(missing: Sequence[str], measured: Sequence[tuple[str, float]]) -> float | None:
+    """Seconds for missing cells of these tasks by the mean of measured ones, of the same task where there are any."""
+    if not measured:
         return None if missing else 0.0
-    means = {task: sum(values) / len(values) for task, values in seconds.items() if values}
-    return sum(means.get(cell.task, means["any"]) for cell in missing)
+    mean = sum(seconds for _, seconds in measured) / len(measured)
+    means = {}
+    for task in set(missing):
+        same = [seconds for other, seconds in measured if other == task]
+        means[task] = sum(same) / len(same) if same else mean
+    return sum(means[task] for task in missing)
 
 
-def _throughput(finished: Sequence[str]) -> float | None:
+def _throughput(finished: Sequence[float]) -> float | None:
+    """Cells a minute by the moments of the last ones."""
     if len(finished) < 2:
         return None
-    span = (datetime.fromisoformat(finished[-1]) - datetime.fromisoformat(finished[0])).total_seconds()
+    span = max(finished) - min(finished)
     return None if span <= 0 else 60 * (len(finished) - 1) / span

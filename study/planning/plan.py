@@ -15,7 +15,7 @@ from promptad.configs.method_table import method_of
 from promptad.datasets import Category, DatasetError, data_digest, named_support
 from promptad.user_error import UserError
 from reports.reading.plan_document import Plan
-from reports.reading.plan_parts import PlannedCell
+from reports.reading.planned_cells import PlannedBlock
 from reports.view_table import view_problems
 from study.planning.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones, weights_here
 from study.planning.capabilities import impossible_requests, unfit_backbones
@@ -26,7 +26,7 @@ from study.planning.plan_problems import layer_problems, prompt_problems
 from study.planning.printed import PlannedAblation
 from study.planning.request import StudyRequest
 from study.planning.shots import settings_of, shots_of, support_images
-from study.records.cell import Cell
+from study.records.cell import Cell, CellFamily, Query
 from study.records.group import Group
 
 GROUP_SIZE = 32
@@ -100,10 +100,10 @@ def plan_study(request: StudyRequest) -> StudyPlan:
                 raise
             left_out[ablation.name] = error.problems
             continue
-        listed: dict[str, list[PlannedCell]] = {"test": [], "synthetic": []}
-        for place, cell in _cells(planned, request, opened):
-            cells[place.digest] = cell
-            listed[cell.query].append(place)
+        listed: dict[Query, list[PlannedBlock]] = {"test": [], "synthetic": []}
+        for query, block, made in _blocks(planned, request, opened):
+            cells.update(zip(block.digests, made, strict=True))
+            listed[query].append(block)
         chosen = {name: opened[name] for name in planned.categories}
         document = plan_document(planned, request, chosen, listed["test"], listed["synthetic"])
         documents[document.name] = document
@@ -167,50 +167,56 @@ def _planned(
     return planned
 
 
-def _cells(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> Iterator[tuple[PlannedCell, Cell]]:
-    """Each cell with its place in the ablation."""
-    data = {name: {"test": category.digest} for name, category in opened.items()}
+def _blocks(
+    planned: PlannedAblation, request: StudyRequest, opened: Opened
+) -> Iterator[tuple[Query, PlannedBlock, list[Cell]]]:
+    """The cells of an ablation with their place in it, all seeds of a place together."""
+    data: dict[str, dict[Query, str]] = {name: {"test": category.digest} for name, category in opened.items()}
     if "synthetic" in planned.ablation.queries:
         for name in planned.categories:
             normal = dataclasses.replace(opened[name].data, test=(), has_masks=False)
             data[name]["synthetic"] = data_digest(normal)
     arms = [arm for arm in planned.ablation.arms if arm.name in planned.configs]
+    seeds = tuple(range(planned.seeds))
     for arm, category, task in itertools.product(arms, planned.categories, planned.ablation.tasks):
         backbone = planned.backbones[arm.name]
         asked = with_suffixes(planned.configs[arm.name], category, request)
         config = asked.spelled_out(task, tower_facts(backbone.text, backbone.name))
-        for column, seed, query in itertools.product(
-            settings_of(arm, planned.shots), range(planned.seeds), planned.ablation.queries
-        ):
-            shots = support_images(shots_of(arm, column), opened[category].data)
-            cell = Cell(
-                method=method_of(config),
-                config=config,
-                backbone=backbone.text,
-                architecture=backbone.name.architecture,
-                weights=backbone.weights,
-                activation=backbone.activation,
-                dataset=request.source.name,
-                category=category,
-                data=data[category][query],
-                shots=shots,
-                seed=seed,
-                task=task,
-                support=(request.support or {}).get(category),
-                artefacts=planned.ablation.artefacts,
-                query=query,
-                kinds=kinds_of(query),
+        support = (request.support or {}).get(category)
+        for query in planned.ablation.queries:
+            family = CellFamily(
+                Cell(
+                    method=method_of(config),
+                    config=config,
+                    backbone=backbone.text,
+                    architecture=backbone.name.architecture,
+                    weights=backbone.weights,
+                    activation=backbone.activation,
+                    dataset=request.source.name,
+                    category=category,
+                    data=data[category][query],
+                    shots=0,
+                    seed=0,
+                    task=task,
+                    support=support,
+                    artefacts=planned.ablation.artefacts,
+                    query=query,
+                    kinds=kinds_of(query),
+                )
             )
-            place = PlannedCell(
-                digest=cell.digest,
-                arm=arm.name,
-                category=category,
-                shots=column,
-                images=shots,
-                seed=seed,
-                task=task,
-            )
-            yield place, cell
+            for column in settings_of(arm, planned.shots):
+                shots = support_images(shots_of(arm, column), opened[category].data)
+                made = [family.member(shots=shots, seed=seed, support=support) for seed in seeds]
+                block = PlannedBlock(
+                    arm=arm.name,
+                    category=category,
+                    shots=column,
+                    images=shots,
+                    task=task,
+                    seeds=seeds,
+                    digests=tuple(cell.digest for cell in made),
+                )
+                yield query, block, made
 
 
 def open_categories(request: StudyRequest, *, normal_only: bool = False) -> dict[str, OpenedCategory]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from ablations.arms import Arm
 from promptad.backbones.backbone_names import parse_backbone
@@ -14,7 +14,8 @@ from promptad.texts.suffixes import CATEGORY_SUFFIXES, manual_suffixes
 from reports.reading.given import Given, OwnFile, OwnFolder
 from reports.reading.plan_document import Plan, Suffixes
 from reports.reading.plan_parts import Arm as PlannedArm
-from reports.reading.plan_parts import Factor, PlannedCell
+from reports.reading.plan_parts import Factor
+from reports.reading.planned_cells import PlannedBlock, PlannedCells
 from study.planning.arm_backbones import PlannedBackbone
 from study.planning.data_source import Opened
 from study.planning.printed import (
@@ -33,8 +34,8 @@ def plan_document(
     planned: PlannedAblation,
     request: StudyRequest,
     opened: Opened,
-    listed: Sequence[PlannedCell],
-    proxies: Sequence[PlannedCell],
+    listed: Iterable[PlannedBlock],
+    proxies: Iterable[PlannedBlock],
 ) -> Plan:
     """What is stored of a planned ablation, and all that a report needs to know of it.
 
@@ -74,8 +75,8 @@ def plan_document(
         printed_firsts=printed_firsts(ablation) if printed_set(ablation, request, opened) else {},
         one_support_set=one_support_set(planned, request, opened),
         prompts=_suffixes(request, opened) if "prompts" in ablation.shown_as else None,
-        cells=tuple(listed),
-        proxies=tuple(proxies),
+        cells=PlannedCells(listed),
+        proxies=PlannedCells(proxies),
         method=request.method,
         data_cautions=tuple(f"{name}: {caution}" for name, each in opened.items() for caution in each.data.cautions),
         left_out=tuple(

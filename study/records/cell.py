@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import hashlib
 import json
+import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -55,10 +57,17 @@ class Cell:
     query: Query = "test"
     activation: str | None = None
     kinds: tuple[str, ...] = FIRST_KINDS
+    _digest: str = dataclasses.field(default="", init=False, repr=False, compare=False)
 
     @property
     def digest(self) -> str:
         """Identity (hex): covers everything that can change a score, and nothing else."""
+        if not self._digest:
+            text = json.dumps(self._identity(), sort_keys=True, separators=(",", ":"))
+            object.__setattr__(self, "_digest", hashlib.blake2b(text.encode(), digest_size=16).hexdigest())
+        return self._digest
+
+    def _identity(self) -> dict[str, Any]:
         identity = {name: value for name, value in self.as_dict().items() if name not in _NOT_IDENTITY}
         # Only differences from the defaults count, so that a field added later does not change earlier cells' identity.
         defaults = _defaults(method_of(self.config))
@@ -70,12 +79,11 @@ class Cell:
         if self.activation is None:
             del identity["activation"]
         identity["config"] = {name: value for name, value in config.items() if value != defaults[name]}
-        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return identity
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-compatible form; ``from_dict`` is its inverse."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values = {name: getattr(self, name) for name in _FIELDS}
         values["config"] = self.config.as_dict()
         values["support"] = None if self.support is None else list(self.support)
         values["artefacts"] = list(self.artefacts)
@@ -108,6 +116,63 @@ class Cell:
         """The cell's place in a study, in words; cells of several arms can share one."""
         query = "" if self.query == "test" else f" {self.query}"
         return f"{self.category} {self.task}{query} {self.shots}-shot seed {self.seed}"
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Cell) if field.init)
+_OWN = ("seed", "shots", "support")
+"""What members of a family differ in, as sorted in the text that is hashed."""
+_COMMON = tuple(name for name in _FIELDS if name not in _OWN)
+_common_values = operator.attrgetter(*_COMMON)
+
+
+class CellFamily:
+    """Cells that differ in shots, seed and support list alone: checked and described once, and hashed together.
+
+    Equal to another family whose cells could be its own.
+    """
+
+    def __init__(self, model: Cell) -> None:
+        self._model, self._values = model, _common_values(model)
+        marked = model._identity() | {name: f"<{name}>" for name in _OWN}
+        text = json.dumps(marked, sort_keys=True, separators=(",", ":"))
+        # In no string of JSON are there quotation marks that are not escaped.
+        head, tail = text.split(",".join(f'"{name}":"<{name}>"' for name in _OWN))
+        self._head, self._tail = hashlib.blake2b(head.encode(), digest_size=16), tail.encode()
+
+    @staticmethod
+    def key(cell: Cell) -> tuple[object, ...]:
+        """What cells of one family have in common, to be compared and hashed."""
+        values: tuple[object, ...] = _common_values(cell)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """A family from its JSON form."""
+        return cls(Cell.from_dict({**values, "shots": 1, "seed": 0, "support": None}))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-compatible form; ``from_dict`` is its inverse."""
+        return {name: value for name, value in self._model.as_dict().items() if name not in _OWN}
+
+    @property
+    def config(self) -> MethodConfig:
+        """The config of its cells."""
+        return self._model.config
+
+    def member(self, *, shots: int, seed: int, support: tuple[str, ...] | None) -> Cell:
+        """The cell with these."""
+        cell = object.__new__(Cell)
+        for name, value in zip(_COMMON, self._values, strict=True):
+            object.__setattr__(cell, name, value)
+        object.__setattr__(cell, "shots", shots)
+        object.__setattr__(cell, "seed", seed)
+        object.__setattr__(cell, "support", support)
+        listed = "null" if support is None else json.dumps(support, separators=(",", ":"))
+        identity = self._head.copy()
+        identity.update(f'"seed":{seed:d},"shots":{shots:d},"support":{listed}'.encode())
+        identity.update(self._tail)
+        object.__setattr__(cell, "_digest", identity.hexdigest())
+        return cell
 
 
 @functools.cache

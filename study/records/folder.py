@@ -7,11 +7,16 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from promptad.user_error import UserError
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci"})
 """fsspec's protocols of file systems without folders."""
+
+
+FETCHED_WHOLE = 2**20
+"""Bytes of a file that is far away up to which it is fetched as a whole."""
 
 
 class LedgerError(UserError):
@@ -50,6 +55,17 @@ class StudyFolder:
         """The folder, if it is a local one."""
         return Path(self._root) if self._is_local else None
 
+    def files(self, folder: str) -> dict[str, int]:
+        """The files of ``folder`` and their bytes, by name."""
+        path = self._path(folder)
+        try:
+            with self._reading():
+                self._fs.invalidate_cache()
+                found = self._fs.ls(path, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {PurePosixPath(each["name"]).name: int(each["size"] or 0) for each in found if each["type"] == "file"}
+
     def names(self, folder: str, ending: str) -> list[str]:
         """Names of the files of ``folder`` that end with ``ending``, without it, sorted."""
         path = self._path(folder)
@@ -80,6 +96,19 @@ class StudyFolder:
                 elif not isinstance(content, FileNotFoundError):
                     raise content
         return contents
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file to read from, and to seek in: of one that is far away, only what is read is fetched.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        path = self._path(name)
+        with self._reading():
+            if self._is_local:
+                return Path(path).open("rb")
+            opened: IO[bytes] = self._fs.open(path, "rb", block_size=FETCHED_WHOLE)
+            return opened
 
     def write(self, name: str, content: bytes) -> None:
         """Store a file, replacing an earlier one; a full disk leaves the earlier one as it was."""

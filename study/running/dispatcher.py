@@ -1,4 +1,4 @@
-"""Hands out cells and receives rows, for every executor."""
+"""Handing out cells and taking in rows: what every executor shares, whatever runs the cells."""
 
 from __future__ import annotations
 
@@ -6,80 +6,39 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeAlias
 
 from study.records.cell import Cell
-from study.records.failure import Failure, last_words
+from study.records.failure import Failure
+from study.records.folder import LedgerError
 from study.records.group import Group
 from study.records.ledger import Ledger
 from study.records.outcome import Outcome
-from study.records.pulse import RunningCell
-from study.records.row import Row
+from study.running.row_desk import Assignment, Finished, RowDesk, Worker, failed_row
 
 ATTEMPTS = 2
-"""How often a cell with an ordinary error is tried before it becomes a failed row."""
+"""How often a cell that raises an ordinary error is tried before it becomes a failed row."""
 
 BEGINNINGS = 3
 """How many workers may die while they prepare a group before its cells are set aside."""
 
 IDLE = 10.0
-"""Seconds without a running cell after which parked groups are released."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
-    """A process that runs cells: its node's identity, the node's name for people, and its process number there."""
-
-    node: str
-    name: str
-    process: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
-    """What a worker does (``cell`` None: it prepares its group), for how long (seconds), and since when."""
-
-    worker: Worker
-    cell: Cell | None
-    began: float
-    since: datetime
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since it began, by the dispatcher's clock."""
-        return time.monotonic() - self.began
-
-    def running(self) -> RunningCell:
-        """The running cell as a pulse reports it."""
-        assert self.cell is not None
-        return RunningCell(
-            cell=str(self.cell),
-            digest=self.cell.digest,
-            node=self.worker.name,
-            process=self.worker.process,
-            since=self.since.isoformat(timespec="seconds"),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """One line of progress: a cell that got its row; ``place`` names it without its digest."""
-
-    cell: str
-    place: str
-    status: str
-    seconds: float
-    scores: dict[str, float] | None
-    reason: str | None
-
+"""Seconds without a cell at work after which parked groups are let go."""
 
 OnFinished: TypeAlias = Callable[[Finished], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a worker says of the cell that it was given: what came of it, or why nothing did."""
+
+    digest: str
+    result: Outcome | Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:
-    """A cell that its round did not finish, with the reason; ``worker``: the process that ended with it, if any."""
+    """A cell that its round did not finish, and why; ``worker`` if a process ended with it."""
 
     cell: Cell
     failure: Failure
@@ -88,19 +47,23 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundEnd:
-    """The result of a round: cells set aside, cells not begun, and the number of new rows."""
+    """What a round leaves: cells set aside, cells that nobody began, and how many got their rows.
+
+    ``finished`` are the rows that became durable at last.
+    """
 
     aside: tuple[SetAside, ...]
     waiting: tuple[Cell, ...]
     stored: int
+    finished: tuple[Finished, ...]
 
 
 class Dispatcher:
-    """The only writer of rows during a round. It knows whether each cell is waiting, tried, set aside or done.
+    """Hands out the cells of a round's groups. Knows of every cell whether it is waiting, tried, set aside or done.
 
     ``earlier`` is why each cell failed before, in a round in which cells run alone; None in an ordinary round.
-    ``limit`` is how long a cell may take (seconds), for naming the cause of a death. Its state can be rebuilt from
-    the ledger, so a dispatcher may be restarted in the middle of a round.
+    ``limit`` is how long a cell may take (seconds), for naming the cause of a death. All that matters can be read
+    from the ledger again, so that a dispatcher may be restarted in the middle of a round.
     """
 
     def __init__(
@@ -111,107 +74,145 @@ class Dispatcher:
         earlier: Mapping[str, str] | None = None,
         limit: float | None = None,
     ) -> None:
-        self._ledger, self._groups, self._earlier, self._limit = ledger, groups, earlier, limit
-        self._planned = {cell.digest: cell for group in groups for cell in group.cells}
-        rows = ledger.rows(self._planned)
-        self._stored = {digest: row for digest, row in rows.items() if row.status != "failed"}
-        self._waiting = [deque(cell for cell in group.cells if cell.digest not in self._stored) for group in groups]
+        self._desk, self._groups, self._earlier, self._limit = RowDesk(ledger), groups, earlier, limit
+        self._planned = {cell.digest for group in groups for cell in group.cells}
+        self._desk.know(cell for group in groups for cell in group.cells)
+        self._waiting = [deque(group.cells) for group in groups]
         self._begun: dict[str, int] = defaultdict(int)
-        self._at_work: dict[int, Assignment] = {}
         self._aside: dict[str, SetAside] = {}
         self._beginnings: dict[int, int] = defaultdict(int)
+        self._singly: set[int] = set()
         self._last_work = time.monotonic()
-        self._count = 0
 
     def begin(self, group: int, worker: Worker) -> Group:
-        """The group that a worker prepares for from now on."""
+        """The group of a number, for which a worker prepares from now on."""
         self._bury(group)
-        self._at_work[group] = self._assignment(worker, None)
+        self._desk.assign(group, worker, ())
         return self._groups[group]
 
-    def next(self, group: int, worker: Worker) -> Cell | None:
-        """The group's next cell. A cell whose worker died is set aside for another round."""
-        at_work = self._at_work.get(group)
-        if at_work is not None and at_work.cell is None and at_work.worker == worker:
-            del self._at_work[group]
+    def next(self, group: int, worker: Worker, most: int = 1) -> tuple[Cell, ...]:
+        """The group's next cells, at most so many. A cell whose worker died is set aside for another round."""
+        at_work = self._desk.assignment(group)
+        if at_work is not None and not at_work.cells and at_work.worker == worker:
+            self._desk.release(group)
             self._beginnings[group] = 0
         self._bury(group)
-        if not self._waiting[group]:
-            return None
-        cell = self._waiting[group].popleft()
-        self._begun[cell.digest] += 1
-        self._at_work[group] = self._assignment(worker, cell)
-        return cell
+        waiting, cells = self._waiting[group], list[Cell]()
+        most = min(most, 1) if group in self._singly else most
+        while waiting and len(cells) < most:
+            cell = waiting.popleft()
+            if self._is_open(cell):
+                self._begun[cell.digest] += 1
+                cells.append(cell)
+        if cells:
+            self._desk.assign(group, worker, cells)
+        return tuple(cells)
 
-    def accept(self, digest: str, outcome: Outcome) -> Finished:
-        """Write the row of the cell ``digest`` that was handed out; a second outcome of a cell changes nothing.
+    def report(self, group: int, worker: Worker, reports: Sequence[Report], *, most: int) -> tuple[Cell, ...]:
+        """Take in what came of cells; returns the group's next ones, at most so many. Rows become durable later.
 
         Raises:
-            ValueError: another cell ran than was handed out, by its config or its weights.
-            LedgerError: the row cannot be written.
+            LedgerError: rows cannot be written.
         """
-        cell = outcome.row.cell
-        if cell.digest != digest or digest not in self._planned:
-            raise ValueError(f"the cell that ran must be the one that was asked for, {digest[:8]}, but was {cell}")
-        if digest in self._stored:
-            return finished_with(self._stored[digest])
-        if outcome.examples is not None:
-            self._ledger.write_examples(digest, outcome.examples)
-        return self._store(outcome.row)
+        for report in reports:
+            if isinstance(report.result, Failure):
+                self._fail(group, report.digest, report.result)
+            else:
+                self._accept(group, report.digest, report.result)
+        return self.next(group, worker, most) if most else ()
 
-    def fail(self, group: int, digest: str, failure: Failure) -> Finished | None:
-        """Put the cell back, set it aside, or write a failed row when its tries are spent."""
-        at_work = self._at_work.get(group)
-        if at_work is None or at_work.cell is None or at_work.cell.digest != digest:
-            # The report of a worker that counts as dead meanwhile.
-            return None
-        del self._at_work[group]
-        cell = at_work.cell
-        if self._earlier is not None:
-            return self._store(self._failed(cell, failure))
-        if failure.needs_room:
-            self._set_aside(cell, failure, None)
-            return None
-        if self._begun[digest] < ATTEMPTS:
-            self._waiting[group].append(cell)
-            return None
-        return self._store(self._failed(cell, failure))
-
-    def fail_group(self, group: int, failure: Failure) -> list[Finished]:
-        """Write failed rows for every waiting cell of the group, or set them aside if a whole device may help."""
-        self._at_work.pop(group, None)
-        waiting, self._waiting[group] = list(self._waiting[group]), deque()
-        if failure.needs_room and self._earlier is None:
-            for cell in waiting:
+    def fail_group(self, group: int, failure: Failure) -> None:
+        """Write failed rows for every waiting cell of the group, or set them aside if room may help."""
+        self._desk.release(group)
+        waiting, self._waiting[group] = self._open_cells(group), deque()
+        for cell in waiting:
+            if failure.needs_room and self._earlier is None:
                 self._set_aside(cell, failure, None)
-            return []
-        return [self._store(self._failed(cell, failure)) for cell in waiting]
+            else:
+                self._store_failed(cell, failure)
 
     def park(self, group: int) -> bool:
-        """Hold a group that its node cannot run, so that the node receives no other; True when it may be released."""
-        self._at_work.pop(group, None)
-        if self._at_work:
+        """Hold a group that its node cannot run, so that the node takes no other; True when it may be let go."""
+        self._desk.release(group)
+        if self._desk.at_work():
             self._last_work = time.monotonic()
         return time.monotonic() - self._last_work > IDLE
 
     def at_work(self) -> list[Assignment]:
-        """What every worker does now."""
-        return list(self._at_work.values())
+        """What every worker does at the moment."""
+        return list(self._desk.at_work().values())
+
+    def news(self) -> list[Finished]:
+        """The cells whose rows became durable since the last call.
+
+        Raises:
+            LedgerError: rows cannot be written.
+        """
+        return self._desk.news()
+
+    def flush(self) -> None:
+        """Wait until every row is durable."""
+        self._desk.flush()
 
     def end(self) -> RoundEnd:
-        """The result of a round after all workers have stopped: a cell still running was lost with its worker."""
-        for group in list(self._at_work):
+        """What is left when all workers have stopped: a cell still at work was lost with its worker."""
+        for group in self._desk.at_work():
             self._bury(group)
+        self._desk.flush()
         return RoundEnd(
             aside=tuple(self._aside.values()),
-            waiting=tuple(cell for waiting in self._waiting for cell in waiting),
-            stored=self._count,
+            waiting=tuple(cell for group in range(len(self._groups)) for cell in self._open_cells(group)),
+            stored=self._desk.count,
+            finished=tuple(self._desk.news()),
         )
 
+    def close(self) -> None:
+        """Write what waits, and write no more."""
+        self._desk.close()
+
+    def _is_open(self, cell: Cell) -> bool:
+        """Whether a cell has no row and is not set aside."""
+        return not self._desk.has(cell.digest) and cell.digest not in self._aside
+
+    def _open_cells(self, group: int) -> list[Cell]:
+        return [cell for cell in self._waiting[group] if self._is_open(cell)]
+
+    def _accept(self, group: int, digest: str, outcome: Outcome) -> None:
+        try:
+            if digest not in self._planned:
+                raise ValueError(f"the cell that ran must be one of this round, but was {outcome.row.cell}")
+            self._desk.accept(digest, outcome)
+            self._aside.pop(digest, None)
+        except LedgerError:
+            raise
+        # A row that is another cell's, or holds what cannot be written, is its cell's failure.
+        except Exception as error:
+            self._fail(group, digest, Failure(kind="error", reason=f"{type(error).__name__}: {error}"))
+
+    def _fail(self, group: int, digest: str, failure: Failure) -> None:
+        """Put the cell back, set it aside, or write a failed row when its tries are spent."""
+        cell = self._desk.reported(group, digest)
+        if cell is None:
+            # The report of a worker that was given up meanwhile.
+            return
+        if self._earlier is not None:
+            self._store_failed(cell, failure)
+        elif failure.needs_room:
+            self._set_aside(cell, failure, None)
+        elif self._begun[digest] < ATTEMPTS:
+            self._waiting[group].append(cell)
+        else:
+            self._store_failed(cell, failure)
+
     def _bury(self, group: int) -> None:
-        """Handle the cell of a worker that is gone."""
-        lost = self._at_work.pop(group, None)
+        """Deal with what a worker left that is at work no more."""
+        lost = self._desk.release(group)
         if lost is None:
+            return
+        if len(lost.cells) > 1:
+            # Any of them may be the cause: they go one by one from now on, and the next death names it.
+            self._singly.add(group)
+            self._waiting[group].extendleft(reversed(lost.cells))
             return
         late = self._limit is not None and lost.seconds >= self._limit
         task = "prepared its group" if lost.cell is None else "computed this cell"
@@ -229,48 +230,14 @@ class Dispatcher:
             return
         self._beginnings[group] += 1
         if late or self._beginnings[group] >= BEGINNINGS:
-            waiting, self._waiting[group] = list(self._waiting[group]), deque()
+            waiting, self._waiting[group] = self._open_cells(group), deque()
             for cell in waiting:
                 self._set_aside(cell, failure, lost.worker)
-
-    def _assignment(self, worker: Worker, cell: Cell | None) -> Assignment:
-        return Assignment(worker=worker, cell=cell, began=time.monotonic(), since=datetime.now(UTC))
 
     def _set_aside(self, cell: Cell, failure: Failure, worker: Worker | None) -> None:
         self._aside[cell.digest] = SetAside(cell=cell, failure=failure, worker=worker)
 
-    def _failed(self, cell: Cell, failure: Failure) -> Row:
+    def _store_failed(self, cell: Cell, failure: Failure) -> None:
         earlier = (self._earlier or {}).get(cell.digest)
         attempts = self._begun[cell.digest] + (earlier is not None)
-        return failed_row(cell, failure, earlier=earlier, attempts=attempts)
-
-    def _store(self, row: Row) -> Finished:
-        digest = row.cell.digest
-        self._ledger.write_row(row)
-        self._stored[digest] = row
-        self._count += 1
-        self._aside.pop(digest, None)
-        self._at_work = {
-            group: other for group, other in self._at_work.items() if other.cell is None or other.cell.digest != digest
-        }
-        for waiting in self._waiting:
-            if row.cell in waiting:
-                waiting.remove(row.cell)
-        return finished_with(row)
-
-
-def failed_row(cell: Cell, failure: Failure, *, earlier: str | None = None, attempts: int) -> Row:
-    """The failed row of a cell that is not tried again."""
-    return Row(cell=cell, status="failed", reason=last_words(failure, earlier), provenance={"attempts": attempts})
-
-
-def finished_with(row: Row) -> Finished:
-    """The progress line of a cell that has this row now."""
-    return Finished(
-        cell=str(row.cell),
-        place=row.cell.place,
-        status=row.status,
-        seconds=row.seconds.get("total", 0.0),
-        scores=None if row.scores is None else dict(row.scores),
-        reason=row.reason,
-    )
+        self._desk.store(failed_row(cell, failure, earlier=earlier, attempts=attempts))

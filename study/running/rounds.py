@@ -10,7 +10,8 @@ from study.records.cell import Cell
 from study.records.failure import Failure
 from study.records.group import Group
 from study.records.row import Row
-from study.running.dispatcher import RoundEnd, failed_row
+from study.running.dispatcher import RoundEnd
+from study.running.row_desk import failed_row
 
 NODE_LOSSES = 8
 """Number of lost nodes after which a cell counts as the cause."""

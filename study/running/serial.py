@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from study.bench.workbench import Workbench
 from study.records.group import Group
 from study.records.ledger import Ledger
 from study.records.pulse import NodeUse, OnPulse, Pulse
-from study.running.dispatcher import Assignment, Dispatcher, Worker
+from study.records.row_writer import INTERVAL
+from study.running.dispatcher import Dispatcher
 from study.running.execution_options import Listeners
 from study.running.rounds import Rounds
-from study.running.worker import prepare_group, run_next
+from study.running.row_desk import Assignment, Finished, Worker
+from study.running.worker import prepare_group, run_cells
 
 PULSE_SECONDS = 5.0
 """Seconds between two progress reports of an executor."""
@@ -34,16 +37,31 @@ def run_serially(bench: Workbench, ledger: Ledger, groups: Sequence[Group], list
     with beating(lambda: serial_pulse(host, bench, at_work()), listeners.on_pulse):
         while (current := rounds.next()) is not None:
             dispatcher = Dispatcher(ledger, current.groups, earlier=current.earlier)
-            for number in range(len(current.groups)):
-                group = dispatcher.begin(number, worker)
-                for failed in prepare_group(bench, dispatcher, number, group):
-                    listeners.on_finished(failed)
-                more = True
-                while more:
-                    more, finished = run_next(bench, dispatcher, number, worker)
-                    if finished is not None:
-                        listeners.on_finished(finished)
-            rounds.end(dispatcher.end(), lost_nodes=())
+            try:
+                for number in range(len(current.groups)):
+                    _run_group(bench, dispatcher, number, worker, listeners)
+                end = dispatcher.end()
+            finally:
+                dispatcher.close()
+            _tell(end.finished, listeners)
+            rounds.end(end, lost_nodes=())
+
+
+def _run_group(bench: Workbench, dispatcher: Dispatcher, number: int, worker: Worker, listeners: Listeners) -> None:
+    prepare_group(bench, dispatcher, number, dispatcher.begin(number, worker))
+    more = True
+    while more:
+        began = time.monotonic()
+        more = run_cells(bench, dispatcher, number, worker)
+        if time.monotonic() - began > INTERVAL:
+            # A result is shown before the next one is waited for.
+            dispatcher.flush()
+        _tell(dispatcher.news(), listeners)
+
+
+def _tell(finished: Iterable[Finished], listeners: Listeners) -> None:
+    for each in finished:
+        listeners.on_finished(each)
 
 
 def serial_pulse(host: str, bench: Workbench, at_work: Sequence[Assignment]) -> Pulse:

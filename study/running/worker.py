@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import torch
@@ -9,10 +12,9 @@ import torch
 from study.bench.workbench import Workbench
 from study.records.cell import Cell
 from study.records.failure import Failure
-from study.records.folder import LedgerError
 from study.records.group import Group
-from study.records.outcome import Outcome
-from study.running.dispatcher import Finished, Worker
+from study.running.dispatcher import Report
+from study.running.row_desk import Worker
 
 _MEMORY_PHRASES = (
     "can't allocate memory",
@@ -24,6 +26,11 @@ _MEMORY_PHRASES = (
 """Texts by which torch and CUDA report that memory ran out, where they raise a plain RuntimeError."""
 
 
+TOGETHER, MOST_AT_ONCE = 0.01, 16
+"""Seconds of short cells that a worker takes and reports at once, and their greatest number: an exchange with a
+dispatcher in another process takes about a millisecond. Longer cells go one by one, so that a death costs one."""
+
+
 class CellSource(Protocol):
     """The dispatcher as a worker sees it, in its own process or across a cluster."""
 
@@ -31,53 +38,73 @@ class CellSource(Protocol):
         """The group of a number, for which a worker prepares from now on."""
         ...
 
-    def next(self, group: int, worker: Worker) -> Cell | None:
-        """The group's next cell without a row; None when the group is done."""
+    def next(self, group: int, worker: Worker, most: int = 1) -> tuple[Cell, ...]:
+        """The group's next cells without a row, at most so many; none when the group is done."""
         ...
 
-    def accept(self, digest: str, outcome: Outcome) -> Finished:
-        """Store the outcome of the cell that was handed out; it is durable when this returns."""
+    def report(self, group: int, worker: Worker, reports: Sequence[Report], *, most: int) -> tuple[Cell, ...]:
+        """Report on the cells that were given; returns the next ones, at most so many."""
         ...
 
-    def fail(self, group: int, digest: str, failure: Failure) -> Finished | None:
-        """Report a failure; None if the cell will be tried again."""
-        ...
-
-    def fail_group(self, group: int, failure: Failure) -> list[Finished]:
+    def fail_group(self, group: int, failure: Failure) -> None:
         """Report that a group cannot even begin: its cells become failed rows, or are set aside."""
         ...
 
 
-def prepare_group(bench: Workbench, source: CellSource, number: int, group: Group) -> list[Finished]:
-    """Prepare for a group; if that fails (weights, memory), return the cells that became failed rows."""
+def prepare_group(bench: Workbench, source: CellSource, number: int, group: Group) -> None:
+    """Prepare for a group; if that fails (weights, memory), the dispatcher learns it."""
     try:
         bench.start_group(group.cells, group.category)
     except Exception as error:
         failure = failure_of(error)
         if failure.needs_room:
             bench.release()
-        return source.fail_group(number, failure)
-    return []
+        source.fail_group(number, failure)
 
 
-def run_next(bench: Workbench, source: CellSource, group: int, worker: Worker) -> tuple[bool, Finished | None]:
-    """Run one cell of a group; returns whether there was one, and its result (None: it will be tried again).
+def run_cells(
+    bench: Workbench,
+    source: CellSource,
+    group: int,
+    worker: Worker,
+    *,
+    seconds: float = 0.0,
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> bool:
+    """Run one cell of a group, and more for ``seconds``; False when the group has no other. ``guard`` is around each.
 
     Raises:
-        LedgerError: the study folder cannot be written, which is not the cell's fault.
+        LedgerError: rows cannot be written, which is not the cell's fault.
     """
-    cell = source.next(group, worker)
-    if cell is None:
-        return False, None
+    began = time.monotonic()
+    cells = source.next(group, worker)
+    while cells:
+        started, reports = time.monotonic(), []
+        for cell in cells:
+            with guard():
+                reports.append(run_cell(bench, cell))
+        now = time.monotonic()
+        most = _most((now - started) / len(cells)) if now < began + seconds else 0
+        cells = source.report(group, worker, reports, most=most)
+        if not most:
+            return True
+    return False
+
+
+def _most(seconds: float) -> int:
+    """How many cells that take so long are asked for at once."""
+    return max(1, min(MOST_AT_ONCE, int(TOGETHER / max(seconds, 1e-9))))
+
+
+def run_cell(bench: Workbench, cell: Cell) -> Report:
+    """Run one cell; an exception of it is its failure."""
     try:
-        return True, source.accept(cell.digest, bench.run(cell))
-    except LedgerError:
-        raise
+        return Report(digest=cell.digest, result=bench.run(cell))
     except Exception as error:
         failure = failure_of(error)
     if failure.needs_room:
         bench.release()
-    return True, source.fail(group, cell.digest, failure)
+    return Report(digest=cell.digest, result=failure)
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -101,6 +101,7 @@ def search_on_ray(
                     failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
                 ),
             ).fit()
+        overseer.tell(ray.get(dispatcher.news.remote()))
     except ray.exceptions.RayActorError as error:
         raise lost_dispatcher(error) from error
     ray.kill(dispatcher)

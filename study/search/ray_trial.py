@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +12,13 @@ from ray import tune
 from promptad.configs.method_config import Task
 from promptad.datasets import Category
 from study.bench.workbench import pick_device
-from study.cluster.group_trial import RemoteSource, TrialSetup, own_worker, watched
+from study.cluster.group_trial import TrialSetup, own_worker, watched
 from study.cluster.readiness import ReadinessError, lacks
 from study.records.cell import Cell
 from study.records.folder import LedgerError
-from study.running.dispatcher import Worker
-from study.running.worker import run_next
-from study.search.trial_bench import TrialBench
+from study.running.dispatcher import Report
+from study.running.row_desk import Worker
+from study.search.trial_bench import TrialBench, run_next
 
 TURN_SECONDS = 0.2
 """Seconds between two checks whether a cell that another trial runs has its row."""
@@ -38,7 +37,7 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
         tasks: tuple[Task, ...],
     ) -> None:
         """Open the workbench, which outlives this trial."""
-        self._worker, self._source, self._limit = own_worker(), TrialSource(shared.dispatcher), shared.limit
+        self._worker, self._source, self._limit = own_worker(), RemoteTrials(shared.dispatcher), shared.limit
         if self._worker.node not in shared.fit and (problems := lacks(shared.needs)):
             raise ReadinessError(f"a node that joined cannot work: {'; '.join(problems)}")
         self._bench = self.bench(
@@ -62,8 +61,7 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
                 more, finished = run_next(self._bench, self._source, self._number, self._worker)
         except LedgerError as error:
             return {"done": True, "number": self._number, "broken": str(error)}
-        told = [] if finished is None else [dataclasses.asdict(finished)]
-        return {"done": not more, "number": self._number, "finished": told, "cell": self._source.last}
+        return {"done": not more, "number": self._number, "finished": finished, "cell": self._source.last}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Save nothing: the ledger has everything."""
@@ -72,17 +70,25 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
         """Load nothing: the ledger has everything."""
 
 
-class TrialSource(RemoteSource):
-    """The dispatcher as seen from a worker; waits for a cell that another trial runs. ``last`` is its digest."""
+class RemoteTrials:
+    """The dispatcher as seen from a worker; a cell that another trial runs is waited for. ``last`` is its digest."""
 
     last: str | None = None
 
-    def next(self, group: int, worker: Worker) -> Cell | None:
+    def __init__(self, dispatcher: Any) -> None:
+        self._dispatcher = dispatcher
+
+    def next(self, trial: int, worker: Worker) -> Cell | None:
         """The trial's next cell."""
         while True:
             cell: Cell | None
-            cell, wait = ray.get(self._dispatcher.turn.remote(group, worker))
+            cell, wait = ray.get(self._dispatcher.turn.remote(trial, worker))
             if not wait:
                 self.last = None if cell is None else cell.digest
                 return cell
             time.sleep(TURN_SECONDS)
+
+    def report(self, trial: int, report: Report) -> bool:
+        """Call the dispatcher's method of this name."""
+        finished: bool = ray.get(self._dispatcher.report.remote(trial, report))
+        return finished

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
 
 from study.records.ledger import Ledger
-from study.running.dispatcher import Worker
 from study.running.execution_options import Listeners
+from study.running.row_desk import Worker
 from study.running.serial import beating, serial_pulse
-from study.running.worker import run_next
 from study.search.engine import Search
-from study.search.trial_bench import TrialBench
+from study.search.trial_bench import TrialBench, run_next
 from study.search.trial_dispatcher import TrialDispatcher
 
 
@@ -29,7 +29,10 @@ def search_serially(
     worker = Worker(node=host, name=host, process=os.getpid())
     source = TrialDispatcher(ledger)
     deadline = None if timeout is None else time.monotonic() + timeout
-    with beating(lambda: serial_pulse(host, bench, source.at_work()), listeners.on_pulse):
+    with (
+        contextlib.closing(source),
+        beating(lambda: serial_pulse(host, bench, source.at_work()), listeners.on_pulse),
+    ):
         while (running := search.ask()) is not None:
             source.open(running.number, running.cells)
             ended = False
@@ -38,8 +41,9 @@ def search_serially(
                     return
                 missing = running.missing
                 more, finished = run_next(bench, source, running.number, worker)
-                if finished is not None:
-                    listeners.on_finished(finished)
+                for news in source.news():
+                    listeners.on_finished(news)
+                if finished:
                     ended = search.ran(running.number, None if missing is None else missing.digest)
                 elif not more:
                     search.fail(running.number, "none of its cells could be run")

@@ -11,6 +11,9 @@ from promptad.features.cache import FeatureCache
 from study.bench.workbench import Workbench
 from study.records.cell import Cell
 from study.records.outcome import Outcome
+from study.running.row_desk import Worker
+from study.running.worker import run_cell
+from study.search.trial_dispatcher import TrialSource
 
 
 class TrialBench(Workbench):
@@ -33,3 +36,13 @@ class TrialBench(Workbench):
         both = [dataclasses.replace(cell, task=task) for task in self._tasks]
         self.start_group([cell, *both], self._categories[cell.category])
         return super().run(cell)
+
+
+def run_next(bench: Workbench, source: TrialSource, trial: int, worker: Worker) -> tuple[bool, bool]:
+    """Run one cell of a trial; whether there was one, and whether it has its row now (else it is tried again).
+
+    Raises:
+        LedgerError: rows cannot be written, which is not the cell's fault.
+    """
+    cell = source.next(trial, worker)
+    return (False, False) if cell is None else (True, source.report(trial, run_cell(bench, cell)))

@@ -1,73 +1,114 @@
-"""Hands out the cells of a search's trials and receives their rows, for every executor."""
+"""Handing out the cells of a search's trials and taking in their rows, whatever runs them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Protocol
 
 from study.records.cell import Cell
 from study.records.failure import Failure
+from study.records.folder import LedgerError
 from study.records.ledger import Ledger
-from study.running.dispatcher import ATTEMPTS, Dispatcher, Finished, Worker, failed_row
+from study.running.dispatcher import ATTEMPTS, Report
+from study.running.row_desk import Assignment, Finished, RowDesk, Worker, failed_row
 
 DEATHS = 3
-"""Number of dead workers after which their cell counts as the cause."""
+"""How many workers may die with a cell before it is held to be the cause."""
 
 
-class TrialDispatcher(Dispatcher):
-    """A dispatcher whose groups are trials, added one after the other; a trial's cells run in its own order.
+class TrialSource(Protocol):
+    """The dispatcher of a search as a worker sees it, in its own process or across a cluster."""
+
+    def next(self, trial: int, worker: Worker) -> Cell | None:
+        """The trial's next cell without a row; None when it has none."""
+        ...
+
+    def report(self, trial: int, report: Report) -> bool:
+        """Report on the cell that was given; whether it has its row now, which is durable then."""
+        ...
+
+
+class TrialDispatcher:
+    """Trials come one after the other, and a trial's cells run in its own order.
 
     Trials that share a cell share its row; while one of them runs it, the others wait. A cell that keeps failing
-    becomes a failed row, and with it the trial fails: no other value is tried alone on a whole device.
+    becomes a failed row, and with it the trial fails: no other value is tried alone on a whole device. Every row is
+    durable before the next cell is given, because the next trial's values depend on it.
     """
 
     def __init__(self, ledger: Ledger, *, limit: float | None = None) -> None:
-        super().__init__(ledger, (), limit=limit)
+        self._desk, self._limit = RowDesk(ledger), limit
         self._cells: dict[int, tuple[Cell, ...]] = {}
+        self._begun: dict[str, int] = defaultdict(int)
         self._deaths: dict[str, int] = defaultdict(int)
 
     def open(self, trial: int, cells: Sequence[Cell]) -> None:
-        """Add a trial that is about to run."""
-        new = {cell.digest: cell for cell in cells if cell.digest not in self._stored}
-        rows = self._ledger.rows(new)
-        self._stored |= {digest: row for digest, row in rows.items() if row.status != "failed"}
-        self._planned |= new
+        """Take in a trial that is about to run."""
+        self._desk.know(cell for cell in cells if not self._desk.has(cell.digest))
         self._cells[trial] = tuple(cells)
 
-    def next(self, group: int, worker: Worker) -> Cell | None:
+    def next(self, trial: int, worker: Worker) -> Cell | None:
         """The trial's next cell, None if it has none or must wait."""
-        return self.turn(group, worker)[0]
+        return self.turn(trial, worker)[0]
 
     def turn(self, trial: int, worker: Worker) -> tuple[Cell | None, bool]:
-        """The trial's next cell, and, if there is none, whether another trial runs it."""
+        """The trial's next cell; if there is none, whether that is because another trial runs it."""
         self._bury(trial)
         for cell in self._cells[trial]:
-            if cell.digest in self._stored:
+            if self._desk.has(cell.digest):
                 continue
-            at_work = {other.cell.digest for other in self._at_work.values() if other.cell is not None}
-            if cell.digest in at_work:
+            if self._desk.task_of(cell.digest) is not None:
                 return None, True
             self._begun[cell.digest] += 1
-            self._at_work[trial] = self._assignment(worker, cell)
+            self._desk.assign(trial, worker, (cell,))
             return cell, False
         return None, False
 
-    def fail(self, group: int, digest: str, failure: Failure) -> Finished | None:
-        """Queue the cell for another try, or write a failed row when no tries are left."""
-        at_work = self._at_work.get(group)
-        if at_work is None or at_work.cell is None or at_work.cell.digest != digest:
-            return None
-        del self._at_work[group]
-        if self._begun[digest] < ATTEMPTS:
-            return None
-        return self._store(failed_row(at_work.cell, failure, attempts=self._begun[digest]))
+    def report(self, trial: int, report: Report) -> bool:
+        """Take in what came of a cell; whether it has its row now, durable: a failed one when its tries are spent.
+
+        Raises:
+            LedgerError: rows cannot be written.
+        """
+        failure = report.result if isinstance(report.result, Failure) else None
+        if not isinstance(report.result, Failure):
+            try:
+                self._desk.accept(report.digest, report.result)
+            except LedgerError:
+                raise
+            # A row that is another cell's, or holds what cannot be written, is its cell's failure.
+            except Exception as error:
+                failure = Failure(kind="error", reason=f"{type(error).__name__}: {error}")
+        if failure is not None:
+            cell = self._desk.reported(trial, report.digest)
+            if cell is None:
+                # The report of a worker that was given up meanwhile.
+                return False
+            if self._begun[report.digest] < ATTEMPTS:
+                return False
+            self._desk.store(failed_row(cell, failure, attempts=self._begun[report.digest]))
+        self._desk.flush()
+        return True
 
     def lost(self, trial: int) -> None:
-        """Release the cell of a trial whose worker is gone."""
+        """A trial's worker is gone: its cell may be run by another."""
         self._bury(trial)
 
-    def _bury(self, group: int) -> None:
-        lost = self._at_work.pop(group, None)
+    def at_work(self) -> list[Assignment]:
+        """What every worker does at the moment."""
+        return list(self._desk.at_work().values())
+
+    def news(self) -> list[Finished]:
+        """The cells whose rows became durable since the last call."""
+        return self._desk.news()
+
+    def close(self) -> None:
+        """Write what waits, and write no more."""
+        self._desk.close()
+
+    def _bury(self, trial: int) -> None:
+        lost = self._desk.release(trial)
         if lost is None or lost.cell is None:
             return
         digest = lost.cell.digest
@@ -80,4 +121,5 @@ class TrialDispatcher(Dispatcher):
             assert self._limit is not None
             reason = f"the worker was ended: this cell took longer than --cell-timeout, {self._limit / 60:g} minutes"
         failure = Failure(kind="timeout" if late else "death", reason=reason)
-        self._store(failed_row(lost.cell, failure, attempts=self._begun[digest]))
+        self._desk.store(failed_row(lost.cell, failure, attempts=self._begun[digest]))
+        self._desk.flush()

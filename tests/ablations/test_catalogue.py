@@ -1,7 +1,7 @@
 """The catalogue: every entry plans, and its rows are those that the paper prints."""
 
 import pytest
-from helpers.documents import documents_of
+from helpers.documents import document_of, documents_of
 from helpers.inspection_set import write_inspection_set
 
 from ablations.arms import Arm, PrintedRow
@@ -215,7 +215,7 @@ def test_a_figure_of_one_category_takes_the_papers_or_the_first():
 
 def test_rows_of_other_backbones_run_on_the_users_weights_of_that_architecture(source):
     (document,) = (
-        each.as_json() for each in planned(source, "table8", arm_backbones=("RN101:random",)).documents.values()
+        document_of(each) for each in planned(source, "table8", arm_backbones=("RN101:random",)).documents.values()
     )
     arms = {arm["name"]: arm for arm in document["arms"]}
     assert {name for name, arm in arms.items() if arm["runnable"]} >= {"RN101", "tiny"}

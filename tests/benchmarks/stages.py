@@ -49,8 +49,8 @@ def _entry(name: str, category: Any, folder: Path) -> dict[str, Any]:
 
     def write() -> None:
         assert outcome.examples is not None
-        ledger.write_examples(cell.digest, outcome.examples)
-        ledger.write_row(outcome.row)
+        ledger.append([], {cell.digest: outcome.examples})
+        ledger.append([outcome.row])
 
     return {
         "backbone": name,

@@ -1,6 +1,5 @@
 """A metric, a method, its row and a transformation that are added as ``docs/architecture.md`` says."""
 
-import json
 import runpy
 
 import numpy as np
@@ -10,6 +9,7 @@ from helpers.additions import DistanceConfig
 from helpers.documents import documents_of
 from helpers.places import ROOT
 from helpers.plans import request
+from helpers.stored_rows import stored_rows
 
 from ablations.paper.methods import METHODS as ROWS
 from ablations.paper.methods import PaperMethod
@@ -56,7 +56,7 @@ def test_a_method_is_a_file_a_config_and_an_entry(inspection_root, tmp_path):
     row = 'runs="distance", changes={"weight": 2.0}'
     page = page_of(tmp_path, f"mvtec:{inspection_root}", arm=row, table='metrics=("image_auroc",)')
     assert "my row" in page
-    (row,) = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "study" / "rows").glob("*.json")]
+    (row,) = stored_rows(tmp_path / "study").values()
     assert (row["cell"]["method"], row["cell"]["config"]["weight"]) == ("distance", 2.0)
 
 
@@ -98,7 +98,7 @@ def test_a_transformation_is_a_rule_and_an_entry(inspection_root, tmp_path, monk
     row = 'changes={"transformation": "kk", "prompts": "ensemble"}'
     page = page_of(tmp_path, f"mvtec:{inspection_root}", arm=row)
     assert "my row" in page
-    (row,) = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "study" / "rows").glob("*.json")]
+    (row,) = stored_rows(tmp_path / "study").values()
     assert (row["status"], row["cell"]["config"]["transformation"]) == ("ok", "kk")
 
 

@@ -1,6 +1,7 @@
 """Plans as JSON, which a test can change key by key, and the tables and reports of such."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,4 +23,10 @@ def report_of(*, plans: Sequence[Mapping[str, Any]], **options: Any) -> Path:
 
 def documents_of(planned: StudyPlan) -> list[dict[str, Any]]:
     """The plans of a study as JSON."""
-    return [plan.as_json() for plan in planned.documents.values()]
+    return [document_of(plan) for plan in planned.documents.values()]
+
+
+def document_of(plan: Plan) -> dict[str, Any]:
+    """A plan as JSON, each of its cells by itself, as older versions list them."""
+    listed = {"cells": [asdict(cell) for cell in plan.cells], "proxies": [asdict(cell) for cell in plan.proxies]}
+    return plan.as_json() | listed

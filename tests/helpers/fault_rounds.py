@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from helpers.places import TESTS
+from helpers.stored_rows import row_texts
 
 DEADLINE = 400
 """Seconds after which a study that should have ended counts as hung."""
@@ -99,11 +100,7 @@ class StudyUnderFaults:
 
     def rows(self) -> dict[str, bytes]:
         """Bytes of every row by digest."""
-        found = {}
-        for path in (self.root / "rows").glob("*.json"):
-            if not path.name.startswith("."):
-                found[path.stem] = path.read_bytes()
-        return found
+        return {digest: text.encode() for digest, text in row_texts(self.root).items()}
 
     def watch_rows(self) -> None:
         """Count rows that vanished or changed since the last look."""

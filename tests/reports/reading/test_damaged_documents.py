@@ -7,7 +7,9 @@ import json
 
 import numpy as np
 import pytest
+from helpers.documents import document_of
 from helpers.mutations import dice_of, mutated, mutated_arrays
+from helpers.older_files import write_older_arrays, write_older_row
 from helpers.plans import request
 from helpers.report_study import make_examples
 from helpers.scored_cells import ScoredBench, run_search, search_plan
@@ -76,15 +78,15 @@ def study(tmp_path_factory, inspection_root):
     plan = plan_study(asked)
     bench = ScoredBench()
     for cell in plan.cells.values():
-        ledger.write_row(bench.run(cell).row)
+        write_older_row(ledger.folder, bench.run(cell).row)
     (name,) = plan.documents
     ledger.write_plan(plan.documents[name])
     ledger.write_plan(dataclasses.replace(plan.documents[name], name="other"))
-    arrays = next(iter(make_examples(plan.documents[name].as_json()).values()))
+    arrays = next(iter(make_examples(document_of(plan.documents[name])).values()))
     # Small ones are damaged as well, and written faster.
     arrays |= {kind: arrays[kind][:, :24, :24] for kind in ("thumbnails", "masks")}
     digest = next(cell.digest for cell in plan.documents[name].cells if cell.task == "pixel")
-    ledger.write_examples(digest, arrays)
+    write_older_arrays(ledger.folder, digest, arrays)
     searched = search_plan(inspection_root, trials=10)
     run_search(searched, folder)
     SearchLog(ledger.folder, searched.id).write_document(dict(searched.document))
@@ -145,7 +147,7 @@ def test_a_damaged_plan_stops_nothing(study):
         if taken % 100 == 0:
             views_of(table, sound(ledger.kept, damaged))
             describe(study_status(ledger), "x")
-            described_plan(plan, rows, ledger.plans())
+            described_plan(plan, ledger.states(), ledger.plans())
     # Both happen: damage that is found, and changes that leave a plan that can be shown.
     assert 0 < taken < EXAMPLES
 
@@ -157,7 +159,7 @@ def test_a_damaged_row_stops_nothing(study):
     plain = {other: row.plain() for other, row in whole.items()}
     taken = 0
     for _ in damaged_forms(ledger, f"rows/{digest}.json"):
-        found = ledger._rows([digest])[digest]
+        found = ledger._old_rows({digest})[digest]
         if isinstance(found, str):
             assert found.strip()
             continue

@@ -196,7 +196,11 @@ def run_plan(plan, ledger, cache, on_finished=lambda _: None):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["image", "mask", "gone", "new"])
-def test_cells_after_a_change_in_the_middle_of_a_group_fail_by_name_and_the_next_run_plans_anew(tmp_path, change):
+def test_cells_after_a_change_in_the_middle_of_a_group_fail_by_name_and_the_next_run_plans_anew(
+    tmp_path, change, monkeypatch
+):
+    # The data change right after the first row, not a moment later.
+    monkeypatch.setattr("study.running.serial.INTERVAL", 0.0)
     root = write_inspection_set(tmp_path / "data", ("plate",))
     plan, ledger = quick_plan(root), Ledger(str(tmp_path / "study"))
     do, message = CHANGES[change]

@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import pytest
@@ -72,10 +73,7 @@ def test_the_synthetic_set_is_rendered_where_it_is_missing(groups, tmp_path, mon
     root = tmp_path / "cache" / "synthetic"
     write_benchmark(root)
     screw = open_category("mvtec", root, "screw")
-    cells = tuple(
-        type(cell)(**{name: getattr(cell, name) for name in cell.__dataclass_fields__} | {"dataset": "synthetic"})
-        for cell in groups[0].cells
-    )
+    cells = tuple(dataclasses.replace(cell, dataset="synthetic") for cell in groups[0].cells)
     needs = needs_of([Group(category=screw, cells=cells)])
     shutil.rmtree(root)
     assert lacks(needs) == []

@@ -8,11 +8,13 @@ import pytest
 from ablations.loading import named_ablations
 from promptad.configs.method_configs import CoCoOpConfig
 from promptad.configs.promptad_config import PromptADConfig
+from reports.reading.planned_cells import PlannedCells
 from study.command.outlook import Times, described_plan, outlooks
 from study.planning.data_source import DataSource
 from study.planning.plan import plan_study
 from study.planning.request import StudyRequest
 from study.records.row import Row
+from study.records.segment import state_of
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def rows_of(plan, seconds):
 
 
 def by_ablation(plan, rows, stored=()):
-    found = outlooks(plan, rows, stored)
+    found = outlooks(plan, {digest: state_of(row) for digest, row in rows.items()}, stored)
     return {plan.documents[name].ablation: outlook for name, outlook in found.items()}
 
 
@@ -55,7 +57,7 @@ def test_cells_of_stored_plans_count_as_shared(plan):
     own = next(document for document in plan.documents.values() if document.ablation == "table10")
     assert len(own.cells) == 2
     assert by_ablation(plan, {}, [replace(own, name="earlier")])["table10"].shared == 2
-    assert by_ablation(plan, {}, [replace(own, name="earlier", cells=())])["table10"].shared == 1
+    assert by_ablation(plan, {}, [replace(own, name="earlier", cells=PlannedCells())])["table10"].shared == 1
     # A plan of the same name is this one, planned before.
     assert by_ablation(plan, {}, [own])["table10"].shared == 1
 
@@ -71,7 +73,7 @@ def test_work_is_estimated_by_rows_of_the_same_kind(plan):
     assert by_ablation(plan, rows)["table10"].seconds == pytest.approx(2 * 5.0)
     rows |= rows_of(plan, lambda cell: 0.5 if not cell.config.pad and cell.task == "image" else None)
     assert (
-        Times.measured(rows.values()).of(
+        Times.measured((row.cell, row.seconds["total"]) for row in rows.values()).of(
             cell for cell in plan.cells.values() if not cell.config.pad and cell.task == "image"
         )
         == 0.5
@@ -88,7 +90,7 @@ def test_work_of_other_methods_that_learn_depends_on_their_epochs(plan):
         Row(cell=learning(epochs), status="ok", scores={"image_auroc": 0.5}, seconds={"total": seconds})
         for epochs, seconds in ((10, 1.0), (100, 9.0))
     ]
-    assert Times.measured(rows).of([learning(100)]) == 9.0
+    assert Times.measured((row.cell, row.seconds["total"]) for row in rows).of([learning(100)]) == 9.0
 
 
 def test_failed_rows_are_to_run_and_tell_no_time(plan):

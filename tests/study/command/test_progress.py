@@ -3,7 +3,7 @@
 import io
 
 from study.command.progress import Progress
-from study.running.dispatcher import Finished
+from study.running.row_desk import Finished
 
 
 def lines_of(times, *, total, status="ok"):
@@ -15,6 +15,7 @@ def lines_of(times, *, total, status="ok"):
             progress.finished(
                 Finished(
                     cell="bolt image (0123)",
+                    digest="0123",
                     place="bolt image",
                     status=status,
                     seconds=1.0,

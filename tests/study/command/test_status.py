@@ -18,7 +18,7 @@ from study.command.status_text import describe, watch
 from study.records.driver_record import RECORD, DriverRecord, Process
 from study.records.ledger import Ledger
 from study.records.pulse import NodeUse, Pulse, RunningCell
-from study.running.dispatcher import Finished
+from study.running.row_desk import Finished
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def ledger(tmp_path):
     # Two arms may have a cell in common.
     asked = {"baseline": "a", "printed": [], "cells": [*listed, {**listed[0], "arm": "b"}]}
     ledger.write_plan(Plan.from_json(plan | asked))
-    ledger.write_row(make_row(cell=cells[0], seconds={"total": 10.0}))
+    ledger.append([make_row(cell=cells[0], seconds={"total": 10.0})])
     later = {"finished": "2026-01-01T00:00:30+00:00"}
-    ledger.write_row(make_row(cell=cells[1], seconds={"total": 20.0}, provenance=later))
-    ledger.write_row(make_row(cell=cells[2], status="failed", scores=None, reason="no memory\nat all", provenance={}))
+    ledger.append([make_row(cell=cells[1], seconds={"total": 20.0}, provenance=later)])
+    ledger.append([make_row(cell=cells[2], status="failed", scores=None, reason="no memory\nat all", provenance={})])
     ledger.folder.write("rows/ab.json", b"{")
     return ledger
 
@@ -91,7 +91,7 @@ def test_the_rate_of_a_run_tells_how_long_the_missing_cells_take(ledger):
     start = datetime.now(UTC) - timedelta(minutes=10)
     for number, seed in enumerate((3, 4)):
         finished = (start + timedelta(seconds=20 * number + 1)).isoformat(timespec="seconds")
-        ledger.write_row(make_row(cell=make_cell(seed=seed), provenance={"finished": finished}))
+        ledger.append([make_row(cell=make_cell(seed=seed), provenance={"finished": finished})])
     with Driver(ledger.folder, say=print) as driver:
         record = dataclasses.replace(driver._record, started=start.isoformat(timespec="seconds"))
         ledger.folder.write(RECORD, record.to_json())
@@ -182,6 +182,7 @@ def test_a_log_file_gets_failures_and_a_last_line():
         progress.finished(
             Finished(
                 cell="plate image (ab)",
+                digest="ab",
                 place="plate image",
                 status="failed",
                 seconds=0,
@@ -192,6 +193,7 @@ def test_a_log_file_gets_failures_and_a_last_line():
         progress.finished(
             Finished(
                 cell="plate pixel (cd)",
+                digest="cd",
                 place="plate pixel",
                 status="ok",
                 seconds=1,

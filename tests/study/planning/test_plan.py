@@ -149,9 +149,7 @@ def test_rows_with_shots_of_their_own_run_at_these_whatever_is_asked_for(tmp_pat
 
 
 def test_a_row_with_more_shots_than_there_are_images_keeps_its_published_numbers(inspection_root):
-    (document,) = (
-        each.as_json() for each in plan_study(request(inspection_root, ablations=(TABLE2,), seeds=1)).documents.values()
-    )
+    (document,) = documents_of(plan_study(request(inspection_root, ablations=(TABLE2,), seeds=1)))
     reasons = {arm["name"]: arm["not_runnable_reason"] for arm in document["arms"]}
     assert reasons["PromptAD 1"] is None
     assert "shots must be at most the 3 normal images of plate, but got 8" in reasons["FastRecon 8"]

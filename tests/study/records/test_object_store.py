@@ -62,7 +62,7 @@ def test_rows_and_plans_come_back(location):
     assert ledger.rows() == {}
     rows = {row.cell.digest: row for row in (make_row(cell=make_cell(seed=seed)) for seed in range(20))}
     for row in rows.values():
-        ledger.write_row(row)
+        ledger.append([row])
     ledger.write_plan(Plan.from_json(make_plan("a")))
     assert Ledger(location).rows() == rows
     some = list(rows)[:3]
@@ -103,10 +103,10 @@ def test_one_driver_at_a_time(location, monkeypatch):
 
 def test_a_bucket_that_is_not_there_is_an_error_that_names_it():
     with pytest.raises(LedgerError, match=r"nosuchbucket/study/rows/.* cannot be written: .*bucket does not exist"):
-        Ledger("s3://nosuchbucket/study").write_row(make_row())
+        Ledger("s3://nosuchbucket/study").append([make_row()])
 
 
-def test_reading_asks_once_for_each_row(location, monkeypatch):
+def test_reading_asks_once_for_each_segment(location, monkeypatch):
     import s3fs
 
     asked = Counter()
@@ -118,10 +118,12 @@ def test_reading_asks_once_for_each_row(location, monkeypatch):
 
     ledger = Ledger(location)
     for seed in range(5):
-        ledger.write_row(make_row(cell=make_cell(seed=seed)))
+        ledger.append([make_row(cell=make_cell(seed=seed))])
     monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counting)
     assert len(ledger.rows()) == 5
-    assert asked == {"list_objects_v2": 1, "get_object": 5}
+    assert asked == {"list_objects_v2": 2, "get_object": 5}
+    assert len(ledger.documents()) == len(ledger.states()) == 5
+    assert asked["get_object"] == 5
 
 
 def test_a_server_that_is_away_is_an_error_that_names_the_folder(monkeypatch):

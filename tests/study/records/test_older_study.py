@@ -29,7 +29,7 @@ def values_of(path):
 def test_every_row_and_plan_is_read_and_each_digest_is_that_of_its_cell(study):
     files = Ledger(str(study)).everything()
     assert (len(files.rows), len(files.plans), files.damaged) == (20, 1, {})
-    assert {path.stem for path in (study / "rows").iterdir()} == {row.cell.digest for row in files.rows.values()}
+    assert {path.stem for path in (study / "rows").iterdir()} == set(files.rows)
     assert {cell.digest for cell in files.plans[0].cells} == set(files.rows)
 
 
@@ -47,3 +47,17 @@ def test_its_report_has_the_numbers_that_the_older_code_wrote(study, capsys):
     assert values_of(table) == values_of(study / "expected.csv")
     assert main(["status", "--study", str(study)]) == 0
     assert "20" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_it_is_converted_in_place_and_says_the_same(study):
+    before = Ledger(str(study)).rows()
+    assert Ledger(str(study)).convert() == 20
+    assert list((study / "rows").glob("*.json")) == []
+    after = Ledger(str(study)).rows()
+    assert {digest: row.to_json() for digest, row in after.items()} == {
+        digest: row.to_json() for digest, row in before.items()
+    }
+    assert main(["report", "--study", str(study)]) == 0
+    (table,) = (path for path in (study / "report" / "tables").glob("*.csv") if "categories" not in path.name)
+    assert values_of(table) == values_of(study / "expected.csv")

@@ -1,4 +1,5 @@
 import dataclasses
+import threading
 import time
 
 import pytest
@@ -11,10 +12,11 @@ from study.records.folder import LedgerError
 from study.records.group import Group
 from study.records.ledger import Ledger
 from study.records.outcome import Outcome
-from study.running.dispatcher import ATTEMPTS, BEGINNINGS, Dispatcher, Worker
+from study.running.dispatcher import ATTEMPTS, BEGINNINGS, Dispatcher, Report
 from study.running.execution_options import Listeners
+from study.running.row_desk import Worker
 from study.running.serial import run_serially
-from study.running.worker import run_next
+from study.running.worker import run_cells
 
 CELLS = tuple(make_cell(seed=seed) for seed in range(3))
 GROUPS = [
@@ -61,6 +63,19 @@ def run(ledger, bench):
 
 def done(cell, **changes):
     return Outcome(row=make_row(cell=cell, **changes), examples=None)
+
+
+def accept(dispatcher, cell, outcome=None, group=0, worker=ONE):
+    """A worker reports on a cell and asks for no other."""
+    report = Report(digest=cell.digest, result=outcome or done(cell))
+    assert dispatcher.report(group, worker, [report], most=0) == ()
+
+
+def take(dispatcher, group, worker):
+    """The one cell that a worker gets next; None when there is none."""
+    cells = dispatcher.next(group, worker)
+    assert len(cells) <= 1
+    return cells[0] if cells else None
 
 
 def test_every_cell_gets_one_row(ledger):
@@ -128,11 +143,11 @@ def test_memory_that_runs_out_while_a_group_is_prepared_leaves_its_cells_for_lat
 def test_a_cell_whose_worker_died_is_set_aside_and_the_rest_goes_on(ledger):
     dispatcher = Dispatcher(ledger, GROUPS)
     dispatcher.begin(0, ONE)
-    assert dispatcher.next(0, ONE) == CELLS[0]
+    assert take(dispatcher, 0, ONE) == CELLS[0]
     dispatcher.begin(0, OTHER)
-    assert dispatcher.next(0, OTHER) == CELLS[1]
-    dispatcher.accept(CELLS[1].digest, done(CELLS[1]))
-    assert dispatcher.next(0, OTHER) is None
+    assert take(dispatcher, 0, OTHER) == CELLS[1]
+    report = Report(digest=CELLS[1].digest, result=done(CELLS[1]))
+    assert dispatcher.report(0, OTHER, [report], most=1) == ()
     end = dispatcher.end()
     assert [(aside.cell, aside.failure.kind, aside.worker) for aside in end.aside] == [(CELLS[0], "death", ONE)]
     assert "worker process died while it computed this cell" in end.aside[0].failure.reason
@@ -141,8 +156,8 @@ def test_a_cell_whose_worker_died_is_set_aside_and_the_rest_goes_on(ledger):
 
 def test_a_death_after_its_time_was_up_is_told_as_such(ledger):
     dispatcher = Dispatcher(ledger, GROUPS, limit=0.05)
-    dispatcher.next(0, ONE)
-    dispatcher.next(1, OTHER)
+    take(dispatcher, 0, ONE)
+    take(dispatcher, 1, OTHER)
     time.sleep(0.06)
     dispatcher.begin(0, ONE)
     [late] = [aside for aside in dispatcher.end().aside if aside.cell == CELLS[0]]
@@ -154,64 +169,127 @@ def test_a_group_whose_workers_die_while_they_prepare_it_is_set_aside(ledger):
     dispatcher = Dispatcher(ledger, GROUPS)
     for _ in range(BEGINNINGS):
         dispatcher.begin(0, ONE)
-    assert dispatcher.next(0, ONE) == CELLS[0]
+    assert take(dispatcher, 0, ONE) == CELLS[0]
     dispatcher = Dispatcher(ledger, GROUPS)
     for _ in range(BEGINNINGS + 1):
         dispatcher.begin(0, ONE)
-    assert dispatcher.next(0, ONE) is None
+    assert take(dispatcher, 0, ONE) is None
     assert {aside.cell for aside in dispatcher.end().aside} == set(CELLS[:2])
 
 
 def test_what_a_worker_says_that_was_given_up_changes_nothing_but_its_result_counts(ledger):
     dispatcher = Dispatcher(ledger, GROUPS)
-    dispatcher.next(0, ONE)
+    take(dispatcher, 0, ONE)
     dispatcher.begin(0, OTHER)
-    assert dispatcher.fail(0, CELLS[0].digest, MEMORY) is None
+    accept(dispatcher, CELLS[0], MEMORY)
     assert len(dispatcher.end().aside) == 1
-    dispatcher.accept(CELLS[0].digest, done(CELLS[0]))
+    accept(dispatcher, CELLS[0])
     assert dispatcher.end().aside == ()
 
 
 def test_the_second_outcome_of_a_cell_is_not_written(ledger):
     dispatcher = Dispatcher(ledger, GROUPS)
-    dispatcher.next(0, ONE)
-    first = dispatcher.accept(CELLS[0].digest, done(CELLS[0], seconds={"total": 1.0}))
-    second = dispatcher.accept(CELLS[0].digest, done(CELLS[0], seconds={"total": 2.0}))
-    assert first == second
+    take(dispatcher, 0, ONE)
+    accept(dispatcher, CELLS[0], done(CELLS[0], seconds={"total": 1.0}))
+    accept(dispatcher, CELLS[0], done(CELLS[0], seconds={"total": 2.0}))
+    dispatcher.flush()
+    assert [each.seconds for each in dispatcher.news()] == [1.0]
     assert ledger.row(CELLS[0].digest).seconds == {"total": 1.0}
     assert dispatcher.end().stored == 1
 
 
 def test_a_dispatcher_that_is_restarted_goes_on_from_the_rows(ledger):
     before = Dispatcher(ledger, GROUPS)
-    before.next(0, ONE)
-    before.accept(CELLS[0].digest, done(CELLS[0]))
-    assert before.next(0, ONE) == CELLS[1]
+    take(before, 0, ONE)
+    accept(before, CELLS[0])
+    assert take(before, 0, ONE) == CELLS[1]
+    before.flush()
     after = Dispatcher(ledger, GROUPS)
     # The worker does not notice: the cell that it had in hand is accepted, and not handed out again.
-    after.accept(CELLS[1].digest, done(CELLS[1]))
-    assert after.next(0, ONE) is None
-    assert after.next(1, OTHER) == CELLS[2]
+    accept(after, CELLS[1])
+    assert take(after, 0, ONE) is None
+    assert take(after, 1, OTHER) == CELLS[2]
 
 
 def test_groups_do_not_disturb_each_other(ledger):
     dispatcher = Dispatcher(ledger, GROUPS)
-    first, second = dispatcher.next(0, ONE), dispatcher.next(1, OTHER)
+    first, second = take(dispatcher, 0, ONE), take(dispatcher, 1, OTHER)
     assert {each.cell for each in dispatcher.at_work()} == {first, second}
-    dispatcher.accept(second.digest, done(second))
-    dispatcher.accept(first.digest, done(first))
-    assert dispatcher.next(0, ONE) == CELLS[1]
-    assert dispatcher.next(1, OTHER) is None
+    accept(dispatcher, second, group=1, worker=OTHER)
+    accept(dispatcher, first)
+    assert take(dispatcher, 0, ONE) == CELLS[1]
+    assert take(dispatcher, 1, OTHER) is None
 
 
 def test_a_cell_that_was_not_asked_for_is_refused(ledger):
     dispatcher = Dispatcher(ledger, GROUPS)
-    dispatcher.next(0, ONE)
     stranger = make_cell(seed=99)
-    for asked, wrong in ((CELLS[0], stranger), (CELLS[0], CELLS[1]), (stranger, stranger)):
-        with pytest.raises(ValueError, match="must be the one that was asked for"):
-            dispatcher.accept(asked.digest, done(wrong))
+    accept(dispatcher, stranger, done(stranger))
+    assert take(dispatcher, 0, ONE) == CELLS[0]
+    accept(dispatcher, CELLS[0], done(stranger))
+    # It is tried again after the others.
+    accept(dispatcher, take(dispatcher, 0, ONE), MEMORY)
+    assert take(dispatcher, 0, ONE) == CELLS[0]
+    accept(dispatcher, CELLS[0], done(CELLS[1]))
+    assert take(dispatcher, 0, ONE) is None
+    dispatcher.flush()
+    assert [row.status for row in ledger.rows().values()] == ["failed"]
+    assert "must be the one that was asked for" in ledger.row(CELLS[0].digest).reason
+
+
+def test_a_row_that_cannot_be_written_fails_its_cell_and_no_other(ledger):
+    dispatcher = Dispatcher(ledger, GROUPS)
+    for _ in range(ATTEMPTS):
+        cell = take(dispatcher, 1, OTHER)
+        accept(dispatcher, cell, done(cell, provenance={"lost": float("nan")}), group=1, worker=OTHER)
+    cell = take(dispatcher, 0, ONE)
+    accept(dispatcher, cell)
+    dispatcher.flush()
+    assert {row.cell.seed: row.status for row in ledger.rows().values()} == {0: "ok", 2: "failed"}
+    assert "not JSON compliant" in ledger.row(CELLS[2].digest).reason
+
+
+def test_short_cells_come_several_at_once_and_one_by_one_after_a_death(ledger):
+    cells = tuple(make_cell(seed=seed) for seed in range(6))
+    dispatcher = Dispatcher(ledger, [dataclasses.replace(GROUPS[0], cells=cells)])
+    assert dispatcher.next(0, ONE, 3) == cells[:3]
+    reports = [Report(digest=cell.digest, result=done(cell)) for cell in cells[:2]]
+    # The third is still to be reported on; a worker that takes its place gets it again, alone.
+    assert dispatcher.report(0, ONE, [*reports, Report(digest=cells[2].digest, result=MEMORY)], most=2) == cells[3:5]
+    dispatcher.begin(0, OTHER)
+    assert dispatcher.next(0, OTHER, 4) == (cells[3],)
+    dispatcher.begin(0, ONE)
+    assert dispatcher.next(0, ONE, 4) == (cells[4],)
+    end = dispatcher.end()
+    assert [(aside.cell, aside.failure.kind) for aside in end.aside] == [
+        (cells[2], "memory"),
+        (cells[3], "death"),
+        (cells[4], "death"),
+    ]
+    assert (end.waiting, end.stored) == (cells[5:], 2)
+
+
+def test_a_row_is_told_of_once_it_is_durable(ledger, monkeypatch):
+    held, go = threading.Event(), threading.Event()
+    real = Ledger.append_draft
+
+    def slow(self, draft, examples):
+        held.set()
+        assert go.wait(10)
+        real(self, draft, examples)
+
+    monkeypatch.setattr(Ledger, "append_draft", slow)
+    dispatcher = Dispatcher(ledger, GROUPS)
+    accept(dispatcher, take(dispatcher, 0, ONE))
+    # The worker goes on while the row is on its way.
+    assert take(dispatcher, 0, ONE) == CELLS[1]
+    assert held.wait(10)
+    assert dispatcher.news() == []
     assert ledger.rows() == {}
+    go.set()
+    dispatcher.flush()
+    assert [each.digest for each in dispatcher.news()] == [CELLS[0].digest] == list(ledger.rows())
+    assert dispatcher.news() == []
 
 
 def test_a_cell_that_ran_with_another_config_becomes_a_failed_row(ledger):
@@ -238,13 +316,11 @@ def test_a_group_that_cannot_begin_fails_as_a_whole_and_the_rest_runs(ledger):
 
 def test_a_study_folder_that_cannot_be_written_stops_the_run_and_blames_no_cell(ledger, monkeypatch):
     def full(*_):
-        raise LedgerError("rows/x.json cannot be written: no space left on device")
+        raise LedgerError("rows/x.zip cannot be written: no space left on device")
 
-    monkeypatch.setattr(ledger, "write_row", full)
-    bench = Bench()
+    monkeypatch.setattr(ledger, "append_draft", full)
     with pytest.raises(LedgerError, match="no space left"):
-        run(ledger, bench)
-    assert bench.ran == [0]
+        run(ledger, Bench())
     monkeypatch.undo()
     assert ledger.rows() == {}
 
@@ -252,10 +328,10 @@ def test_a_study_folder_that_cannot_be_written_stops_the_run_and_blames_no_cell(
 def test_parked_groups_are_let_go_when_nothing_has_been_at_work_for_a_while(ledger, monkeypatch):
     monkeypatch.setattr("study.running.dispatcher.IDLE", 0.05)
     dispatcher = Dispatcher(ledger, GROUPS)
-    dispatcher.next(1, OTHER)
+    take(dispatcher, 1, OTHER)
     time.sleep(0.06)
     assert not dispatcher.park(0)
-    dispatcher.accept(CELLS[2].digest, done(CELLS[2]))
+    accept(dispatcher, CELLS[2], group=1, worker=OTHER)
     assert not dispatcher.park(0)
     time.sleep(0.06)
     assert dispatcher.park(0)
@@ -279,4 +355,4 @@ def test_the_serial_executor_tells_of_the_cell_at_work(ledger):
 
 def test_an_empty_group_is_over_at_once(ledger):
     dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=())])
-    assert run_next(Bench(), dispatcher, 0, ONE) == (False, None)
+    assert not run_cells(Bench(), dispatcher, 0, ONE)

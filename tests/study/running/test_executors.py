@@ -1,6 +1,5 @@
 """The contract of executors: the serial one is the specification, Ray must give the same rows."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,18 +9,21 @@ from pathlib import Path
 
 import pytest
 from helpers.places import RUN
+from helpers.stored_rows import row_texts, stored_rows
+
+from study.records.ledger import Ledger
 
 pytestmark = pytest.mark.slow
 
 
 def study(folder, root, *more, table="table3"):
     arguments = ["run", table, "--data", f"mvtec:{root}", "--study", str(folder), "--seeds", "1"]
-    return [sys.executable, str(RUN), *arguments, "--set", "epochs=2", "--set", "map_size=48", *more]
+    return [sys.executable, str(RUN), *arguments, "--set", "epochs=15", "--set", "map_size=48", *more]
 
 
 def finished_rows(folder):
     """Everything of a study's rows that must not depend on how they were computed."""
-    rows = [json.loads(path.read_text()) for path in sorted((folder / "rows").glob("*.json"))]
+    rows = [row for _, row in sorted(stored_rows(folder).items())]
     kept = ("digest", "status", "scores", "curve", "support_images", "test_images")
     return [{name: row[name] for name in kept} for row in rows]
 
@@ -44,9 +46,9 @@ def test_ray_gives_the_same_scores_as_the_serial_executor(serial, inspection_roo
     assert len(finished_rows(tmp_path)) == 20
     assert finished_rows(tmp_path) == finished_rows(serial)
     assert tables(tmp_path) == tables(serial)
-    assert sorted(path.name for path in (tmp_path / "examples").iterdir()) == sorted(
-        path.name for path in (serial / "examples").iterdir()
-    )
+    digests = stored_rows(tmp_path)
+    kept = [{digest for digest in digests if Ledger(str(each)).examples(digest)} for each in (tmp_path, serial)]
+    assert kept[0] == kept[1] != set()
 
 
 @pytest.mark.faults
@@ -69,7 +71,7 @@ def test_torch_threads_follow_the_cpus_of_a_trial_whatever_the_shell_exports(ins
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    rows = [json.loads(path.read_text()) for path in (tmp_path / "rows").glob("*.json")]
+    rows = stored_rows(tmp_path).values()
     assert [row["provenance"]["threads"] for row in rows] == [2] * 2
 
 
@@ -100,19 +102,19 @@ def test_an_interrupted_study_goes_on_where_it_stopped(serial, inspection_root, 
     assert process.returncode == 130
     assert "every finished cell is kept" in error
     assert "Traceback" not in error
-    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "rows").glob("*.json")}
+    before = row_texts(tmp_path)
     assert 3 <= len(before) < 20
     assert {row["status"] for row in finished_rows(tmp_path)} == {"ok"}
     again = subprocess.run(study(tmp_path, inspection_root, "--executor", "serial"), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert finished_rows(tmp_path) == finished_rows(serial)
-    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "rows").glob("*.json")}
-    assert {name: after[name] for name in before} == before
+    after = row_texts(tmp_path)
+    assert {digest: after[digest] for digest in before} == before
 
 
 def _wait_for_rows(folder, count):
     deadline = time.monotonic() + 120
-    while len(list((folder / "rows").glob("*.json"))) < count:
+    while len(stored_rows(folder)) < count:
         assert time.monotonic() < deadline, "the study did not produce rows in time"
         time.sleep(0.02)
 

@@ -4,8 +4,9 @@ from helpers.cells import make_cell
 from promptad.datasets import Category
 from study.records.failure import Failure
 from study.records.group import Group
-from study.running.dispatcher import RoundEnd, SetAside, Worker
+from study.running.dispatcher import RoundEnd, SetAside
 from study.running.rounds import BARREN_ROUNDS, NODE_LOSSES, Rounds
+from study.running.row_desk import Worker
 
 CELLS = tuple(make_cell(seed=seed) for seed in range(4))
 GROUPS = [
@@ -18,7 +19,7 @@ TIMEOUT = Failure(kind="timeout", reason="it took longer than --cell-timeout")
 
 
 def end(*aside, waiting=(), stored=1):
-    return RoundEnd(aside=aside, waiting=waiting, stored=stored)
+    return RoundEnd(aside=aside, waiting=waiting, stored=stored, finished=())
 
 
 def aside(cell, failure=DEATH, worker=WORKER):

@@ -7,6 +7,7 @@ import math
 import optuna
 import pytest
 from helpers.scored_cells import Killed, ScoredBench, run_search, search_plan, stored
+from helpers.stored_rows import forget_rows
 
 from ablations import Choice, IntRange, Parameter, Space, When
 from ablations.ours.ready_spaces import FULL
@@ -136,7 +137,7 @@ def test_a_trial_whose_rows_are_gone_is_run_again_and_values_come_from_rows(insp
     first, _ = run_search(plan, tmp_path)
     before = stored(plan, tmp_path)
     lost = first.records[3].cells[2]
-    (tmp_path / "rows" / f"{lost}.json").unlink()
+    forget_rows(tmp_path, {lost})
     record = tmp_path / "searches" / plan.id / "00005.json"
     record.write_text(record.read_text().replace('"values": [\n  0.', '"values": [\n  0.1'))
     damaged = tmp_path / "searches" / plan.id / "00006.json"

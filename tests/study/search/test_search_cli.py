@@ -5,6 +5,7 @@ import re
 
 import pytest
 from helpers.inspection_set import write_inspection_set
+from helpers.stored_rows import row_texts, stored_rows
 
 from study.command.cli import main
 from study.command.exits import USAGE
@@ -102,7 +103,7 @@ def test_winners_and_base_are_judged_on_test_images_at_seeds_that_the_search_did
     best = sorted(trials, key=lambda trial: (-trial["values"][0], trial["number"]))
     assert [int(number) for number in fresh["trials"]] == [trial["number"] for trial in best]
     for digests in (fresh["default"], *fresh["trials"].values()):
-        cells = [json.loads((tmp_path / "study" / "rows" / f"{digest}.json").read_text())["cell"] for digest in digests]
+        cells = [stored_rows(tmp_path / "study")[digest]["cell"] for digest in digests]
         assert {cell["query"] for cell in cells} == {"test"}
         assert {(cell["seed"], cell["category"], cell["task"]) for cell in cells} == {
             (seed, category, task) for seed in (1, 2) for category in ("disc", "plate") for task in ("image", "pixel")
@@ -111,9 +112,9 @@ def test_winners_and_base_are_judged_on_test_images_at_seeds_that_the_search_did
     page = (tmp_path / "study" / "report" / "index.html").read_text()
     assert "On fresh seeds it reaches" in page
     assert "It was not re-evaluated" not in page
-    rows = {path.name for path in (tmp_path / "study" / "rows").iterdir()}
+    rows = row_texts(tmp_path / "study")
     assert main(search) == 0
-    assert {path.name for path in (tmp_path / "study" / "rows").iterdir()} == rows
+    assert row_texts(tmp_path / "study") == rows
 
 
 def test_of_several_objectives_the_best_of_each_is_judged_again(asked, tmp_path):
@@ -130,9 +131,9 @@ def test_of_several_objectives_the_best_of_each_is_judged_again(asked, tmp_path)
 def test_the_same_command_again_does_nothing_and_with_more_trials_goes_on(asked, tmp_path, capsys):
     search = ["search", "--sampler", "sobol", "--executor", "serial", *asked]
     assert main([*search, "--trials", "2"]) == 0
-    rows = {path.name: path.read_bytes() for path in (tmp_path / "study" / "rows").iterdir()}
+    rows = row_texts(tmp_path / "study")
     assert main([*search, "--trials", "2"]) == 0
-    assert {path.name: path.read_bytes() for path in (tmp_path / "study" / "rows").iterdir()} == rows
+    assert row_texts(tmp_path / "study") == rows
     assert main([*search, "--trials", "3"]) == 0
     assert "2 are there already" in capsys.readouterr().out
     (document,) = documents(tmp_path)
@@ -158,7 +159,7 @@ def test_backbone_and_shots_are_parameters_like_others(inspection_root, tmp_path
     trials = [json.loads(each.read_text()) for each in sorted(folder.glob("*.json"))]
     for trial in trials:
         (digest,) = trial["cells"]
-        cell = json.loads((tmp_path / "study" / "rows" / f"{digest}.json").read_text())["cell"]
+        cell = stored_rows(tmp_path / "study")[digest]["cell"]
         assert (cell["backbone"], cell["shots"]) == (trial["params"]["backbone"], trial["params"]["shots"])
     assert len({(trial["params"]["backbone"], trial["params"]["shots"]) for trial in trials}) > 2
     best = max(trials, key=lambda trial: trial["values"])

@@ -4,7 +4,9 @@ from helpers.cells import make_cell, make_row
 from study.records.failure import Failure
 from study.records.ledger import Ledger
 from study.records.outcome import Outcome
-from study.search.trial_dispatcher import DEATHS, TrialDispatcher, Worker
+from study.running.dispatcher import Report
+from study.running.row_desk import Worker
+from study.search.trial_dispatcher import DEATHS, TrialDispatcher
 
 CELLS = tuple(make_cell(seed=seed) for seed in range(3))
 ONE, OTHER = (Worker(node="n", name="here", process=number) for number in (1, 2))
@@ -16,12 +18,12 @@ def source(tmp_path):
     return TrialDispatcher(Ledger(str(tmp_path)))
 
 
-def accept(source, cell):
-    return source.accept(cell.digest, Outcome(row=make_row(cell=cell), examples=None))
+def accept(source, cell, trial=0):
+    assert source.report(trial, Report(digest=cell.digest, result=Outcome(row=make_row(cell=cell), examples=None)))
 
 
 def test_a_trials_cells_come_in_its_own_order_and_those_with_rows_are_passed_over(source, tmp_path):
-    Ledger(str(tmp_path)).write_row(make_row(cell=CELLS[1]))
+    Ledger(str(tmp_path)).append([make_row(cell=CELLS[1])])
     source.open(0, (CELLS[2], CELLS[1], CELLS[0]))
     for expected in (CELLS[2], CELLS[0]):
         assert source.next(0, ONE) == expected
@@ -61,12 +63,14 @@ def test_a_cell_that_kills_its_workers_becomes_a_failed_row(source, tmp_path):
 def test_an_error_is_tried_twice(source, tmp_path):
     source.open(0, CELLS[:1])
     source.next(0, ONE)
-    assert source.fail(0, CELLS[0].digest, LUCK) is None
+    unlucky = Report(digest=CELLS[0].digest, result=LUCK)
+    assert not source.report(0, unlucky)
     assert source.next(0, ONE) == CELLS[0]
-    assert source.fail(0, CELLS[0].digest, LUCK).status == "failed"
+    assert source.report(0, unlucky)
+    assert [each.status for each in source.news()] == ["failed"]
     assert Ledger(str(tmp_path)).row(CELLS[0].digest).reason == "RuntimeError: no luck"
     # The word of a worker that was given up meanwhile changes nothing.
-    assert source.fail(0, CELLS[0].digest, LUCK) is None
+    assert not source.report(0, unlucky)
 
 
 def test_a_cell_that_takes_too_long_fails_at_once(tmp_path):
@@ -79,6 +83,6 @@ def test_a_cell_that_takes_too_long_fails_at_once(tmp_path):
 
 def test_a_failed_row_of_an_earlier_run_is_tried_again(source, tmp_path):
     failed = make_row(cell=CELLS[0], status="failed", scores=None, reason="no luck")
-    Ledger(str(tmp_path)).write_row(failed)
+    Ledger(str(tmp_path)).append([failed])
     source.open(0, CELLS[:1])
     assert source.next(0, ONE) == CELLS[0]

@@ -1,0 +1,481 @@
+"""A segment: rows that became durable together, in one file that is never changed.
+
+The file is a zip archive, which keeps a checksum of every part, so that any zip tool and anything that reads JSON can
+read it:
+
+- ``index.json``: digests, states (a letter each), times and seconds of the rows, in their order;
+- ``shared.json``: what many rows have in common, each once: cells without shots, seed and support list, names and
+  labels of test images, support images, views, provenance;
+- ``rows/N.jsonl``: a line per row, ``CHUNK`` to a part, which names what it shares by its place;
+- ``scores/N.f8``: the image scores of these rows one after the other, 64-bit little-endian floats.
+"""
+
+from __future__ import annotations
+
+import array
+import functools
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import isfinite
+from typing import IO, Any, Self
+
+from promptad.configs.protocol import departures
+from reports.reading.forms import ROW
+from reports.reading.rows import CheckedRow
+from reports.reading.shapes import (
+    LARGEST,
+    DocumentError,
+    Shape,
+    anything,
+    by_name,
+    check,
+    each,
+    json_object,
+    moment,
+    number,
+    one_of,
+    record,
+    shown,
+    text,
+    whole,
+)
+from study.records.archives import sound_archive
+from study.records.cell import Cell, CellFamily
+from study.records.row import SCHEMA as ROW_SCHEMA
+from study.records.row import Row, RowError, Status
+
+SCHEMA = 1
+
+CHUNK = 500
+"""Most rows in one part: what is read to see one of them."""
+
+LEVEL = 1
+"""Of compression: rows repeat the same names and numbers, which the fastest one halves already."""
+
+DIGITS = 32
+"""Of a digest."""
+
+_LETTERS: dict[Status, str] = {"ok": "o", "failed": "f", "pruned": "p", "unavailable": "u"}
+_STATUSES: dict[str, Status] = {letter: status for status, letter in _LETTERS.items()}
+
+_POOLS = {"cell": "cells", "image": "images", "support": "supports", "view": "views", "run": "runs"}
+"""What a line names by its place, and the list in which it stands."""
+
+_LINE = record(
+    {
+        "digest": text,
+        **dict.fromkeys(("cell", "shots", "seed", "support", "run"), whole),
+        "status": one_of(*_LETTERS),
+        "seconds": by_name(number),
+    },
+    {
+        **dict.fromkeys(("image", "view", "scored"), whole),
+        "named": each(text),
+        "reason": text,
+        "scores": by_name(number),
+        "curve": by_name(each(number)),
+        "finished": anything,
+        "cost": by_name(number),
+        "test_images": by_name(each(anything)),
+    },
+)
+_SHARED = record(
+    {
+        "cells": each(record({"cell": by_name(anything), "departures": each(text)})),
+        "images": each(by_name(each(anything))),
+        "supports": each(each(text)),
+        "views": each(by_name(anything)),
+        "runs": each(by_name(anything)),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RowState:
+    """What is known of a row without reading it: when it ``finished`` (Unix time) and the ``seconds`` its cell took."""
+
+    status: Status
+    finished: float | None
+    seconds: float | None
+
+
+def state_of(row: Row) -> RowState:
+    """What an index says of a row."""
+    return RowState(row.status, _moment(row.provenance.get("finished")), row.seconds.get("total"))
+
+
+class _Pool:
+    """Values that occur often, each once, by a key that is equal for equal values."""
+
+    def __init__(self) -> None:
+        self.values: list[object] = []
+        self._places: dict[object, int] = {}
+
+    def place(self, key: object, value: Callable[[], object]) -> int:
+        """Where a value stands; it is taken in if its key is new."""
+        found = self._places.get(key)
+        if found is None:
+            found = self._places[key] = len(self.values)
+            self.values.append(value())
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A row as it is written: its line, and its image scores as bytes."""
+
+    digest: str
+    state: RowState
+    line: str
+    scores: bytes
+
+
+class Draft:
+    """Rows that will become a segment."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self._stored: dict[str, _Stored] = {}
+        self._pools = {name: _Pool() for name in _POOLS}
+
+    def add(self, row: Row) -> None:
+        """Take in a row; it replaces an earlier one of the same cell.
+
+        Raises:
+            ValueError, TypeError: it holds what JSON does not.
+        """
+        stored = _stored(row, self._pools)
+        self._stored.pop(stored.digest, None)
+        self._stored[stored.digest] = stored
+        self.rows.append(row)
+
+    def encoded(self) -> bytes:
+        """The segment, of at least one row."""
+        return _archive(list(self._stored.values()), self._pools)
+
+
+def merged(segments: Iterable[Segment]) -> bytes:
+    """One segment with the rows of several, in their order; of rows of one cell the last counts.
+
+    Raises:
+        DocumentError: one of them is damaged.
+    """
+    pools = {name: _Pool() for name in _POOLS}
+    kept: dict[str, _Stored] = {}
+    for segment in segments:
+        places = {
+            name: [pools[name].place(_key(value), functools.partial(_same, value)) for value in values]
+            for name, values in segment.shared().items()
+        }
+        states = iter(segment.states())
+        for part in range(segment.parts):
+            for line, scores in segment.lines(part):
+                for name in _POOLS.keys() & line.keys():
+                    line[name] = places[name][line[name]]
+                digest = line["digest"]
+                kept.pop(digest, None)
+                kept[digest] = _Stored(digest, next(states), _compact(line), scores)
+    return _archive(list(kept.values()), pools)
+
+
+class Segment:
+    """A segment that is read: the index at once, the rest when it is asked for.
+
+    Raises:
+        DocumentError: from every method, where it is damaged or of another version.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        with sound_archive():
+            self._archive = zipfile.ZipFile(file)
+            index = json_object(self._archive.read("index.json"))
+            if (schema := index.get("schema")) != SCHEMA:
+                raise DocumentError(f"the schema of a segment must be {SCHEMA}, but is {shown(schema)}")
+            digests, self._states = index["digests"], index["states"]
+            self._finished, self._seconds = index["finished"], index["seconds"]
+            self.digests = [digests[start : start + DIGITS] for start in range(0, len(digests), DIGITS)]
+            sizes = [len(each) for each in (self.digests, self._states, self._finished, self._seconds)]
+            if len(set(sizes)) > 1 or set(self._states) - set(_STATUSES):
+                raise DocumentError(f"an index must have a state, a time and seconds for every digest, but has {sizes}")
+        self._pools: dict[str, list[Any]] | None = None
+        self._families: dict[int, CellFamily] = {}
+        self._checked: set[tuple[int, int | None, int]] = set()
+
+    def __enter__(self) -> Self:
+        """The open segment."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close its file."""
+        self._archive.close()
+        if (file := self._archive.fp) is not None:
+            file.close()
+
+    @property
+    def parts(self) -> int:
+        """In how many parts its rows lie."""
+        return -(-len(self.digests) // CHUNK)
+
+    def states(self) -> list[RowState]:
+        """What the index says of each row, in their order."""
+        return [
+            RowState(_STATUSES[letter], finished, seconds)
+            for letter, finished, seconds in zip(self._states, self._finished, self._seconds, strict=True)
+        ]
+
+    def shared(self) -> dict[str, list[Any]]:
+        """What rows share, by the name that lines have for it."""
+        if self._pools is None:
+            with sound_archive():
+                pools = json_object(self._archive.read("shared.json"))
+            _check(pools, _SHARED)
+            self._pools = {name: pools[plural] for name, plural in _POOLS.items()}
+        return self._pools
+
+    def lines(self, part: int, *, scores: bool = True) -> Iterator[tuple[dict[str, Any], bytes]]:
+        """Each row of a part without what it shares, and its image scores as bytes (none unless ``scores``)."""
+        with sound_archive():
+            lines = self._archive.read(f"rows/{part}.jsonl").splitlines()
+            values = self._archive.read(f"scores/{part}.f8") if scores else b""
+        start = 0
+        for place, text_of in enumerate(lines):
+            line = json_object(text_of)
+            if not _plainly_fits(line):
+                _check(line, _LINE)
+            if line["digest"] != self.digests[part * CHUNK + place]:
+                raise DocumentError(f"line {place} of part {part} must be of the cell that the index names")
+            end = start + 8 * line.get("scored", 0) if scores else start
+            yield line, values[start:end]
+            start = end
+
+    def rows(self, part: int) -> Iterator[tuple[str, Row | str]]:
+        """Each row of a part by its digest; of one that cannot be used, what is wrong with it."""
+        for line, scores in self.lines(part):
+            try:
+                yield line["digest"], self._row(line, scores)
+            except RowError as error:
+                yield line["digest"], str(error)
+
+    def documents(self, part: int) -> Iterator[tuple[str, dict[str, Any] | str]]:
+        """Each row of a part as JSON has it, but for the test images; of one that cannot be used, what is wrong.
+
+        Values that rows share are the same objects.
+        """
+        for line, _ in self.lines(part, scores=False):
+            try:
+                yield line["digest"], self._document(line)
+            except RowError as error:
+                yield line["digest"], str(error)
+
+    def _document(self, line: dict[str, Any]) -> CheckedRow:
+        self._cell(line)
+        described = self._shared("cell", line)
+        cell = {**described["cell"], "shots": line["shots"], "seed": line["seed"], "support": line.get("named")}
+        document: dict[str, Any] = {
+            "schema": ROW_SCHEMA,
+            "digest": line["digest"],
+            "cell": cell,
+            "status": line["status"],
+            **{name: line.get(name) for name in ("reason", "scores", "curve")},
+            "departures": described["departures"],
+            "support_images": self._shared("support", line),
+            "test_images": None,
+            "view": self._shared("view", line) if "view" in line else None,
+            "seconds": line["seconds"],
+            "provenance": self._provenance(line),
+        }
+        if "cost" in line:
+            document["cost"] = line["cost"]
+        # Lines were checked one by one; what they share, once for all that share it.
+        shared = (line["cell"], line.get("view"), line["run"])
+        if shared not in self._checked or not moment.fits(line.get("finished", _EPOCH)):
+            try:
+                check(document, ROW, "of another form")
+            except DocumentError as error:
+                raise RowError(f"not a row: {error}") from error
+            self._checked.add(shared)
+        return CheckedRow(document)
+
+    def _cell(self, line: dict[str, Any]) -> Cell:
+        """The cell of a row, checked against the row's digest."""
+        place = line["cell"]
+        if place not in self._families:
+            self._families[place] = _family(self._shared("cell", line)["cell"])
+        named = line.get("named")
+        cell = self._families[place].member(
+            shots=line["shots"], seed=line["seed"], support=None if named is None else tuple(named)
+        )
+        if cell.digest != line["digest"]:
+            raise RowError(f"row {line['digest']} holds the cell {cell.digest}")
+        return cell
+
+    def _row(self, line: dict[str, Any], scores: bytes) -> Row:
+        images = line.get("test_images")
+        if "image" in line:
+            images = {**self._shared("image", line), "score": _numbers(scores)}
+        return Row(
+            cell=self._cell(line),
+            status=line["status"],
+            reason=line.get("reason"),
+            scores=line.get("scores"),
+            curve=line.get("curve"),
+            support_images=tuple(self._shared("support", line)),
+            test_images=images,
+            view=self._shared("view", line) if "view" in line else None,
+            seconds=line["seconds"],
+            provenance=self._provenance(line),
+            cost=line.get("cost"),
+        )
+
+    def _shared(self, name: str, line: Mapping[str, Any]) -> Any:
+        values = self.shared()[name]
+        if line[name] >= len(values):
+            raise DocumentError(f"there are {len(values)} {_POOLS[name]}, but a line names number {line[name]}")
+        return values[line[name]]
+
+    def _provenance(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        first: dict[str, Any] = {"finished": line["finished"]} if "finished" in line else {}
+        return {**first, **self._shared("run", line)}
+
+
+def _family(values: Mapping[str, Any]) -> CellFamily:
+    try:
+        return CellFamily.from_dict(values)
+    # A cell is checked by the methods' configs, which raise what they raise.
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise RowError(f"not a row: {error!r}") from error
+
+
+def _stored(row: Row, pools: Mapping[str, _Pool]) -> _Stored:
+    cell = row.cell
+    provenance = dict(row.provenance)
+    line: dict[str, Any] = {
+        "digest": cell.digest,
+        "cell": pools["cell"].place(CellFamily.key(cell), lambda: _described(row)),
+        "shots": cell.shots,
+        "seed": cell.seed,
+        "status": row.status,
+        "seconds": dict(row.seconds),
+        "support": pools["support"].place(row.support_images, lambda: list(row.support_images)),
+    }
+    if "finished" in provenance:
+        line["finished"] = provenance.pop("finished")
+    line["run"] = pools["run"].place(_key(provenance), lambda: provenance)
+    for name, value in (("reason", row.reason), ("scores", row.scores), ("curve", row.curve), ("cost", row.cost)):
+        if value is not None:
+            line[name] = value if isinstance(value, str) else dict(value)
+    if cell.support is not None:
+        line["named"] = list(cell.support)
+    if row.view is not None:
+        line["view"] = pools["view"].place(_key(row.view), lambda: row.view)
+    scores = b""
+    if row.test_images is not None and not _scored(row.test_images):
+        line["test_images"] = dict(row.test_images)
+    elif row.test_images is not None:
+        names = {name: values for name, values in row.test_images.items() if name != "score"}
+        key = tuple((name, *values) for name, values in names.items())
+        line["image"] = pools["image"].place(key, lambda: names)
+        scores, line["scored"] = _bytes(row.test_images["score"]), len(row.test_images["score"])
+    return _Stored(cell.digest, state_of(row), _compact(line), scores)
+
+
+def _scored(images: Mapping[str, Sequence[object]]) -> bool:
+    """Whether test images are told in the form of today: each list of plain values, and scores that are numbers."""
+    return all(type(score) is float for score in images.get("score", (None,))) and all(
+        isinstance(value, str | int) for name, values in images.items() if name != "score" for value in values
+    )
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _described(row: Row) -> dict[str, Any]:
+    return {"cell": CellFamily(row.cell).as_dict(), "departures": list(departures(row.cell.config))}
+
+
+def _archive(rows: Sequence[_Stored], pools: Mapping[str, _Pool]) -> bytes:
+    index = {
+        "schema": SCHEMA,
+        "digests": "".join(row.digest for row in rows),
+        "states": "".join(_LETTERS[row.state.status] for row in rows),
+        "finished": [row.state.finished for row in rows],
+        "seconds": [row.state.seconds for row in rows],
+    }
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
+
+        def add(name: str, part: bytes) -> None:
+            # Without the time, so that the same rows are the same bytes.
+            archive.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED, LEVEL)
+
+        add("index.json", _compact(index).encode())
+        add("shared.json", _compact({_POOLS[name]: pool.values for name, pool in pools.items()}).encode())
+        for part, start in enumerate(range(0, len(rows), CHUNK)):
+            chunk = rows[start : start + CHUNK]
+            add(f"rows/{part}.jsonl", "".join(f"{row.line}\n" for row in chunk).encode())
+            add(f"scores/{part}.f8", b"".join(row.scores for row in chunk))
+    return content.getvalue()
+
+
+def _key(value: object) -> str:
+    """Equal for equal values; raises for what JSON does not hold before the value is shared with others."""
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _bytes(values: Sequence[float]) -> bytes:
+    packed = array.array("d", values)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def _numbers(content: bytes) -> list[float]:
+    packed = array.array("d", content)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tolist()
+
+
+def _moment(finished: object) -> float | None:
+    try:
+        return None if finished is None else datetime.fromisoformat(str(finished)).timestamp()
+    except ValueError:
+        return None
+
+
+_EPOCH = "1970-01-01T00:00:00+00:00"
+
+
+def _plainly_fits(line: Mapping[str, Any]) -> bool:
+    """Whether an ordinary line is one at a glance: ``_LINE`` says it of every line, at fifty times the cost."""
+    try:
+        return (
+            line.keys() <= _USUAL
+            and type(line["digest"]) is str
+            and line["status"] in _LETTERS
+            and all(type(line[name]) is int and 0 <= line[name] < LARGEST for name in _PLACES & line.keys())
+            and all(type(value) is float and isfinite(value) for value in line["seconds"].values())
+            and all(type(value) is float and isfinite(value) for value in line.get("scores", {}).values())
+            and line.keys() >= _ALWAYS
+        )
+    except (KeyError, TypeError, AttributeError):
+        return False
+
+
+_PLACES = frozenset({"cell", "shots", "seed", "support", "run", "image", "view", "scored"})
+_ALWAYS = frozenset({"cell", "shots", "seed", "support", "run", "digest", "status", "seconds"})
+_USUAL = _PLACES | {"digest", "status", "seconds", "scores", "finished"}
+
+
+def _check(value: object, shape: Shape) -> None:
+    check(value, shape, "of another form")
