@@ -52,7 +52,7 @@ def test_a_full_disk_stops_the_study_and_no_cell_is_blamed(executor, small_disk,
     redone = study.count()
     assert (study.lost, study.doubled) == (0, 0)
     # The rows that did not fit, none of which was shown, and the cells that went on until that was noticed.
-    assert sum(redone) <= 8
+    assert sum(redone) <= 12
     assert study.tables() == undisturbed.tables()
 
 
