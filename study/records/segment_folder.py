@@ -96,8 +96,8 @@ class SegmentFolder(Generic[Known]):
 
     def append(self, content: bytes) -> None:
         """Store a segment; it is durable when this returns."""
-        if not self._next:
-            self._next = max((name.number for name in self._names()), default=0) + 1
+        # Another process may have written since: what comes later must have the larger number.
+        self._next = max(self._next, *(name.number + 1 for name in self._names()), 1)
         self._folder.write(self.path(SegmentName(self._next, 0, secrets.token_hex(4))), content)
         self._next += 1
 

@@ -61,6 +61,15 @@ def test_a_later_row_of_a_cell_replaces_the_earlier_one(ledger):
     assert Ledger(ledger.location).rows() == by_digest(many(3))
 
 
+def test_of_two_writers_the_later_row_counts_whichever_began_first(tmp_path):
+    first, second = Ledger(str(tmp_path)), Ledger(str(tmp_path))
+    first.append(many(1))
+    for _ in range(3):
+        second.append([make_row(status="failed", scores=None, reason="no luck")])
+    first.append(many(1))
+    assert Ledger(str(tmp_path)).rows() == by_digest(many(1))
+
+
 def test_documents_are_rows_without_their_test_images(ledger):
     rows = [
         make_row(cell=make_cell(support=("a.png",)), test_images={"name": ["x"], "anomalous": [1], "score": [0.25]}),
@@ -197,6 +206,22 @@ def test_an_altered_row_is_no_row(tmp_path):
     fresh = Ledger(str(tmp_path))
     assert fresh.rows() == by_digest(many(1))
     assert "holds the cell" in fresh.damaged()[f"rows/{path.name}"]
+
+
+@pytest.mark.parametrize("change", [lambda lines: lines[:1], lambda lines: [*lines, lines[0]]])
+def test_a_part_with_other_lines_than_its_index_is_damaged(tmp_path, change):
+    ledger = Ledger(str(tmp_path))
+    ledger.append(many(2))
+    (path,) = (tmp_path / "rows").iterdir()
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["rows/0.jsonl"] = b"\n".join(change(parts["rows/0.jsonl"].splitlines()))
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    fresh = Ledger(str(tmp_path))
+    assert fresh.rows() == fresh.documents() == {}
+    assert "must have a line for each of 2 rows" in fresh.damaged()[f"rows/{path.name}"]
 
 
 def test_a_folder_of_an_older_version_is_read_and_converted_and_nothing_is_lost(tmp_path):
