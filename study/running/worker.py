@@ -28,7 +28,7 @@ _MEMORY_PHRASES = (
 
 TOGETHER, MOST_AT_ONCE = 0.01, 16
 """Seconds of short cells that a worker takes and reports at once, and their greatest number: an exchange with a
-dispatcher in another process takes about a millisecond. Longer cells go one by one, so that a death costs one."""
+dispatcher in another process takes milliseconds. Longer cells go one by one, so that a death costs one."""
 
 
 class CellSource(Protocol):
