@@ -113,10 +113,13 @@ class Ledger:
 
     def states(self) -> dict[str, RowState]:
         """What is known of every row without reading it, by digest."""
-        old = {digest: state_of(row) for digest, row in self._old_rows(None).items() if isinstance(row, Row)}
+        return self._states(self._old_rows(None))
+
+    def _states(self, old: Mapping[str, Row | str]) -> dict[str, RowState]:
+        found = {digest: state_of(row) for digest, row in old.items() if isinstance(row, Row)}
         with self._lock:
             entries = self._rows.entries()
-            return old | {
+            return found | {
                 digest: entry.known
                 for digest, entry in entries.items()
                 if (entry.segment, entry.number) not in self._unusable
@@ -140,12 +143,13 @@ class Ledger:
         Values that many rows have in common are the same objects: documents are read, never changed.
         """
         wanted = None if digests is None else set(digests)
-        old = {
-            digest: {**row.plain(), "test_images": None}
-            for digest, row in self._old_rows(wanted).items()
-            if isinstance(row, Row)
+        return self._documents(wanted, self._old_rows(wanted))
+
+    def _documents(self, wanted: set[str] | None, old: Mapping[str, Row | str]) -> dict[str, Document]:
+        found: dict[str, Document] = {
+            digest: {**row.plain(), "test_images": None} for digest, row in old.items() if isinstance(row, Row)
         }
-        return old | dict(self._from_segments(wanted, Segment.documents))
+        return found | dict(self._from_segments(wanted, Segment.documents))
 
     def damaged(self) -> Mapping[str, str]:
         """Files of the folder that cannot be used, by name, and why: half written, altered, or of another version."""
@@ -153,16 +157,18 @@ class Ledger:
 
     def everything(self) -> StudyFiles:
         """All that the folder holds but arrays and image scores, from one look at it."""
-        rows, plans = self.documents(), self._plans()
-        return StudyFiles(rows=rows, plans=_readable(plans), damaged=self._damaged(plans))
+        old, plans = self._old_rows(None), self._plans()
+        rows = self._documents(None, old)
+        return StudyFiles(rows=rows, plans=_readable(plans), damaged=self._damaged(old, plans))
 
     def overview(self) -> Overview:
         """What there is to know without reading a row, from one look at the folder."""
-        states, plans = self.states(), self._plans()
-        return Overview(states=states, plans=_readable(plans), damaged=self._damaged(plans))
+        old, plans = self._old_rows(None), self._plans()
+        states = self._states(old)
+        return Overview(states=states, plans=_readable(plans), damaged=self._damaged(old, plans))
 
-    def _damaged(self, plans: Mapping[str, Plan | str]) -> dict[str, str]:
-        damaged = {f"{ROWS}/{name}.json": row for name, row in self._old_rows(None).items() if isinstance(row, str)}
+    def _damaged(self, old: Mapping[str, Row | str], plans: Mapping[str, Plan | str]) -> dict[str, str]:
+        damaged = {f"{ROWS}/{name}.json": row for name, row in old.items() if isinstance(row, str)}
         damaged |= self._rows.faults
         for (name, _), reason in self._unusable.items():
             damaged.setdefault(self._rows.path(name), reason)
@@ -183,7 +189,7 @@ class Ledger:
         """
         while True:
             with self._lock:
-                entry = self._archives.entries().get(digest)
+                entry = self._archives.entry(digest)
             if entry is None:
                 content = self.folder.read(f"{EXAMPLES}/{digest}.npz") if _plain(digest) else None
                 return None if content is None else arrays.from_archive(content)
@@ -191,7 +197,9 @@ class Ledger:
                 with self._archives.opened(entry.segment) as file:
                     return arrays.from_archive(arrays.read(file, digest))
             except FileNotFoundError:
-                continue
+                # It was put together with others: a look at the folder says where it is now.
+                with self._lock:
+                    self._archives.entries()
 
     def convert(self) -> int:
         """Turn the files of an older version into segments; how many rows there were.

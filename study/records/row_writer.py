@@ -36,8 +36,7 @@ class RowWriter:
         self._error: Exception | None = None
         self._changed = threading.Condition()
         self._urgent = self._writing = self._closed = False
-        self._thread = threading.Thread(target=self._run, name="row-writer", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def add(self, row: Row, examples: Arrays | None = None) -> None:
         """Take in a row, and the arrays of its cell.
@@ -49,6 +48,9 @@ class RowWriter:
         with self._changed:
             self._raise()
             self._draft.add(row)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="row-writer", daemon=True)
+                self._thread.start()
             if examples is not None:
                 self._examples[row.cell.digest] = examples
             self._changed.notify_all()
@@ -74,7 +76,8 @@ class RowWriter:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self._raise()
 
     def _raise(self) -> None:

@@ -107,6 +107,10 @@ class SegmentFolder(Generic[Known]):
             pass
         return self._entries
 
+    def entry(self, key: str) -> Entry[Known] | None:
+        """One entry; the folder is looked at only where it is not known yet."""
+        return self._entries.get(key) or self.entries().get(key)
+
     @contextmanager
     def opened(self, name: SegmentName) -> Iterator[IO[bytes]]:
         """The file of a segment.
