@@ -18,9 +18,10 @@ from typing import IO, TYPE_CHECKING, Self, TypeVar
 from reports.reading.plan_document import Plan
 from reports.reading.shapes import Document, DocumentError, json_object
 from study.records import arrays
+from study.records.draft import Draft, merged
 from study.records.folder import StudyFolder
 from study.records.row import Row, RowError
-from study.records.segment import CHUNK, Draft, RowState, Segment, merged, state_of
+from study.records.segment import CHUNK, RowState, Segment, state_of
 from study.records.segment_folder import SegmentFolder, SegmentName
 
 if TYPE_CHECKING:

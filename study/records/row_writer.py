@@ -7,10 +7,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from study.records.draft import Draft
 from study.records.folder import LedgerError
 from study.records.ledger import Ledger
 from study.records.row import Row
-from study.records.segment import Draft
 
 if TYPE_CHECKING:
     from reports.reading.kept import Arrays
