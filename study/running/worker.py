@@ -79,12 +79,18 @@ def run_cells(
     began = time.monotonic()
     cells = source.next(group, worker)
     while cells:
-        started, reports = time.monotonic(), []
+        started, reports, failed = time.monotonic(), list[Report](), False
         for cell in cells:
+            # What took its time, or failed, is told before the next cell may end this process.
+            if reports and (isinstance(reports[-1].result, Failure) or time.monotonic() - started > TOGETHER):
+                source.report(group, worker, reports, most=0)
+                reports = []
             with guard():
                 reports.append(run_cell(bench, cell))
+            failed = failed or isinstance(reports[-1].result, Failure)
         now = time.monotonic()
-        most = _most((now - started) / len(cells)) if now < began + seconds else 0
+        # How soon a cell fails says nothing of the others.
+        most = 0 if now >= began + seconds else 1 if failed else _most((now - started) / len(cells))
         cells = source.report(group, worker, reports, most=most)
         if not most:
             return True

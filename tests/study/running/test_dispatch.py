@@ -356,3 +356,26 @@ def test_the_serial_executor_tells_of_the_cell_at_work(ledger):
 def test_an_empty_group_is_over_at_once(ledger):
     dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=())])
     assert not run_cells(Bench(), dispatcher, 0, ONE)
+
+
+def test_what_failed_or_took_long_is_told_before_the_next_cell_of_a_batch_begins(ledger, monkeypatch):
+    """So a cell that ends its process costs the short cells just before it, and no second try of another's failure."""
+    monkeypatch.setattr("study.running.worker.TOGETHER", 0.2)
+    cells = tuple(make_cell(seed=seed) for seed in range(8))
+    dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=cells)])
+    seeds = {cell.digest: cell.seed for cell in cells}
+    told, report = [], dispatcher.report
+
+    def listen(group, worker, reports, *, most):
+        told.append(([seeds[each.digest] for each in reports], most))
+        return report(group, worker, reports, most=most)
+
+    class Uneven(Bench):
+        def run(self, cell):
+            time.sleep(0.25 if cell.seed == 5 else 0)
+            return super().run(cell)
+
+    monkeypatch.setattr(dispatcher, "report", listen)
+    assert not run_cells(Uneven({3: 1}), dispatcher, 0, ONE, seconds=60)
+    # The first is fast, so that the others come together; after a failure the next comes alone.
+    assert told == [([0], 16), ([1, 2, 3], 0), ([4, 5], 0), ([6], 0), ([7], 1), ([3], 16)]
