@@ -1,13 +1,16 @@
 """The page of a study: one HTML file that opens from disk; figures, pictures and cells lie beside it."""
 
 import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.made import PagePart
 from reports.outputs.provenance import Provenance
 from reports.outputs.ranks_text import NOTE, rank_facts, rank_grid, rank_sentences
 from reports.searches.search import Search
@@ -34,10 +37,11 @@ from reports.views.views import View
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A figure's files beside the page: `stem` has .svg, .png, .pdf and .csv; `file` is the one that is shown."""
+    """A figure's files beside the page: `stem` has .csv and every one of `formats`; `file` is the one that is shown."""
 
     stem: str
     file: str
+    formats: tuple[str, ...]
     alt: str
     width: int
     height: int
@@ -73,8 +77,8 @@ class SearchSection:
 
 
 @functools.cache
-def _template() -> Template:
-    environment = Environment(
+def _templates() -> Environment:
+    return Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -82,7 +86,6 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("page.html.j2")
 
 
 def _asset(name: str) -> Markup:
@@ -90,41 +93,77 @@ def _asset(name: str) -> Markup:
     return Markup(files("reports").joinpath("templates", name).read_text(encoding="utf-8"))
 
 
-def render_page(
-    sections: Sequence[Section],
-    *,
-    heatmaps: Mapping[str, object],
-    damaged: Mapping[str, str],
-    searches: Sequence[SearchSection] = (),
-    ranks: Sequence[Ranking] = (),
-) -> str:
-    """The page as HTML; equal sections give equal text. `ranks` are the rankings over tables by method."""
-    return _template().render(
-        plans=[_plan_view(section) for section in sections],
-        searches=[_search_view(section) for section in searches],
-        ranks=[_rank_view(ranking) for ranking in ranks],
-        ranks_note=NOTE,
-        totals=_totals(sections),
-        heatmaps=heatmaps,
-        damaged=sorted(damaged.items()),
-        style=_asset("page.css"),
-        script=_asset("page.js"),
+def plan_part(section: Section) -> PagePart:
+    """The section of a plan; equal sections give equal text."""
+    view = _plan_view(section)
+    failed = (problem for problem in section.provenance.problems if problem.status not in ("missing", "unavailable"))
+    return PagePart(
+        id=view["id"],
+        title=view["title"],
+        complete=view["complete"],
+        tally=view["cells"],
+        lead=view["lead"],
+        trust=view["trust"],
+        html=_templates().get_template("plan.html.j2").render(plan=view),
+        failed=tuple({"status": each.status, "reason": each.reason, "count": len(each.cells)} for each in failed),
+        left_out=tuple((str(image), str(reason)) for image, reason in view["left_out"]),
     )
 
 
-def _totals(sections: Sequence[Section]) -> dict[str, object]:
+def search_part(section: SearchSection) -> PagePart:
+    """The section of a search; equal sections give equal text."""
+    view = _search_view(section)
+    return PagePart(
+        id=view["id"],
+        title=view["title"],
+        complete=view["complete"],
+        tally=view["trials"],
+        lead=view["lead"],
+        trust=view["trust"],
+        html=_templates().get_template("search.html.j2").render(search=view),
+    )
+
+
+def render_page(
+    plans: Sequence[PagePart],
+    *,
+    tables: Sequence[Table],
+    heatmaps: Mapping[str, object],
+    damaged: Mapping[str, str],
+    searches: Sequence[PagePart] = (),
+    ranks: Sequence[Ranking] = (),
+) -> str:
+    """The page as HTML; equal parts give equal text. `ranks` are the rankings over `tables` by method."""
+    return (
+        _templates()
+        .get_template("page.html.j2")
+        .render(
+            plans=plans,
+            searches=searches,
+            ranks=[_rank_view(ranking) for ranking in ranks],
+            ranks_note=NOTE,
+            totals=_totals(tables),
+            heatmaps=heatmaps,
+            damaged=sorted(damaged.items()),
+            style=_asset("page.css"),
+            script=_asset("page.js"),
+        )
+    )
+
+
+def _totals(tables: Sequence[Table]) -> dict[str, object]:
     """Totals over all plans, every cell counted once."""
     states: dict[str, str] = {}
-    for section in sections:
-        for cell in section.table.plan.cells:
-            row = section.table.rows.found.get(cell.digest)
-            found = "damaged" if cell.digest in section.table.rows.faults else "missing"
+    for table in tables:
+        for cell in table.plan.cells:
+            row = table.rows.found.get(cell.digest)
+            found = "damaged" if cell.digest in table.rows.faults else "missing"
             states[cell.digest] = found if row is None else row.status
-    counts = {status: list(states.values()).count(status) for status in sorted(set(states.values()))}
+    counts = dict(sorted(Counter(states.values()).items()))
     return {"cells": len(states), "ok": counts.get("ok", 0), "rest": {k: v for k, v in counts.items() if k != "ok"}}
 
 
-def _plan_view(section: Section) -> dict[str, object]:
+def _plan_view(section: Section) -> dict[str, Any]:
     table, plan = section.table, section.table.plan
     return {
         "id": plan.name,
@@ -158,7 +197,7 @@ def _rank_view(ranking: Ranking) -> dict[str, object]:
     }
 
 
-def _search_view(section: SearchSection) -> dict[str, object]:
+def _search_view(section: SearchSection) -> dict[str, Any]:
     search = section.search
     reasons: dict[str, list[int]] = {}
     for trial in search.trials:

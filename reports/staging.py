@@ -1,5 +1,6 @@
 """Files of a report, written into a folder aside and then renamed: a reader never sees half a file."""
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -19,24 +20,25 @@ class Staging:
 
     def __init__(self, out: Path, folder: Path) -> None:
         self._out, self._folder = out, folder
-        self._names: dict[str, None] = {}
+        self.sums: dict[str, str] = {}
+        """SHA-256 of each file that was added, by name."""
 
     def add(self, name: str, content: bytes | str) -> None:
         """Keep a file under its name relative to the report; the same name again replaces it."""
         path = self._folder / name
         with _writing(self._out):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
-        self._names[name] = None
+            path.write_bytes(content := content.encode() if isinstance(content, str) else content)
+        self.sums[name] = hashlib.sha256(content).hexdigest()
 
     def holds(self, name: str) -> bool:
         """True if a file of that name was added."""
-        return name in self._names
+        return name in self.sums
 
     def publish(self) -> None:
         """Rename every file to its place."""
         with _writing(self._out):
-            for name in self._names:
+            for name in self.sums:
                 target = self._out / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 (self._folder / name).replace(target)

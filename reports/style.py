@@ -12,6 +12,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
@@ -104,18 +106,30 @@ def settle(figure: Figure) -> tuple[str, ...]:
 def pdf(figure: Figure) -> bytes:
     """The figure as PDF without dates and program names: equal figures give equal bytes."""
     buffer = io.BytesIO()
-    with house_style():
-        metadata = cast("Any", {"CreationDate": None, "Creator": None, "Producer": None})
-        figure.savefig(buffer, format="pdf", facecolor="white", metadata=metadata)
+    with house_style(), _kept_resolution(figure):
+        canvas: Any = FigureCanvasPdf(figure)
+        canvas.print_pdf(buffer, metadata={"CreationDate": None, "Creator": None, "Producer": None})
     return buffer.getvalue()
 
 
 def svg(figure: Figure) -> bytes:
     """The figure as SVG with neither a date nor random identifiers: equal figures give equal bytes."""
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": STYLE["svg.hashsalt"], "svg.fonttype": "path"}), quiet_about_glyphs():
-        figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+    style = {"svg.hashsalt": STYLE["svg.hashsalt"], "svg.fonttype": "path"}
+    with mpl.rc_context(cast("Any", style)), quiet_about_glyphs(), _kept_resolution(figure):
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
     return _with_counted_names(buffer.getvalue())
+
+
+@contextmanager
+def _kept_resolution(figure: Figure) -> Iterator[None]:
+    """Give a figure its dots per inch back: vector formats set their own. ``savefig`` would, but draws twice."""
+    before = figure.dpi
+    try:
+        yield
+    finally:
+        figure.dpi = before
 
 
 def _with_counted_names(drawing: bytes) -> bytes:

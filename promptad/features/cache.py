@@ -10,6 +10,8 @@ import contextlib
 import hashlib
 import os
 import zlib
+from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,10 @@ from promptad.user_error import UserError
 
 FEATURE_VERSION = 1
 """Raised by hand whenever the code that makes features changes their values."""
+
+
+MAPPED = 1024
+"""Files that a process keeps mapped beside those in use: the views of many support images."""
 
 
 class CacheError(UserError):
@@ -54,9 +60,17 @@ class FeatureCache:
         self._root = root / "features"
         self._cap = cap
         self._written = 0
+        self._checked: OrderedDict[str, Tensor] = OrderedDict()
 
     def get(self, key: str) -> Tensor | None:
-        """The tensor under ``key``, memory-mapped, or None if absent or damaged (a damaged file is removed)."""
+        """The tensor under ``key``, memory-mapped, or None if absent or damaged (a damaged file is removed).
+
+        A process opens and checks a file once while it is among the last ``MAPPED`` that it read. Whoever receives the
+        tensor does not change it.
+        """
+        if (known := self._checked.get(key)) is not None:
+            self._checked.move_to_end(key)
+            return known
         path = self._path(key)
         try:
             with safe_open(path, framework="pt") as file:
@@ -72,6 +86,9 @@ class FeatureCache:
         # Another process may have evicted the file meanwhile; the mapping stays valid.
         with contextlib.suppress(OSError):
             os.utime(path)
+        self._checked[key] = tensor
+        if len(self._checked) > MAPPED:
+            self._checked.popitem(last=False)
         return tensor
 
     def put(self, key: str, tensor: Tensor) -> None:
@@ -79,6 +96,7 @@ class FeatureCache:
 
         A full disk or a folder that cannot be written is no error: the feature is used without being kept.
         """
+        self._checked.pop(key, None)
         tensor = tensor.detach().contiguous()
         content = save({"feature": tensor}, metadata={"crc32": str(_checksum(tensor))})
         path = self._path(key)
@@ -104,30 +122,31 @@ class FeatureCache:
 
     def evict(self) -> int:
         """Remove least recently used files until the cache fits its cap; returns the bytes removed."""
-        files = sorted(_files(self._root), key=lambda entry: entry[1].st_mtime_ns)
-        excess = sum(stat.st_size for _, stat in files) - self._cap
+        files = list(_files(self._root))
+        excess = sum(size for _, _, size in files) - self._cap
         removed = 0
-        for path, stat in files:
+        for _, path, size in sorted(files) if excess > 0 else ():
             if removed >= excess:
                 break
             # Nothing can be removed in another user's folder: the cache then keeps its size.
             with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-                removed += stat.st_size
+                Path(path).unlink(missing_ok=True)
+                removed += size
         return removed
 
     def info(self) -> CacheInfo:
         """How much the cache holds."""
-        sizes = [stat.st_size for _, stat in _files(self._root)]
+        sizes = [size for _, _, size in _files(self._root)]
         return CacheInfo(root=self._root, files=len(sizes), size=sum(sizes), cap=self._cap)
 
     def clear(self) -> CacheInfo:
         """Remove every file; returns the size before. Raises CacheError if some cannot be removed."""
         before = self.info()
         kept: list[OSError] = []
-        for path, _ in _files(self._root):
+        self._checked.clear()
+        for _, path, _ in _files(self._root):
             try:
-                path.unlink(missing_ok=True)
+                Path(path).unlink(missing_ok=True)
             except OSError as error:
                 kept.append(error)
         if kept:
@@ -151,12 +170,20 @@ def _checksum(tensor: Tensor) -> int:
     return zlib.crc32(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
-def _files(root: Path) -> list[tuple[Path, os.stat_result]]:
-    found = []
-    for path in root.glob("*/*"):
-        try:
-            found.append((path, path.stat()))
-        except OSError:
-            # Evicted by another process between listing and looking, or in a folder that may not be entered.
-            continue
-    return found
+def _files(root: Path) -> Iterator[tuple[int, str, int]]:
+    """When each file was used last (ns), its path, and its bytes."""
+    for folder in _entries(str(root)):
+        for entry in _entries(folder.path):
+            # One that is gone was evicted by another process between listing and looking.
+            with contextlib.suppress(OSError):
+                stat = entry.stat()
+                yield stat.st_mtime_ns, entry.path, stat.st_size
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What a folder holds: nothing if it is none, or may not be entered."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []

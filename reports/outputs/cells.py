@@ -1,6 +1,7 @@
 """The cells behind a table's numbers, as a script that the page loads on request."""
 
 import math
+from typing import Any
 
 from reports.staging import compact_json
 from reports.tables.table import Table
@@ -24,24 +25,20 @@ def cells_script(table: Table) -> str:
             fault = table.rows.faults.get(cell.digest)
             cells.append([*head, "damaged" if fault else "missing", {}, 0, -1, reasons.place(fault), -1, -1])
             continue
-        origin = {
-            "device": row.provenance.get("device"),
-            "commit": row.provenance.get("commit"),
-            "versions": row.provenance.get("versions"),
-            "weights": row.cell.get("weights"),
-            "data": row.cell.get("data"),
-            "backbone": row.cell.get("backbone"),
-        }
+        origin = (
+            *(row.provenance.get(name) for name in _ORIGIN[:3]),
+            *(row.cell.get(name) for name in _ORIGIN[3:]),
+        )
         cells.append(
             [
                 *head,
                 row.status,
                 {name: round(score, 6) for name, score in row.scores.items()},
                 round(row.seconds, 2) if math.isfinite(row.seconds) else 0,
-                configs.place(_plain(row.cell.get("config"))),
+                configs.place(row.cell.get("config")),
                 reasons.place(row.reason),
-                supports.place(list(row.support_images)),
-                origins.place(_plain(origin)),
+                supports.place(row.support_images),
+                origins.place(origin),
             ]
         )
     content = {
@@ -53,27 +50,37 @@ def cells_script(table: Table) -> str:
         "configs": configs.values,
         "reasons": reasons.values,
         "supports": supports.values,
-        "origins": origins.values,
+        "origins": [dict(zip(_ORIGIN, origin, strict=True)) for origin in origins.values],
         "cells": cells,
     }
     return f"study.cells[{compact_json(plan.name)}]={compact_json(content)};\n"
+
+
+_ORIGIN = ("device", "commit", "versions", "weights", "data", "backbone")
 
 
 class _Pool:
     """Stores repeated values once."""
 
     def __init__(self) -> None:
-        self.values: list[object] = []
+        self.values: list[Any] = []
         self._places: dict[str, int] = {}
+        self._seen: dict[tuple[int, ...], tuple[object, int]] = {}
 
     def place(self, value: object) -> int:
         if not value:
             return -1
-        key = compact_json(value)
-        if key not in self._places:
-            self._places[key] = len(self.values)
-            self.values.append(value)
-        return self._places[key]
+        # Rows have their common parts as the same objects, which are looked at once.
+        same = tuple(map(id, value)) if isinstance(value, tuple) else (id(value),)
+        known = self._seen.get(same)
+        if known is None:
+            plain = _plain(value)
+            place = self._places.setdefault(compact_json(plain), len(self.values))
+            if place == len(self.values):
+                self.values.append(plain)
+            # The value is kept, so that no other takes its identity.
+            known = self._seen[same] = (value, place)
+        return known[1]
 
 
 def _plain(value: object) -> object:

@@ -6,6 +6,12 @@ from reports.tables.cautions import cautions
 from reports.tables.entries import Entry, Missing
 from reports.tables.formats import percent, warnings
 from reports.tables.table import Table
+from reports.tables.transfer import transfer_text
+
+
+def table_text(table: Table) -> str:
+    """All that a terminal shows of a table: ``to_text``, and of a study of objectives their outcome."""
+    return f"{to_text(table)}\n{transfer_text(table)}" if table.plan.proxies else to_text(table)
 
 
 def to_text(table: Table) -> str:

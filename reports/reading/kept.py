@@ -22,6 +22,11 @@ SCORED = "scored/"
 BRANCHES = ("textual", "visual", "fused")
 
 
+def arrays_file(digest: str) -> str:
+    """How a page calls the arrays of a cell when they are damaged."""
+    return f"examples/{digest}.npz"
+
+
 def sound(load: Loader, faults: dict[str, str]) -> Loader:
     """A loader that returns None for damaged arrays, and adds their file with the reason to ``faults``."""
 
@@ -31,7 +36,7 @@ def sound(load: Loader, faults: dict[str, str]) -> Loader:
             if arrays is not None:
                 _check(arrays)
         except DocumentError as error:
-            faults[f"examples/{digest}.npz"] = str(error)
+            faults[arrays_file(digest)] = str(error)
             return None
         return arrays
 

@@ -128,7 +128,36 @@ class PlannedRows:
     faults: Mapping[str, str]
 
 
-def planned_rows(plan: Plan, rows: Mapping[str, Document]) -> PlannedRows:
+class TypedRows:
+    """Rows by digest, each read once however many tables show it."""
+
+    def __init__(self, documents: Mapping[str, Document]) -> None:
+        self.documents = documents
+        self._read: dict[str, Row | DocumentError] = {}
+
+    def __contains__(self, digest: object) -> bool:
+        """Whether there is a row, readable or not."""
+        return digest in self.documents
+
+    def __getitem__(self, digest: str) -> Row:
+        """The row of a cell.
+
+        Raises:
+            DocumentError: it is damaged; see ``read_row``.
+        """
+        row = self._read.get(digest)
+        if row is None:
+            try:
+                row = read_row(digest, self.documents[digest])
+            except DocumentError as error:
+                row = error
+            self._read[digest] = row
+        if isinstance(row, DocumentError):
+            raise row
+        return row
+
+
+def planned_rows(plan: Plan, rows: TypedRows) -> PlannedRows:
     """The rows of a plan's cells that exist; one that is damaged, of another schema or of another cell is a fault."""
     found: dict[str, Row] = {}
     faults: dict[str, str] = {}
@@ -136,7 +165,7 @@ def planned_rows(plan: Plan, rows: Mapping[str, Document]) -> PlannedRows:
         if cell.digest not in rows or cell.digest in faults:
             continue
         try:
-            row = found.get(cell.digest) or read_row(cell.digest, rows[cell.digest])
+            row = rows[cell.digest]
             _check(row, cell)
         except DocumentError as error:
             faults[cell.digest] = str(error)

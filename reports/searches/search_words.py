@@ -206,3 +206,8 @@ def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def search_text(search: Search, rows: Rows) -> str:
+    """The result of a search as text for a terminal."""
+    return f"{search_title(search)}\n{search_question(search)}\n{search_lead(search, rows)}"

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from promptad.scoring.metric_table import METRICS
 from reports.reading.plan_document import Plan
 from reports.reading.plan_parts import Arm
-from reports.reading.rows import PlannedRows, Row, planned_rows
+from reports.reading.rows import PlannedRows, Row, TypedRows, planned_rows
 from reports.reading.shapes import Document
 from reports.statistics import Effect, Summary, adjusted, complete_seeds, paired_effect, seed_means, summarize
 from reports.tables.entries import CategoryEntry, Column, Entry, Kind, Missing
@@ -77,9 +77,9 @@ class _Place:
     base: _Slots | None
 
 
-def build_table(plan: Plan, rows: Mapping[str, Document]) -> Table:
+def build_table(plan: Plan, rows: Mapping[str, Document] | TypedRows) -> Table:
     """The table of one plan from `rows` (row JSON by digest; rows of other plans are ignored)."""
-    usable = planned_rows(plan, rows)
+    usable = planned_rows(plan, rows if isinstance(rows, TypedRows) else TypedRows(rows))
     found = usable.found
     planned = {(c.arm, c.task, c.shots, c.seed, c.category): c.digest for c in plan.cells}
     asked = {(c.task, c.shots) for c in plan.cells}

@@ -24,6 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from promptad.user_error import UserError
 from study.cluster import nodes
 from study.cluster.connection import ClusterError
+from study.cluster.dispatcher_process import RestartableDispatcher
 from study.cluster.fit_nodes import Muster
 from study.cluster.group_trial import GroupTrial, TrialResources, TrialSetup
 from study.cluster.nodes import Node
@@ -33,7 +34,6 @@ from study.records.group import Group
 from study.records.ledger import Ledger
 from study.records.pulse import NodeUse, Pulse
 from study.records.segment import RowState
-from study.running.dispatcher import Dispatcher
 from study.running.execution_options import CacheSettings, ExecutionOptions, Listeners
 from study.running.rounds import Round, Rounds
 from study.running.row_desk import Assignment, Finished, finished_with
@@ -119,17 +119,6 @@ def cause_of(error: Exception) -> str:
     return str(getattr(error, "cause", error))
 
 
-class _RestartableDispatcher(Dispatcher):
-    """A dispatcher that reloads its groups whenever its process begins.
-
-    ``reference`` is a pickled reference to them: Ray keeps its target as long as the driver lives, but releases an
-    actor's arguments once the actor has started.
-    """
-
-    def __init__(self, ledger: Ledger, reference: bytes, **options: Any) -> None:
-        super().__init__(ledger, ray.get(ray.cloudpickle.loads(reference)), **options)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """All that the rounds of a study share."""
@@ -173,7 +162,7 @@ class Execution:
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": beside_driver}
         groups = ray.put(list(current.groups))
         dispatcher = (
-            ray.remote(_RestartableDispatcher)
+            ray.remote(RestartableDispatcher)
             .options(**options)
             .remote(self.ledger, ray.cloudpickle.dumps(groups), earlier=current.earlier, limit=self.limit)
         )

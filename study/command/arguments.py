@@ -191,6 +191,16 @@ def shots_list(text: str) -> tuple[Shots, ...]:
     return shots
 
 
+def figure_formats(text: str) -> tuple[str, ...]:
+    """Formats of figures written as ``svg,pdf``."""
+    from reports.made import FORMATS
+
+    words = tuple(sorted(set(text.split(","))))
+    if strange := [word for word in words if word not in FORMATS]:
+        raise UsageError(f"--figures must be of {', '.join(FORMATS)}, with commas, but got {', '.join(strange)!r}")
+    return words
+
+
 def seconds(text: str) -> float:
     """A positive number of seconds, for argparse."""
     value = float(text)

@@ -190,6 +190,12 @@ def build_parser() -> argparse.ArgumentParser:
         verb.add_argument(
             "--study", default="results", metavar="FOLDER", help="study folder, a path or fsspec URL (default: results)"
         )
+    report.add_argument(
+        "--figures",
+        default=None,
+        metavar="FORMATS",
+        help="write figures as svg, png, pdf (with commas) beside what the page shows (default: as the report there)",
+    )
     report.add_argument("--out", default=None, metavar="FOLDER", help="where to write (default: report/ in the study)")
     merge = parsers.add_parser("merge", help="take the rows of several studies into one folder")
     merge.add_argument("studies", nargs="+", metavar="STUDY", help="study folders that are read, paths or fsspec URLs")

@@ -7,13 +7,15 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablations.catalogue import CATALOGUE
 from promptad.features.cache_folder import default_root
-from study.command.arguments import UsageError, study_request
+from study.codebase import code_digest
+from study.command.arguments import UsageError, figure_formats, study_request
 from study.command.row_text import row_text
 from study.command.status import study_status
 from study.command.status_text import describe, watch
@@ -21,8 +23,7 @@ from study.records.ledger import Ledger
 from study.search.search_files import search_names
 
 if TYPE_CHECKING:
-    from reports.reading.shapes import Document
-    from reports.searches.search import Search
+    from reports.made import Said
     from reports.searches.search_reading import SearchFiles
     from study.planning.plan import StudyPlan
 
@@ -39,10 +40,11 @@ def plan(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Write tables, figures and the page from the rows."""
+    formats = None if options.figures is None else figure_formats(options.figures)
     ledger = Ledger(options.study)
     if not ledger.plans() and not search_names(ledger.folder):
         raise UsageError(f"study folder {options.study} holds neither plan nor search: run an ablation first")
-    write_report_of(ledger, options.out)
+    write_report_of(ledger, options.out, formats=formats)
     return 0
 
 
@@ -102,12 +104,10 @@ def planned(options: argparse.Namespace) -> StudyPlan:
     return made
 
 
-def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None = None) -> None:
-    """Write the report; print the tables of the plans in ``names`` (None: all) and the results of searches."""
-    from reports.outputs.terminal import to_text
-    from reports.report import write_report
-    from reports.tables.transfer import transfer_text
-
+def write_report_of(
+    ledger: Ledger, out: str | None, *, names: set[str] | None = None, formats: Sequence[str] | None = None
+) -> None:
+    """Write the report, unless it is there already; print the tables of the plans in ``names`` (None: all)."""
     root = ledger.local_root
     if out is None and root is None:
         print(
@@ -115,36 +115,70 @@ def write_report_of(ledger: Ledger, out: str | None, *, names: set[str] | None =
             "--out FOLDER"
         )
         return
+    from reports.made import PAGE, last_made
+
     folder = Path(out) if out is not None else Path(str(root)) / "report"
-    stored = ledger.everything()
+    searches = _searches(ledger)
+    version, stamp = _version(), _stamp(ledger, searches)
+    made = last_made(folder)
+    if made is not None and formats in (None, made.formats) and made.shows(folder, stamp, version):
+        _print_report(made.said, folder / PAGE, names)
+        return
+    _print_report(*_written(ledger, folder, searches, formats, version, stamp), names)
+
+
+def _written(
+    ledger: Ledger,
+    folder: Path,
+    searches: Sequence[SearchFiles],
+    formats: Sequence[str] | None,
+    version: str,
+    stamp: str,
+) -> tuple[Said, Path]:
+    from reports.report import write_report
+    from reports.sections import Again
+
+    stored, marks = ledger.everything(), ledger.archive_marks()
     place = {name: number for number, name in enumerate(CATALOGUE)}
-    plans = sorted(stored.plans, key=lambda plan: place.get(plan.ablation, len(place)))
-    rows = stored.rows
-    for name, why in stored.damaged.items():
-        print(f"left out: {name} is damaged ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
     report = write_report(
-        plans=plans,
-        rows=rows,
-        examples=ledger.kept,
+        plans=sorted(stored.plans, key=lambda plan: place.get(plan.ablation, len(place))),
+        rows=stored.rows,
+        examples=lambda digest: ledger.kept(digest) if digest in marks else None,
         out=folder,
         damaged=stored.damaged,
-        searches=_searches(ledger),
+        searches=searches,
         say=lambda message: print(message, file=sys.stderr),
+        formats=formats,
+        again=Again(version=version, stamp=stamp, marks=marks),
     )
-    shown = [table for table in report.tables if names is None or table.plan.name in names]
-    for table in shown:
-        print(f"\n{to_text(table)}")
-        if table.plan.proxies:
-            print(transfer_text(table))
+    return report.said, report.page
+
+
+def _version() -> str:
+    """What a report depends on beside the study: the code, and the versions of what draws and computes."""
+    packages = ("matplotlib", "seaborn", "numpy", "scipy", "scikit-learn", "pillow", "jinja2", "pandas")
+    return " ".join([code_digest(), *(metadata.version(package) for package in packages)])
+
+
+def _stamp(ledger: Ledger, searches: Sequence[SearchFiles]) -> str:
+    from reports.made import key_of
+
+    return key_of([ledger.stamp(), [dataclasses.asdict(files) for files in searches]])
+
+
+def _print_report(said: Said, page: Path, names: set[str] | None) -> None:
+    for file, why in sorted(said.faults.items()):
+        print(f"left out: {file} ({why.strip().splitlines()[0][:160]})", file=sys.stderr)
+    shown = [text for name, text in said.tables.items() if names is None or name in names]
+    for text in shown:
+        print(f"\n{text}")
     if shown:
         print("(percent; ci: half width of the 95% interval over seeds)")
-    if len(shown) < len(report.tables):
-        print(f"({len(report.tables) - len(shown)} earlier tables of this study are in the report too)")
-    for search in report.searches:
-        print(f"\n{_search_text(search, rows)}")
-    for name in sorted(report.faults.keys() - stored.damaged.keys()):
-        print(f"left out: {name} ({report.faults[name]})", file=sys.stderr)
-    print(f"\nreport: {report.page.resolve()}")
+    if len(shown) < len(said.tables):
+        print(f"({len(said.tables) - len(shown)} earlier tables of this study are in the report too)")
+    for text in said.searches:
+        print(f"\n{text}")
+    print(f"\nreport: {page.resolve()}")
 
 
 def _searches(ledger: Ledger) -> list[SearchFiles]:
@@ -155,10 +189,3 @@ def _searches(ledger: Ledger) -> list[SearchFiles]:
     from study.search.importances import with_sensitivity
 
     return [with_sensitivity(ledger.folder, name) for name in names]
-
-
-def _search_text(search: Search, rows: Mapping[str, Document]) -> str:
-    """The result of a search as text for a terminal."""
-    from reports.searches.search_words import search_lead, search_question, search_title
-
-    return f"{search_title(search)}\n{search_question(search)}\n{search_lead(search, rows)}"

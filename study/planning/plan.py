@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -178,10 +179,12 @@ def _blocks(
             data[name]["synthetic"] = data_digest(normal)
     arms = [arm for arm in planned.ablation.arms if arm.name in planned.configs]
     seeds = tuple(range(planned.seeds))
+    # Categories have most configs in common.
+    spelled_out = functools.cache(lambda config, task, tower: config.spelled_out(task, tower))
     for arm, category, task in itertools.product(arms, planned.categories, planned.ablation.tasks):
         backbone = planned.backbones[arm.name]
         asked = with_suffixes(planned.configs[arm.name], category, request)
-        config = asked.spelled_out(task, tower_facts(backbone.text, backbone.name))
+        config = spelled_out(asked, task, tower_facts(backbone.text, backbone.name))
         support = (request.support or {}).get(category)
         for query in planned.ablation.queries:
             family = CellFamily(

@@ -64,11 +64,11 @@ def merged(files: Sequence[IO[bytes]]) -> bytes:
     return encoded(kept)
 
 
-def index(file: IO[bytes]) -> Iterator[tuple[str, None]]:
-    """The digests of the cells whose archives a segment holds."""
+def index(file: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """The digests of the cells whose archives a segment holds, each with a mark: other archives have other marks."""
     with _zip(file) as segment:
-        for name in segment.namelist():
-            yield name.removesuffix(ENDING), None
+        for each in segment.infolist():
+            yield each.filename.removesuffix(ENDING), f"{each.CRC:08x}-{each.file_size}"
 
 
 def read(file: IO[bytes], digest: str) -> bytes:

@@ -7,11 +7,12 @@ older version has a file for each row and archive: it is read as it is, and ``co
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Self, TypeVar
 
@@ -128,7 +129,9 @@ class Ledger:
 
     def sound_states(self, digests: Iterable[str]) -> dict[str, RowState]:
         """``states`` of the rows of these digests that can be read; every one of them is."""
-        return {digest: state_of(row) for digest, row in self._each_row(set(digests))}
+        wanted = set(digests)
+        old = {digest: state_of(row) for digest, row in self._old_rows(wanted).items() if isinstance(row, Row)}
+        return old | dict(self._from_segments(wanted, Segment.sound_states))
 
     def row(self, digest: str) -> Row | None:
         """One row, or None if it is absent or damaged."""
@@ -201,6 +204,22 @@ class Ledger:
                 # It was put together with others: a look at the folder says where it is now.
                 with self._lock:
                     self._archives.entries()
+
+    def archive_marks(self) -> dict[str, str]:
+        """Which cells have arrays, from one look: a mark of each one's archive, "" where it must be read to tell."""
+        with self._lock:
+            entries = self._archives.entries()
+            old = (name.removesuffix(arrays.ENDING) for name in self._archives.others if name.endswith(arrays.ENDING))
+            return dict.fromkeys(filter(_plain, old), "") | {digest: entry.known for digest, entry in entries.items()}
+
+    def stamp(self) -> str:
+        """One text that stands for all that reports show of this folder; unlike it only if something changed."""
+        seen = self.overview()
+        states = sorted((digest, *astuple(state)) for digest, state in seen.states.items())
+        marks = sorted(self.archive_marks().items())
+        plans = [[plan.name, plan.as_json()] for plan in seen.plans]
+        content = json.dumps([states, plans, sorted(seen.damaged.items()), marks], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def convert(self) -> int:
         """Turn the files of an older version into segments; how many rows there were.

@@ -184,6 +184,16 @@ class Segment:
             except RowError as error:
                 yield line["digest"], str(error)
 
+    def sound_states(self, part: int) -> Iterator[tuple[str, RowState | str]]:
+        """What the index says of each row of a part, all of it read but image scores; of a bad row, what is wrong."""
+        states = self.states()[part * CHUNK : (part + 1) * CHUNK]
+        for (line, _), state in zip(self.lines(part, scores=False), states, strict=True):
+            try:
+                self._row(line, None)
+                yield line["digest"], state
+            except RowError as error:
+                yield line["digest"], str(error)
+
     def documents(self, part: int) -> Iterator[tuple[str, dict[str, Any] | str]]:
         """Each row of a part as JSON has it, but for the test images; of one that cannot be used, what is wrong.
 
@@ -237,10 +247,12 @@ class Segment:
             raise RowError(f"row {line['digest']} holds the cell {cell.digest}")
         return cell
 
-    def _row(self, line: dict[str, Any], scores: bytes) -> Row:
+    def _row(self, line: dict[str, Any], scores: bytes | None) -> Row:
+        """A row; without image scores where none are given."""
         images = line.get("test_images")
         if "image" in line:
-            images = {**self._shared("image", line), "score": _numbers(scores)}
+            named = self._shared("image", line)
+            images = None if scores is None else {**named, "score": _numbers(scores)}
         return Row(
             cell=self._cell(line),
             status=line["status"],

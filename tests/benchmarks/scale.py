@@ -1,6 +1,7 @@
 """What a study costs beside its cells, at a given number of them: cells that cost nothing, rows on a RAM disk.
 
     python tests/benchmarks/scale.py --cells 25000 [--json FILE] [--skip ray,workers,report]
+    python tests/benchmarks/scale.py --catalogue
 
 Every line is a measurement of this run. Seconds of CPU are those of this process, or of the command that is named.
 """
@@ -8,10 +9,13 @@ Every line is a measurement of this run. Seconds of CPU are those of this proces
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import io
 import json
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -201,6 +205,40 @@ def busy_share(folder: Path, groups: Sequence[Group], rounds: int = 8) -> float:
     return sum(computing) / (took * len(threads))
 
 
+def whole_catalogue(folder: Path, note: Callable[[str, float], None]) -> None:
+    """Run every ablation at 1, 2 and 4 shots with cells that cost nothing, as the command does; then report again."""
+    from study.command import run_verb
+    from study.command.cli import main as promptad_study
+
+    class Bench(NullBench):
+        device, threads = "cpu", 1
+
+        def start_group(self, _: object, __: object) -> None:
+            """Nothing to prepare."""
+
+        def release(self) -> None:
+            """Nothing to let go."""
+
+    rng = random.Random(0)
+    run_verb._serial_bench = lambda _: Bench(lambda cell: null_row(cell, rng))  # type: ignore[assignment,return-value]
+    asked = ["run", "all", "--shots", "1,2,4", "--executor", "serial", "--study", str(folder)]
+    began = time.monotonic()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        code = promptad_study(asked)
+    if code:
+        raise SystemExit(f"{' '.join(asked)} ended with {code}")
+    note("the whole catalogue: s", time.monotonic() - began)
+    note("the whole catalogue: cells", len(Ledger(str(folder)).states()))
+    shutil.rmtree(folder / "report")
+    for name in ("first report", "report with nothing to do"):
+        spent, took = command("report", "--study", str(folder))
+        note(f"the whole catalogue, {name}: s", took)
+        note(f"the whole catalogue, {name}: s of CPU", spent)
+    (folder / "report" / "index.html").unlink()
+    note("the whole catalogue, page lost, sections kept: s", command("report", "--study", str(folder))[1])
+    note("the whole catalogue, run with nothing to do: s of CPU", command(*asked)[0])
+
+
 def measured(cells: int, skip: Sequence[str]) -> dict[str, float]:
     """Every measurement at one number of cells."""
     found: dict[str, float] = {}
@@ -251,14 +289,32 @@ def measured(cells: int, skip: Sequence[str]) -> dict[str, float]:
     return found
 
 
+def catalogue() -> dict[str, float]:
+    """Every measurement of the whole catalogue."""
+    found: dict[str, float] = {}
+
+    def note(name: str, value: float) -> None:
+        found[name] = value
+        print(f"{name:<64} {value:>12.3f}", flush=True)
+
+    ram = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=ram if ram.is_dir() else None) as scratch:
+        whole_catalogue(Path(scratch) / "study", note)
+    return found
+
+
 def main() -> None:
     """Measure at each number of cells."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", default=[1_000, 25_000, 100_000])
     parser.add_argument("--json", type=Path, help="also write the measurements to this file")
     parser.add_argument("--skip", default="", help="parts to leave out: ray, workers, report")
+    parser.add_argument("--catalogue", action="store_true", help="run the whole catalogue instead")
     options = parser.parse_args()
-    found = {cells: measured(cells, options.skip.split(",")) for cells in options.cells}
+    if options.catalogue:
+        found = {0: catalogue()}
+    else:
+        found = {cells: measured(cells, options.skip.split(",")) for cells in options.cells}
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

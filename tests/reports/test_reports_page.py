@@ -16,7 +16,7 @@ from PIL import Image
 
 from reports.outputs.provenance import trace
 from reports.reading.plan_document import Plan
-from reports.reading.rows import planned_rows
+from reports.reading.rows import TypedRows, planned_rows
 from reports.style import png, svg
 from reports.tables.entries import Column
 from reports.views.effects import category_heatmap, forest_plot
@@ -29,7 +29,7 @@ IMAGE = Column(metric="image_auroc", shots=1)
 
 def traced(plan, rows):
     read = Plan.from_json(plan)
-    return trace(read, planned_rows(read, rows))
+    return trace(read, planned_rows(read, TypedRows(rows)))
 
 
 def built(rows_of=make_rows, **changes):
@@ -219,7 +219,10 @@ def report(tmp_path_factory):
     outs = []
     for name, ordered in (("one", rows), ("two", dict(reversed(rows.items())))):
         out = tmp_path_factory.mktemp(name)
-        assert report_of(plans=[first, second], rows=ordered, examples=arrays.get, out=out) == out / "index.html"
+        page = report_of(
+            plans=[first, second], rows=ordered, examples=arrays.get, out=out, formats=["svg", "png", "pdf"]
+        )
+        assert page == out / "index.html"
         outs.append(out)
     return outs
 

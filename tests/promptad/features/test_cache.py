@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from promptad.features import cache
 from promptad.features.cache import FeatureCache, feature_key
@@ -47,6 +48,22 @@ def test_transposed_tensors_and_slices_are_stored_as_they_look(tmp_path):
     assert torch.equal(stored.get(KEY), tensor().T)
     stored.put(KEY, tensor()[1:, ::2])
     assert torch.equal(stored.get(KEY), tensor()[1:, ::2])
+
+
+def test_a_process_opens_a_file_once_while_it_is_among_the_last_that_it_read(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("promptad.features.cache.MAPPED", 2)
+    monkeypatch.setattr(
+        "promptad.features.cache.safe_open", lambda path, **how: opened.append(path.stem) or safe_open(path, **how)
+    )
+    stored = FeatureCache(tmp_path)
+    for key in ("aa", "bb", "cc"):
+        stored.put(key, tensor())
+    for key in ("aa", "bb", "aa", "cc", "aa", "bb"):
+        assert torch.equal(stored.get(key), tensor())
+    assert opened == ["aa", "bb", "cc", "bb"]
+    stored.put("aa", tensor() + 1)
+    assert torch.equal(stored.get("aa"), tensor() + 1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's list of mappings")

@@ -21,7 +21,7 @@ from reports.outputs.markdown import to_markdown
 from reports.outputs.provenance import trace
 from reports.outputs.terminal import to_text
 from reports.outputs.tidy_csv import to_category_csv, to_csv
-from reports.page import Section, render_page
+from reports.page import Section, plan_part, render_page
 from reports.reading.kept import sound
 from reports.reading.plan_document import Plan
 from reports.reading.shapes import DocumentError, json_object
@@ -124,7 +124,7 @@ def shown(document, rows):
     to_text(table), to_markdown(table), to_latex(table), to_csv(table), to_category_csv(table), cells_script(table)
     rankings([table])
     section = Section(table=table, provenance=trace(table.plan, table.rows), shown=())
-    render_page([section], heatmaps={"count": 0, "cells": 0, "limit": 0}, damaged={})
+    render_page([plan_part(section)], tables=[table], heatmaps={"count": 0, "cells": 0, "limit": 0}, damaged={})
     return table
 
 

@@ -10,7 +10,7 @@ from helpers.report_study import SEEDS, make_plan, make_rows
 from matplotlib.colors import to_hex
 
 from reports.outputs.provenance import trace
-from reports.page import Section, render_page
+from reports.page import Section, plan_part, render_page
 from reports.statistics import MARGIN, Difference, adjusted, claim, equivalence, summarize, t_test
 from reports.style import CLAIM_KEY, COLOURS, MARKERS
 from reports.tables.contrasts import contrasts
@@ -186,7 +186,7 @@ def test_the_page_counts_as_settled_what_is_claimed():
     plan, rows = one_clear_and_one_open()
     table = table_of(plan, rows)
     section = Section(table=table, provenance=trace(table.plan, table.rows), shown=())
-    page = render_page([section], heatmaps={"count": 0, "cells": 0, "limit": 0}, damaged={})
+    page = render_page([plan_part(section)], tables=[table], heatmaps={"count": 0, "cells": 0, "limit": 0}, damaged={})
     assert "2 of 4 effects settled" in page
     captions = dict(views_of(table_of(plan | {"shown_as": ["effects", "delta_map"]}, rows), lambda _: None))
     assert "claims after Holm's correction over all 4 tested effects of this table" in captions["effects"].caption

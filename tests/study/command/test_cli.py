@@ -44,10 +44,22 @@ def test_a_study_from_plan_to_report(asked, tmp_path, capsys):
     page = next((tmp_path / "study" / "report").glob("index.html")).read_text()
     assert "SC + EAM + VAD" in page
     tables = {path.name: path.read_bytes() for path in (tmp_path / "study" / "report" / "tables").iterdir()}
+    report = tmp_path / "study" / "report"
+    written = {path: path.stat().st_mtime_ns for path in report.rglob("*")}
+    capsys.readouterr()
 
     assert main(["run", "table3", *asked, "--executor", "serial"]) == 0
-    assert "20 need no work, 0 to run" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "20 need no work, 0 to run" in said
+    assert "SC + EAM + VAD" in said
     assert rows(tmp_path) == first
+    assert {path: path.stat().st_mtime_ns for path in report.rglob("*")} == written
+
+    assert not [*report.rglob("*.pdf")]
+    assert main(["report", "--study", str(tmp_path / "study"), "--figures", "pdf,svg"]) == 0
+    assert len([*report.rglob("*.pdf")]) == len([*report.rglob("figures/*.csv")])
+    assert main(["report", "--study", str(tmp_path / "study"), "--figures", "pdf,gif"]) == 2
+    assert "--figures must be of svg, png, pdf, with commas, but got 'gif'" in capsys.readouterr().err
 
     assert main(["report", "--study", str(tmp_path / "study"), "--out", str(tmp_path / "again")]) == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "again" / "tables").iterdir()} == tables
