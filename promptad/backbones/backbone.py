@@ -14,6 +14,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import ResidualAttentionBlock
 
 from promptad.backbones import clip_models, cnn
+from promptad.backbones.accelerator import settle
 from promptad.backbones.backbone_names import BackboneError, BackboneName, activation_of, parse_backbone, tag_of
 from promptad.backbones.checkpoint_file import CheckpointError
 from promptad.backbones.clip_models import activation_in
@@ -149,6 +150,7 @@ def load_backbone(text: str, *, device: str | torch.device = "cpu", precision: P
         UnsupportedTowerError: an image tower without a local branch.
     """
     check_parts()
+    settle(torch.device(device))
     if precision not in _DTYPES:
         raise BackboneError(f"precision must be one of {', '.join(_DTYPES)}, but got {precision!r}")
     name = parse_backbone(text)

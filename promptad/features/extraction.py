@@ -23,6 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from promptad.backbones.accelerator import card_of
 from promptad.backbones.backbone import Backbone
 from promptad.backbones.towers import TowerOutput, encode_images
 from promptad.backbones.windows import encode_windows
@@ -205,13 +206,15 @@ def extract_features(
 
 
 def _key(backbone: Backbone, image: ImageInput, preprocessing: Preprocessing, view: str) -> str:
+    # Accelerators round differently: what one computed is another feature.
+    card = card_of(backbone.device)
     return feature_key(
         image=image.identity,
         weights=f"{backbone.name.architecture}:{backbone.weights}",
         activation=backbone.activation,
         precision=backbone.precision,
         preprocessing=preprocessing.key(),
-        view=view,
+        view=view if card is None else f"{view} on {card}",
     )
 
 

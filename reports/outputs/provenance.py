@@ -61,7 +61,7 @@ def _facts(rows: list[Row]) -> tuple[tuple[str, str], ...]:
     seconds = sum(row.seconds for row in rows)
     return (
         ("Commit", _values(rows, _commit)),
-        ("Device", _values(rows, lambda row: row.provenance.get("device"))),
+        ("Device", _values(rows, lambda row: row.provenance.get("card") or row.provenance.get("device"))),
         ("Threads", _values(rows, lambda row: row.provenance.get("threads"))),
         ("Hosts", _values(rows, lambda row: row.provenance.get("host"))),
         ("Versions", ", ".join(f"{name} {' / '.join(sorted(versions[name]))}" for name in sorted(versions)) or "none"),

@@ -21,7 +21,7 @@ LISTED = 6
 def cautions(table: Table) -> tuple[str, ...]:
     """Every caution of a table, the gravest first."""
     said = [*_random_weights(table), *_toy_model(table), *_selected_on_test(table), *one_support_set(table)]
-    said += [*out_of_view(table), *_below_chance(table)]
+    said += [*out_of_view(table), *_below_chance(table), *_mixed_devices(table)]
     plan = table.plan
     said += [f"THE DATA: {caution}" for caution in plan.data_cautions]
     said += [
@@ -52,6 +52,18 @@ def _toy_model(table: Table) -> list[str]:
     return [
         "TOY MODEL: the embedded tiny CLIP has seen rendered pictures alone. On other images these numbers test the "
         "machinery, not the method: use --backbone ViT-B-16-plus-240:laion400m_e32 or other real weights."
+    ]
+
+
+def _mixed_devices(table: Table) -> list[str]:
+    rows = [row for row in table.rows.found.values() if row.provenance.get("device") is not None]
+    devices = {str(row.provenance.get("card") or row.provenance["device"]) for row in rows if row.status == "ok"}
+    if len(devices) < 2:
+        return []
+    return [
+        f"MIXED DEVICES: cells of this table ran on {listing(sorted(devices))}, which round differently. Learning "
+        "makes much of little: single cells may differ by points between devices, and effects hold a part of that. "
+        "Run a table on one kind of device."
     ]
 
 

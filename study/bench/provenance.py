@@ -14,13 +14,14 @@ from pathlib import Path
 _PACKAGES = ("promptad-study", "torch", "open_clip_torch", "numpy", "scipy", "pillow", "ray")
 
 
-def provenance(*, device: str, threads: int) -> dict[str, object]:
-    """JSON-compatible facts about this process and its code."""
+def provenance(*, device: str, card: str | None, threads: int) -> dict[str, object]:
+    """JSON-compatible facts about this process and its code; ``card`` is the accelerator's model, None of a CPU."""
     commit, dirty = _revision()
     return {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "device": device,
+        **({} if card is None else {"card": card}),
         "threads": threads,
         "versions": dict(_versions()),
         "commit": commit,

@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 
+from promptad.backbones.accelerator import card_of, limit_memory
 from promptad.backbones.backbone import Backbone, load_backbone
 from promptad.configs.method_config import MethodConfig
 from promptad.datasets import Category, DataWatch, Sample, data_digest, draw_support, named_support
@@ -36,12 +37,22 @@ from study.records.row import Row
 class Workbench:
     """Runs cells one by one in this process; backbone, features and masks stay for the next cell.
 
-    ``device`` is torch's; ``threads`` the CPU threads a cell may use. ``all_categories`` keeps features and masks of
+    ``device`` is torch's; ``threads`` the CPU threads a cell may use; ``gpus`` the share of a GPU's memory that this
+    process may fill. ``all_categories`` keeps features and masks of
     every category, for a search that returns to it. Scores do not depend on the order of cells.
     """
 
-    def __init__(self, *, cache: FeatureCache | None, device: str, threads: int, all_categories: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        cache: FeatureCache | None,
+        device: str,
+        threads: int,
+        gpus: float = 1.0,
+        all_categories: bool = False,
+    ) -> None:
         torch.set_num_threads(threads)
+        limit_memory(torch.device(device), gpus)
         self.device, self.threads = device, threads
         self._cache, self._all_categories = cache, all_categories
         self._watch = DataWatch(threads)
@@ -150,7 +161,7 @@ class Workbench:
             view=view,
             seconds=watch.seconds(),
             provenance={
-                **provenance(device=self.device, threads=torch.get_num_threads()),
+                **provenance(device=self.device, card=card_of(self.device), threads=torch.get_num_threads()),
                 **({} if queries.note is None else {"queries": queries.note}),
             },
             cost=cost,
@@ -299,8 +310,3 @@ class _Selection:
 
 def _masked(cell: Cell, truth: Truth, result: Scores) -> MaskedMaps | None:
     return truth.masked(result, size=cell.config.map_size, smoothing=cell.config.map_smoothing)
-
-
-def pick_device(gpus: float) -> str:
-    """``cuda`` when a share of a GPU was assigned and torch sees one, else ``cpu``."""
-    return "cuda" if gpus > 0 and torch.cuda.is_available() else "cpu"

@@ -79,7 +79,6 @@ def run_on_ray(
     """
     prepare_tune()
     execution = Execution.planned(ledger, needs_of(groups), options, listeners)
-    check_resources(execution.resources, execution.muster.usable())
     rounds = Rounds(groups)
     try:
         while (current := rounds.next()) is not None:
@@ -156,6 +155,8 @@ class Execution:
     def run(self, current: Round, rounds: Rounds, trial: type[GroupTrial]) -> None:
         """Run one round, and pass what it leaves to ``rounds``."""
         usable = self.muster.usable()
+        # Nodes leave, and nodes turn out to be unfit: Tune would wait forever for room that nobody has any more.
+        check_resources(self.resources, usable)
         resources = _whole_device(self.resources, usable) if current.alone else self.resources
         beside_driver = NodeAffinitySchedulingStrategy(nodes.own_node(), soft=False)
         # It can rebuild its state from the ledger, so Ray may restart it when its process is killed.
@@ -239,6 +240,12 @@ def check_resources(resources: TrialResources, usable: Sequence[Node]) -> None:
                 f"a trial must fit the cluster, but --{option}-per-trial {wanted:g} is more than the "
                 f"{largest[kind]:g} {kind}s of its largest node: ask for less, or add nodes"
             )
+    # One node must have both: the largest of each kind may be two.
+    if not any(node.cpus >= resources.cpus and node.gpus >= resources.gpus for node in usable):
+        raise ResourceError(
+            f"a trial must fit one node, but none has {resources.cpus} CPUs and {resources.gpus:g} of a GPU together: "
+            "ask for less with --cpus-per-trial or --gpus-per-trial, or add nodes"
+        )
 
 
 class Overseer(tune.Callback):  # type: ignore[misc]

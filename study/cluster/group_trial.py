@@ -9,12 +9,13 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 from ray import tune
 
-from study.bench.workbench import Workbench, pick_device
+from promptad.backbones.accelerator import DeviceError, device_of
+from study.bench.workbench import Workbench
 from study.cluster import nodes
 from study.cluster.readiness import Needs, lacks
 from study.records.cell import Cell
@@ -25,6 +26,9 @@ from study.running.dispatcher import Report
 from study.running.execution_options import CacheSettings
 from study.running.row_desk import Worker
 from study.running.worker import prepare_group, run_cells
+
+POISONED = 71
+"""Exit code of a worker whose accelerator failed."""
 
 PARKED_SECONDS = 1.0
 """Seconds between two checks of a parked trial whether it may end."""
@@ -72,12 +76,16 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         self._source, self._limit = RemoteSource(shared.dispatcher), shared.limit
         self._needs, self._fit = shared.needs, shared.fit
         self._lacks: dict[tuple[str, str], list[str]] = {}
-        self._worker = own_worker()
-        self._bench = self.bench(
-            cache=shared.cache.feature_cache(),
-            device=pick_device(shared.resources.gpus),
-            threads=shared.resources.threads,
-        )
+        self._worker, self._no_device = own_worker(), ""
+        try:
+            self._bench = self.bench(
+                cache=shared.cache.feature_cache(),
+                device=device_of(shared.resources.gpus),
+                gpus=shared.resources.gpus,
+                threads=shared.resources.threads,
+            )
+        except DeviceError as error:
+            self._no_device = str(error)
         self._start(config["group"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -103,6 +111,8 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
             )
         except LedgerError as error:
             return {"done": True, "broken": str(error)}
+        except DeviceError:
+            end_process()
         return {"done": not more}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -115,12 +125,14 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         self._group, self._broken = number, None
         with watched(self._limit):
             group = self._source.begin(number, self._worker)
-            self._problem = self._node_problem(group)
+            self._problem = self._no_device or self._node_problem(group)
             if self._problem is None:
                 try:
                     prepare_group(self._bench, self._source, number, group)
                 except LedgerError as error:
                     self._broken = error
+                except DeviceError:
+                    end_process()
 
     def _node_problem(self, group: Group) -> str | None:
         """What a node lacks that joined after the check of all nodes."""
@@ -130,6 +142,12 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         if wanted not in self._lacks:
             self._lacks[wanted] = lacks(self._needs.only(*wanted))
         return "; ".join(self._lacks[wanted]) or None
+
+
+def end_process() -> NoReturn:
+    """End this worker, whose device can compute no more: Ray begins another one, and the dispatcher finds out."""
+    # An ordinary exit would wait for the device, and Ray would call this process again.
+    os._exit(POISONED)
 
 
 def own_worker() -> Worker:

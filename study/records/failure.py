@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["error", "memory", "death", "timeout"]
+Kind = Literal["error", "memory", "device", "death", "timeout"]
 
 REMEDIES: dict[Kind, str] = {
     "error": "run again to retry",
     "memory": "use a larger device, a smaller backbone, or a smaller map_size",
+    "device": "look for the card's errors in the machine's log (dmesg, nvidia-smi -q)",
     "death": (
         "if the kernel's or Ray's memory killer ended it, use a machine with more memory or a smaller backbone; "
         "else see the worker's log in Ray's session folder for a crash"
@@ -30,8 +31,13 @@ class Failure:
     reason: str
 
     @property
+    def poisons(self) -> bool:
+        """Whether the process in which it happened can compute no more."""
+        return self.kind == "device"
+
+    @property
     def needs_room(self) -> bool:
-        """Whether only a whole device can help."""
+        """Whether it is tried again alone, with a whole device to itself."""
         return self.kind != "error"
 
 

@@ -7,24 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-import torch
-
+from promptad.backbones.accelerator import DeviceError, is_out_of_memory, is_poisoned
 from study.bench.workbench import Workbench
 from study.records.cell import Cell
-from study.records.failure import Failure
+from study.records.failure import Failure, Kind
 from study.records.group import Group
 from study.running.dispatcher import Report
 from study.running.row_desk import Worker
-
-_MEMORY_PHRASES = (
-    "can't allocate memory",
-    "not enough memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-"""Texts by which torch and CUDA report that memory ran out, where they raise a plain RuntimeError."""
-
 
 TOGETHER, MOST_AT_ONCE = 0.01, 16
 """Seconds of short cells that a worker takes and reports at once, and their greatest number: an exchange with a
@@ -52,11 +41,17 @@ class CellSource(Protocol):
 
 
 def prepare_group(bench: Workbench, source: CellSource, number: int, group: Group) -> None:
-    """Prepare for a group; if that fails (weights, memory), the dispatcher learns it."""
+    """Prepare for a group; if that fails (weights, memory), the dispatcher learns it.
+
+    Raises:
+        DeviceError: the device can compute no more in this process, which is not the group's fault.
+    """
     try:
         bench.start_group(group.cells, group.category)
     except Exception as error:
         failure = failure_of(error)
+        if failure.poisons:
+            raise poisoned(failure) from error
         if failure.needs_room:
             bench.release()
         source.fail_group(number, failure)
@@ -75,6 +70,7 @@ def run_cells(
 
     Raises:
         LedgerError: rows cannot be written, which is not the cell's fault.
+        DeviceError: the device can compute no more in this process; the cell at work is reported.
     """
     began = time.monotonic()
     cells = source.next(group, worker)
@@ -87,6 +83,10 @@ def run_cells(
                 reports = []
             with guard():
                 reports.append(run_cell(bench, cell))
+            last = reports[-1].result
+            if isinstance(last, Failure) and last.poisons:
+                source.report(group, worker, reports, most=0)
+                raise poisoned(last)
             failed = failed or isinstance(reports[-1].result, Failure)
         now = time.monotonic()
         # How soon a cell fails says nothing of the others.
@@ -108,7 +108,7 @@ def run_cell(bench: Workbench, cell: Cell) -> Report:
         return Report(digest=cell.digest, result=bench.run(cell))
     except Exception as error:
         failure = failure_of(error)
-    if failure.needs_room:
+    if failure.needs_room and not failure.poisons:
         bench.release()
     return Report(digest=cell.digest, result=failure)
 
@@ -116,7 +116,13 @@ def run_cell(bench: Workbench, cell: Cell) -> Report:
 def failure_of(error: BaseException) -> Failure:
     """The kind of failure that an exception of a cell means."""
     name = type(error).__name__
-    memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _MEMORY_PHRASES)
+    kind: Kind = "memory" if is_out_of_memory(error) else "device" if is_poisoned(error) else "error"
+    return Failure(kind=kind, reason=f"{name}: {error}" if str(error) else name)
+
+
+def poisoned(failure: Failure) -> DeviceError:
+    """The error that ends a process whose device can compute no more."""
+    return DeviceError(
+        f"the accelerator failed ({failure.reason.strip().splitlines()[0]}), and nothing can be computed on it in this "
+        "process any more: finished cells are safe; run the same command again"
     )
-    return Failure(kind="memory" if memory else "error", reason=f"{name}: {error}" if str(error) else name)

@@ -9,10 +9,10 @@ from typing import Any
 import ray
 from ray import tune
 
+from promptad.backbones.accelerator import DeviceError, device_of
 from promptad.configs.method_config import Task
 from promptad.datasets import Category
-from study.bench.workbench import pick_device
-from study.cluster.group_trial import TrialSetup, own_worker, watched
+from study.cluster.group_trial import TrialSetup, end_process, own_worker, watched
 from study.cluster.readiness import ReadinessError, lacks
 from study.records.cell import Cell
 from study.records.folder import LedgerError
@@ -38,11 +38,16 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
     ) -> None:
         """Open the workbench, which outlives this trial."""
         self._worker, self._source, self._limit = own_worker(), RemoteTrials(shared.dispatcher), shared.limit
+        try:
+            device = device_of(shared.resources.gpus)
+        except DeviceError as error:
+            raise ReadinessError(f"node {self._worker.name} cannot work: {error}") from error
         if self._worker.node not in shared.fit and (problems := lacks(shared.needs)):
             raise ReadinessError(f"a node that joined cannot work: {'; '.join(problems)}")
         self._bench = self.bench(
             cache=shared.cache.feature_cache(),
-            device=pick_device(shared.resources.gpus),
+            device=device,
+            gpus=shared.resources.gpus,
             threads=shared.resources.threads,
             categories=categories,
             tasks=tasks,
@@ -61,6 +66,8 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
                 more, finished = run_next(self._bench, self._source, self._number, self._worker)
         except LedgerError as error:
             return {"done": True, "number": self._number, "broken": str(error)}
+        except DeviceError:
+            end_process()
         return {"done": not more, "number": self._number, "finished": finished, "cell": self._source.last}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -10,9 +10,10 @@ from promptad.datasets import Category
 from promptad.features.cache import FeatureCache
 from study.bench.workbench import Workbench
 from study.records.cell import Cell
+from study.records.failure import Failure
 from study.records.outcome import Outcome
 from study.running.row_desk import Worker
-from study.running.worker import run_cell
+from study.running.worker import poisoned, run_cell
 from study.search.trial_dispatcher import TrialSource
 
 
@@ -27,8 +28,9 @@ class TrialBench(Workbench):
         threads: int,
         categories: Mapping[str, Category],
         tasks: tuple[Task, ...],
+        gpus: float = 1.0,
     ) -> None:
-        super().__init__(cache=cache, device=device, threads=threads, all_categories=True)
+        super().__init__(cache=cache, device=device, threads=threads, gpus=gpus, all_categories=True)
         self._categories, self._tasks = categories, tasks
 
     def run(self, cell: Cell) -> Outcome:
@@ -43,6 +45,13 @@ def run_next(bench: Workbench, source: TrialSource, trial: int, worker: Worker) 
 
     Raises:
         LedgerError: rows cannot be written, which is not the cell's fault.
+        DeviceError: the device can compute no more in this process; the cell is reported.
     """
     cell = source.next(trial, worker)
-    return (False, False) if cell is None else (True, source.report(trial, run_cell(bench, cell)))
+    if cell is None:
+        return False, False
+    report = run_cell(bench, cell)
+    stored = source.report(trial, report)
+    if isinstance(report.result, Failure) and report.result.poisons:
+        raise poisoned(report.result)
+    return True, stored

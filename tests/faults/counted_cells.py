@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import ray
+import torch
 
 from study.bench.workbench import Workbench
 from study.cluster.group_trial import GroupTrial
@@ -18,6 +19,8 @@ from study.search.ray_trial import SearchTrial
 from study.search.trial_bench import TrialBench
 
 FOLDER = Path(os.environ["PROMPTAD_FAULTS"])
+poisoned = []
+"""True once an accelerator failed in this process: from then on every cell fails."""
 
 
 class CountedBench(Workbench):
@@ -32,6 +35,8 @@ class CountedBench(Workbench):
             log.write(f"{cell.digest} {os.getpid()}\n")
         begun = [line.split()[0] for line in (FOLDER / "begun.log").read_text().splitlines()].count(cell.digest)
         time.sleep(float((FOLDER / "pause").read_text()))
+        if poisoned:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
         fault, times = json.loads((FOLDER / "faults.json").read_text()).get(cell.digest, ("none", 0))
         if begun <= times:
             befall(fault)
@@ -42,6 +47,9 @@ def befall(fault):
     match fault:
         case "memory":
             raise MemoryError("cannot allocate a terabyte")
+        case "device":
+            poisoned.append(True)
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
         case "killer":
             os.kill(os.getpid(), signal.SIGKILL)
         case "sleep":

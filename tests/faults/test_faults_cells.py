@@ -19,6 +19,8 @@ FAULTS = {
     "plate pixel vad": ("sleep", 1, None),
     "disc image base": ("killer", 9, "the worker process died while it computed this cell (killed or crashed) (alone"),
     "disc pixel sc": ("stop", 1, None),
+    "disc pixel base": ("device", 1, None),
+    "disc image sc": ("device", 9, "AcceleratorError: CUDA error: an illegal memory access was encountered (alone"),
 }
 
 

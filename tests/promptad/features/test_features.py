@@ -181,6 +181,14 @@ def test_pixels_of_cached_images_are_not_read(backbone, tmp_path):
         extract_features(backbone, known, preprocessing=PREPROCESSING, views=["local/maskclip"], cache=stored)
 
 
+def test_a_feature_of_another_card_is_another_feature(backbone, forwards, tmp_path, monkeypatch):
+    stored = FeatureCache(tmp_path)
+    for card in (None, "NVIDIA H100", "NVIDIA L4", "NVIDIA H100", None):
+        monkeypatch.setattr("promptad.features.extraction.card_of", lambda _, name=card: name)
+        extract(backbone, [1], cache=stored)
+    assert forwards == [1, 1, 1]
+
+
 def test_a_damaged_entry_is_computed_again(backbone, forwards, tmp_path):
     stored = FeatureCache(tmp_path)
     first = extract(backbone, [1, 2])

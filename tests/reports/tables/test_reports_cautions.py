@@ -182,6 +182,20 @@ def test_an_auroc_well_below_chance_is_a_caution():
 
 
 @pytest.mark.slow
+def test_a_table_of_several_devices_says_so():
+    plan = make_plan()
+    rows = make_rows(plan)
+    assert not any("MIXED" in caution for caution in cautions(table_of(plan, rows)))
+    digest = next(iter(rows))
+    card = {**rows[digest]["provenance"], "device": "cuda", "card": "NVIDIA H100 80GB HBM3"}
+    mixed = rows | {digest: rows[digest] | {"provenance": card}}
+    assert any(
+        caution.startswith("MIXED DEVICES: cells of this table ran on NVIDIA H100 80GB HBM3 and cpu")
+        for caution in cautions(table_of(plan, mixed))
+    )
+
+
+@pytest.mark.slow
 def test_what_is_odd_about_the_data_is_said_on_the_page():
     plan = make_plan(data_cautions=["gear: 3 masks are all black"])
     table = table_of(plan, make_rows(plan))

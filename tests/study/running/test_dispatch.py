@@ -3,8 +3,10 @@ import threading
 import time
 
 import pytest
+import torch
 from helpers.cells import make_cell, make_row
 
+from promptad.backbones.accelerator import DeviceError
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import Category
 from study.records.failure import Failure
@@ -16,7 +18,7 @@ from study.running.dispatcher import ATTEMPTS, BEGINNINGS, Dispatcher, Report
 from study.running.execution_options import Listeners
 from study.running.row_desk import Worker
 from study.running.serial import run_serially
-from study.running.worker import run_cells
+from study.running.worker import prepare_group, run_cells
 
 CELLS = tuple(make_cell(seed=seed) for seed in range(3))
 GROUPS = [
@@ -379,3 +381,38 @@ def test_what_failed_or_took_long_is_told_before_the_next_cell_of_a_batch_begins
     assert not run_cells(Uneven({3: 1}), dispatcher, 0, ONE, seconds=60)
     # The first is fast, so that the others come together; after a failure the next comes alone.
     assert told == [([0], 16), ([1, 2, 3], 0), ([4, 5], 0), ([6], 0), ([7], 1), ([3], 16)]
+
+
+def test_a_device_that_fails_ends_the_process_and_costs_one_cell(ledger):
+    """In a process whose context is gone every later cell fails at once: it must run none."""
+    cells = tuple(make_cell(seed=seed) for seed in range(6))
+    dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=cells)])
+    bench = Bench(dict.fromkeys((3, 4, 5), 9), torch.AcceleratorError)
+    with pytest.raises(DeviceError, match=r"the accelerator failed \(AcceleratorError: no luck\)"):
+        run_cells(bench, dispatcher, 0, ONE, seconds=60)
+    assert (bench.ran, bench.released) == ([0, 1, 2, 3], 0)
+    # Another process takes its place, on a device that is sound.
+    assert not run_cells(Bench(), dispatcher, 0, OTHER, seconds=60)
+    end = dispatcher.end()
+    assert [aside.cell.seed for aside in end.aside] == [3]
+    assert end.aside[0].failure.kind == "device"
+    assert set(ledger.rows()) == {cell.digest for cell in cells if cell.seed != 3}
+    alone = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=cells)], earlier={cells[3].digest: "no luck"})
+    with pytest.raises(DeviceError):
+        run_cells(Bench({3: 9}, torch.AcceleratorError), alone, 0, OTHER)
+    alone.end()
+    assert ledger.row(cells[3].digest).status == "failed"
+    assert "nvidia-smi" in ledger.row(cells[3].digest).reason
+
+
+def test_a_device_that_fails_while_a_group_is_prepared_fails_no_cell(ledger):
+    class Broken(Bench):
+        def start_group(self, *_):
+            raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    dispatcher = Dispatcher(ledger, GROUPS)
+    with pytest.raises(DeviceError):
+        prepare_group(Broken(), dispatcher, 0, dispatcher.begin(0, ONE))
+    assert not run_cells(Bench(), dispatcher, 0, OTHER, seconds=60)
+    dispatcher.end()
+    assert set(ledger.rows()) == {cell.digest for cell in CELLS[:2]}
