@@ -1,6 +1,6 @@
 """What a study costs beside its cells, at a given number of them: cells that cost nothing, rows on a RAM disk.
 
-    python tests/benchmarks/scale.py --cells 25000 [--json FILE] [--skip ray,workers,report]
+    python tests/benchmarks/scale.py --cells 25000 [--json FILE] [--skip ray,workers,executor,report]
     python tests/benchmarks/scale.py --catalogue
 
 Every line is a measurement of this run. Seconds of CPU are those of this process, or of the command that is named.
@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import random
 import resource
 import shutil
@@ -239,6 +240,63 @@ def whole_catalogue(folder: Path, note: Callable[[str, float], None]) -> None:
     note("the whole catalogue, run with nothing to do: s of CPU", command(*asked)[0])
 
 
+def through_the_executor(folder: Path, groups: Sequence[Group], note: Callable[[str, float], None]) -> None:
+    """Run cells that cost nothing with the Ray executor itself; Tune's files are looked at while it runs."""
+    import ray
+
+    from study.cluster import executor
+    from study.running.execution_options import CacheSettings, ExecutionOptions, Listeners
+
+    class Bench:
+        def __init__(self, **_: Any) -> None:
+            self._rng = random.Random(0)
+
+        def start_group(self, _: object, __: object) -> None:
+            """Nothing to prepare."""
+
+        def release(self) -> None:
+            """Nothing to let go."""
+
+        def run(self, cell: Cell) -> Outcome:
+            return Outcome(row=null_row(cell, self._rng), examples=None)
+
+    class Trial(executor.GroupTrial):
+        bench = Bench  # type: ignore[assignment]
+
+    largest, ended = [0, 0], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(1.0):
+            files = [path for path in Path(tempfile.gettempdir()).glob("promptad-tune-*/**/*") if path.is_file()]
+            with contextlib.suppress(OSError):
+                sizes = sum(path.stat().st_size for path in files)
+                largest[:] = [max(largest[0], len(files)), max(largest[1], sizes)]
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    first: list[float] = []
+    began = time.monotonic()
+    try:
+        executor.run_on_ray(
+            Ledger(str(folder)),
+            groups,
+            ExecutionOptions(gpus=0.0, cache=CacheSettings(root=folder)),
+            Listeners(on_finished=lambda _: first.append(time.monotonic()) if not first else None),
+            trial=Trial,
+        )
+    finally:
+        ended.set()
+        watcher.join()
+    took = time.monotonic() - began
+    cells = sum(len(group.cells) for group in groups)
+    note("Ray executor: s to the first row", first[0] - began)
+    note("Ray executor: rows/s from then on", (cells - 1) / (took - (first[0] - began)))
+    note("Ray executor: Tune's files", largest[0])
+    note("Ray executor: Tune's files, MB", largest[1] / 2**20)
+    assert len(Ledger(str(folder)).states()) == cells
+    ray.shutdown()
+
+
 def measured(cells: int, skip: Sequence[str]) -> dict[str, float]:
     """Every measurement at one number of cells."""
     found: dict[str, float] = {}
@@ -276,15 +334,18 @@ def measured(cells: int, skip: Sequence[str]) -> dict[str, float]:
             note("report: s of CPU", spent)
             note("report: s", took)
             note("run with nothing to do: s of CPU", command("run", *asked, "--study", str(study))[0])
-        if "ray" not in skip or "workers" not in skip:
+        if {"ray", "workers", "executor"} - set(skip):
             import ray
 
+            os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
             ray.init(include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
         if "ray" not in skip:
             note("taking in, Ray actor: rows/s", through_ray(Path(scratch) / "actor", groups))
         if "workers" not in skip and len(groups) >= SIMULATED:
             small = [dataclasses.replace(group, cells=group.cells[:16]) for group in groups[:SIMULATED]]
             note(f"{SIMULATED} workers of 1 s cells: share busy", busy_share(Path(scratch) / "busy", small))
+        if "executor" not in skip:
+            through_the_executor(Path(scratch) / "executor", groups, note)
         note("memory of this process at its peak: GB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
     return found
 
@@ -308,7 +369,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", default=[1_000, 25_000, 100_000])
     parser.add_argument("--json", type=Path, help="also write the measurements to this file")
-    parser.add_argument("--skip", default="", help="parts to leave out: ray, workers, report")
+    parser.add_argument("--skip", default="", help="parts to leave out: ray, workers, executor, report")
     parser.add_argument("--catalogue", action="store_true", help="run the whole catalogue instead")
     options = parser.parse_args()
     if options.catalogue:
