@@ -1,0 +1,121 @@
+"""A GPU that computes nothing: tensors have shapes, types and a device, and an operation on two devices is an error."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import open_clip
+import torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from promptad.backbones.backbone import Backbone
+from promptad.backbones.backbone_names import BackboneName
+from promptad.features.extraction import PIXELS, Features
+from promptad.images.preparation import CLIP_MEAN, CLIP_STD
+
+WIDTH, SIDE, SIZE = 32, 4, 32
+_MODEL: dict[str, Any] = {
+    "embed_dim": WIDTH,
+    "vision_cfg": {"image_size": SIZE, "layers": 3, "width": WIDTH, "patch_size": SIZE // SIDE, "head_width": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": WIDTH, "heads": 2, "layers": 3},
+}
+
+
+class _Answers(TorchDispatchMode):
+    """Answers what a device without numbers cannot: single values and places of what is true."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if name in ("_local_scalar_dense", "item"):
+            kind = args[0].dtype
+            return 1.0 if kind.is_floating_point else True if kind == torch.bool else 0
+        if name == "nonzero":
+            found = max(1, args[0].numel() // 2)
+            return torch.zeros((found, args[0].dim()), dtype=torch.long, device=args[0].device)
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def pretended_gpu() -> Iterator[None]:
+    """Every tensor of this block is pretended, on a CPU or on ``cuda``; learning computes no gradients."""
+    real_tensor, leaves = torch.tensor, list[Any]()
+
+    def tensor(data: Any, *more: Any, device: Any = None, **options: Any) -> Any:
+        made = real_tensor(data, *more, **options)
+        return made if device is None else torch.empty(made.shape, dtype=made.dtype, device=device)
+
+    def as_list(self: Any) -> Any:
+        return [0] * self.numel() if self.dim() == 1 else 0
+
+    def no_gradients(_: Any, *__: Any, **___: Any) -> None:
+        for leaf in leaves:
+            leaf.grad = torch.empty_like(leaf)
+
+    def noting(kind: Any) -> Any:
+        begin = kind.__init__
+
+        def begin_and_note(self: Any, parameters: Any, *more: Any, **options: Any) -> None:
+            leaves[:] = list(parameters)
+            begin(self, list(leaves), *more, **options)
+
+        return patch.object(kind, "__init__", begin_and_note)
+
+    with (
+        FakeTensorMode(),
+        _Answers(),
+        patch.object(torch, "tensor", tensor),
+        patch.object(torch.Tensor, "tolist", as_list),
+        patch.object(FakeTensor, "tolist", as_list),
+        patch.object(torch.Tensor, "backward", no_gradients),
+        # Which channels are wanted depends on numbers: half of them.
+        patch("promptad.methods.patches._within", lambda channels, *_: channels[: len(channels) // 2]),
+        noting(torch.optim.SGD),
+        noting(torch.optim.Adam),
+    ):
+        yield
+
+
+def pretended_backbone() -> Backbone:
+    """A small CLIP on the pretended GPU; called in its block."""
+    model = open_clip.CLIP(**_MODEL).eval()
+    for module in model.modules():
+        for name, value in list(module._parameters.items()):
+            if value is not None:
+                there = torch.empty(value.shape, dtype=value.dtype, device="cuda")
+                module._parameters[name] = torch.nn.Parameter(there, requires_grad=False)
+        for name, value in list(module._buffers.items()):
+            if value is not None:
+                module._buffers[name] = torch.empty(value.shape, dtype=value.dtype, device="cuda")
+    return Backbone(
+        name=BackboneName(architecture="ViT-B-16", source="random"),
+        weights="none",
+        activation="gelu",
+        model=model,
+        text_tower=model,
+        text_tokenizer=open_clip.get_tokenizer("ViT-B-16"),
+        image_size=SIZE,
+        mean=CLIP_MEAN,
+        std=CLIP_STD,
+        precision="fp32",
+    )
+
+
+def pretended_features(views: frozenset[str], images: int) -> Features:
+    """Features as the cache holds them: on the CPU, for a model on the pretended GPU."""
+    return Features(
+        views={view: [torch.empty(_shape(view)) for _ in range(images)] for view in views}, device=torch.device("cuda")
+    )
+
+
+def _shape(view: str) -> tuple[int, ...]:
+    if view == "global":
+        return (WIDTH,)
+    if view == "stream":
+        return (SIDE, SIDE * SIDE, WIDTH)
+    if view == PIXELS:
+        return (3, SIZE, SIZE)
+    if view.startswith("windows/"):
+        return ((SIDE - int(view.split("/")[1]) + 1) ** 2, WIDTH)
+    return (SIDE * SIDE, WIDTH)
