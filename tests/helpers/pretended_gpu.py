@@ -40,6 +40,7 @@ class _Answers(TorchDispatchMode):
 @contextmanager
 def pretended_gpu() -> Iterator[None]:
     """Every tensor of this block is pretended, on a CPU or on ``cuda``; learning computes no gradients."""
+    answers: Any = _Answers
     real_tensor, leaves = torch.tensor, list[Any]()
 
     def tensor(data: Any, *more: Any, device: Any = None, **options: Any) -> Any:
@@ -64,7 +65,7 @@ def pretended_gpu() -> Iterator[None]:
 
     with (
         FakeTensorMode(),
-        _Answers(),
+        answers(),
         patch.object(torch, "tensor", tensor),
         patch.object(torch.Tensor, "tolist", as_list),
         patch.object(FakeTensor, "tolist", as_list),
