@@ -12,7 +12,7 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Self, TypeVar
 
@@ -215,7 +215,7 @@ class Ledger:
     def stamp(self) -> str:
         """One text that stands for all that reports show of this folder; unlike it only if something changed."""
         seen = self.overview()
-        states = sorted((digest, *astuple(state)) for digest, state in seen.states.items())
+        states = sorted((digest, *state) for digest, state in seen.states.items())
         marks = sorted(self.archive_marks().items())
         plans = [[plan.name, plan.as_json()] for plan in seen.plans]
         content = json.dumps([states, plans, sorted(seen.damaged.items()), marks], sort_keys=True)

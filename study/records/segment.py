@@ -16,10 +16,9 @@ import array
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
-from typing import IO, Any, Self
+from typing import IO, Any, NamedTuple, Self
 
 from reports.reading.forms import ROW
 from reports.reading.rows import CheckedRow
@@ -90,9 +89,11 @@ _SHARED = record(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RowState:
-    """What is known of a row without reading it: when it ``finished`` (Unix time) and the ``seconds`` its cell took."""
+class RowState(NamedTuple):
+    """What is known of a row without reading it: when it ``finished`` (Unix time) and the ``seconds`` its cell took.
+
+    A tuple, because there are as many as rows.
+    """
 
     status: Status
     finished: float | None
@@ -144,10 +145,11 @@ class Segment:
 
     def states(self) -> list[RowState]:
         """What the index says of each row, in their order."""
-        return [
-            RowState(_STATUSES[letter], finished, seconds)
-            for letter, finished, seconds in zip(self._states, self._finished, self._seconds, strict=True)
-        ]
+        statuses = map(_STATUSES.__getitem__, self._states)
+        return list(map(RowState, statuses, self._finished, self._seconds))
+
+    def _state(self, number: int) -> RowState:
+        return RowState(_STATUSES[self._states[number]], self._finished[number], self._seconds[number])
 
     def shared(self) -> dict[str, list[Any]]:
         """What rows share, by the name that lines have for it."""
@@ -186,11 +188,10 @@ class Segment:
 
     def sound_states(self, part: int) -> Iterator[tuple[str, RowState | str]]:
         """What the index says of each row of a part, all of it read but image scores; of a bad row, what is wrong."""
-        states = self.states()[part * CHUNK : (part + 1) * CHUNK]
-        for (line, _), state in zip(self.lines(part, scores=False), states, strict=True):
+        for place, (line, _) in enumerate(self.lines(part, scores=False), start=part * CHUNK):
             try:
                 self._row(line, None)
-                yield line["digest"], state
+                yield line["digest"], self._state(place)
             except RowError as error:
                 yield line["digest"], str(error)
 

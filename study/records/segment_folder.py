@@ -50,7 +50,8 @@ class SegmentName:
         return f"{self.number:012d}-{self.tier}-{self.token}"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: there are as many as rows, and a frozen one takes twice as long to make.
+@dataclass(slots=True)
 class Entry(Generic[Known]):
     """Where something stands: its segment, its number there, and what the segment's index says of it."""
 
