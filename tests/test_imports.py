@@ -42,7 +42,7 @@ ROOMS = (
 TORCH_ROOMS = (
     *("promptad.randomness", "promptad.flops", "promptad.tiny", "promptad.backbones", "promptad.tiny.training"),
     *("promptad.images", "promptad.scoring", "promptad.features", "promptad.prompts", "promptad.inside"),
-    *("promptad.methods", "promptad.detector_file", "promptad.detector", "study.bench", "study.running"),
+    *("promptad.methods", "promptad.detector_file", "promptad.detector", "study.bench"),
 )
 
 LARGEST_ROOM = 17

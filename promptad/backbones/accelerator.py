@@ -78,16 +78,19 @@ def limit_memory(device: torch.device, gpus: float) -> None:
         torch.cuda.set_per_process_memory_fraction(max(gpus - CONTEXT / total, gpus / 2))
 
 
-def device_of(gpus: float) -> str:
-    """The torch device of a process that was given ``gpus`` of a GPU.
+def device_of(gpus: float | None) -> str:
+    """The torch device of a process that was given ``gpus`` of a GPU; None: a GPU where there is one.
 
     Raises:
         DeviceError: it was given one, and torch sees none: a CPU would take its place at a hundredth of its speed, and
             with other rounding.
     """
+    there = torch.cuda.is_available()
+    if gpus is None:
+        return "cuda" if there else "cpu"
     if gpus <= 0:
         return "cpu"
-    if not torch.cuda.is_available():
+    if not there:
         raise DeviceError(
             f"{gpus:g} of a GPU was assigned, but torch {torch.__version__} sees none here: install the driver and a "
             "torch for it, or ask for none with --gpus-per-trial 0"

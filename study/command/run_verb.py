@@ -144,11 +144,9 @@ def listeners_of(driver: Driver, progress: Progress) -> Listeners:
 
 def serial_device(options: ExecutionOptions) -> str:
     """The torch device of a workbench in this process: a GPU where there is one, unless the user decided."""
-    import torch
-
     from promptad.backbones.accelerator import device_of
 
-    return device_of(float(torch.cuda.is_available()) if options.gpus is None else options.gpus)
+    return device_of(options.gpus)
 
 
 def _serial_bench(options: ExecutionOptions) -> Workbench:

@@ -64,9 +64,9 @@ def test_a_promised_gpu_that_torch_does_not_see_is_an_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match=r"0\.25 of a GPU was assigned, but torch .* sees none here"):
         device_of(0.25)
-    assert device_of(0) == "cpu"
+    assert (device_of(0), device_of(None)) == ("cpu", "cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert (device_of(0.25), device_of(0)) == ("cuda", "cpu")
+    assert (device_of(0.25), device_of(0), device_of(None)) == ("cuda", "cpu", "cuda")
 
 
 class Card:
