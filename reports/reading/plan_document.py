@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -273,8 +273,8 @@ def _faults(plan: Plan) -> list[str]:
     faults += [
         f"{axis} {value!r} is listed twice"
         for axis, values in axes.items()
-        for value in dict.fromkeys(values)
-        if values.count(value) > 1
+        for value, times in Counter(values).items()
+        if times > 1
     ]
     known = {axis: frozenset(values) for axis, values in {"arm": names, **axes}.items()}
     seeds: dict[tuple[str, str, Shots, str], set[int]] = defaultdict(set)

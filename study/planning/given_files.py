@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from promptad.user_error import UserError
@@ -50,8 +51,8 @@ def given_json(what: str, path: str) -> object:
     repeated: dict[str, None] = {}
 
     def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        names = [name for name, _ in pairs]
-        repeated.update(dict.fromkeys(name for name in names if names.count(name) > 1))
+        times = Counter(name for name, _ in pairs)
+        repeated.update(dict.fromkeys(name for name, number in times.items() if number > 1))
         return dict(pairs)
 
     try:
