@@ -115,7 +115,8 @@ def write_report(
         kept = {name: content for part in parts.values() for name, content in part.files.items()}
         made = Made(
             version=None if again is None else again.version,
-            stamp=None if again is None else again.stamp,
+            # A font that has the letters may be installed later.
+            stamp=None if again is None or boxes else again.stamp,
             formats=formats,
             parts={name: part for name, part in parts.items() if part.key},
             files=dict(sorted((kept | stage.sums).items())),

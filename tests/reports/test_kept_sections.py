@@ -11,6 +11,7 @@ from reports.reading.plan_document import Plan
 from reports.reading.shapes import DocumentError
 from reports.report import write_report
 from reports.sections import Again
+from reports.style import settle
 
 pytestmark = pytest.mark.slow
 
@@ -107,6 +108,20 @@ def test_a_file_that_is_not_as_it_was_written_is_written_again(out, fresh, harm)
     assert written(out).kept == 1
     assert content(out) == fresh
     assert last_made(out).shows(out, "a", "1")
+
+
+def test_figures_with_letters_that_no_font_has_are_drawn_anew(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("reports.figure_files.settle", lambda figure: settle(figure) or ("\u6c49",))
+    for _ in range(2):
+        assert written(tmp_path, say=said.append).kept == 0
+        assert not last_made(tmp_path).shows(tmp_path, "a", "1")
+    assert len(said) == 2
+    assert all("figures show boxes in place of letters of \u6c49" in line for line in said)
+    monkeypatch.undo()
+    assert written(tmp_path, say=said.append).kept == 0
+    assert written(tmp_path, say=said.append).kept == 2
+    assert len(said) == 2
 
 
 def test_other_code_keeps_nothing(out):
