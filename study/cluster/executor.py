@@ -26,7 +26,7 @@ from study.cluster import nodes
 from study.cluster.connection import ClusterError
 from study.cluster.dispatcher_process import RestartableDispatcher
 from study.cluster.fit_nodes import Muster
-from study.cluster.group_trial import GroupTrial, TrialResources, TrialSetup
+from study.cluster.group_trial import GroupTrial, TrialResources, TrialSetup, cause_of
 from study.cluster.nodes import Node
 from study.cluster.readiness import Needs, ReadinessError, needs_of
 from study.records.folder import LedgerError
@@ -111,11 +111,6 @@ def prepare_tune() -> None:
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     # It prints a traceback for each dead worker; a failed cell's row has the reason.
     logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
-
-
-def cause_of(error: Exception) -> str:
-    """The message of an error that Ray brings from another process, without its traceback."""
-    return str(getattr(error, "cause", error))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,7 +110,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
                 guard=lambda: watched(self._limit),
             )
         except LedgerError as error:
-            return {"done": True, "broken": str(error)}
+            return {"done": True, "broken": cause_of(error)}
         except DeviceError:
             end_process()
         return {"done": not more}
@@ -142,6 +142,11 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         if wanted not in self._lacks:
             self._lacks[wanted] = lacks(self._needs.only(*wanted))
         return "; ".join(self._lacks[wanted]) or None
+
+
+def cause_of(error: Exception) -> str:
+    """The message of an error that Ray brings from another process, without its traceback."""
+    return str(getattr(error, "cause", error))
 
 
 def end_process() -> NoReturn:

@@ -12,7 +12,7 @@ from ray import tune
 from promptad.backbones.accelerator import DeviceError, device_of
 from promptad.configs.method_config import Task
 from promptad.datasets import Category
-from study.cluster.group_trial import TrialSetup, end_process, own_worker, watched
+from study.cluster.group_trial import TrialSetup, cause_of, end_process, own_worker, watched
 from study.cluster.readiness import ReadinessError, lacks
 from study.records.cell import Cell
 from study.records.folder import LedgerError
@@ -65,7 +65,7 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
             with watched(self._limit):
                 more, finished = run_next(self._bench, self._source, self._number, self._worker)
         except LedgerError as error:
-            return {"done": True, "number": self._number, "broken": str(error)}
+            return {"done": True, "number": self._number, "broken": cause_of(error)}
         except DeviceError:
             end_process()
         return {"done": not more, "number": self._number, "finished": finished, "cell": self._source.last}
