@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from joblib.externals.loky import get_reusable_executor
 
@@ -45,6 +45,7 @@ class FigureFiles:
         self.asked = tuple(formats)
         self._waiting: dict[str, Drawing] = {}
         self._begun: dict[str, Future[Drawn]] = {}
+        self._processes: Any = None
 
     def __enter__(self) -> Self:
         """Nothing is drawn yet."""
@@ -54,14 +55,16 @@ class FigureFiles:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the processes."""
-        if self._begun:
-            get_reusable_executor().shutdown(kill_workers=error is not None)
+        if self._processes is not None:
+            self._processes.shutdown(kill_workers=error is not None)
 
     def add(self, stem: str, drawing: Drawing) -> None:
         """Draw a figure into files that begin with ``stem``; another of the same stem takes its place."""
         if stem in self._begun or len(self._waiting) + len(self._begun) + 1 >= MANY:
+            if self._processes is None:
+                self._processes = get_reusable_executor(max_workers=min(os.cpu_count() or 1, 8))
             for name, each in {**self._waiting, stem: drawing}.items():
-                self._begun[name] = self._pool().submit(drawn, name, each, formats_of(each, self.asked))
+                self._begun[name] = self._processes.submit(drawn, name, each, formats_of(each, self.asked))
             self._waiting = {}
         else:
             self._waiting[stem] = drawing
@@ -72,10 +75,6 @@ class FigureFiles:
             yield stem, drawn(stem, drawing, formats_of(drawing, self.asked))
         for stem, future in self._begun.items():
             yield stem, future.result()
-
-    @staticmethod
-    def _pool() -> get_reusable_executor:
-        return get_reusable_executor(max_workers=min(os.cpu_count() or 1, 8))
 
 
 def drawn(stem: str, drawing: Drawing, formats: Sequence[Format]) -> Drawn:

@@ -20,6 +20,7 @@ from reports.reading.shapes import (
     maybe,
     one_of,
     record,
+    simple,
     text,
     whole,
 )
@@ -31,7 +32,7 @@ Format: TypeAlias = Literal["svg", "png", "pdf"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 """Formats of figures."""
 
-_PAIRS = each(each(text))
+_PAIRS = each(simple("a pair of texts", lambda value: isinstance(value, list) and list(map(type, value)) == [str, str]))
 _PART = record(
     {
         "key": text,
@@ -124,7 +125,7 @@ class Made:
 
     def to_json(self) -> str:
         """One JSON object, keys in order: equal reports give equal text."""
-        return json.dumps(asdict(self), indent=0, sort_keys=False) + "\n"
+        return json.dumps(asdict(self), indent=0) + "\n"
 
     def shows(self, out: Path, stamp: str, version: str) -> bool:
         """Whether a folder holds this report whole, and it is of this study and version."""
@@ -151,7 +152,7 @@ def last_made(out: Path) -> Made | None:
 def _part(raw: Document) -> MadePart:
     page = dict(raw["page"])
     for name in ("trust", "left_out"):
-        page[name] = tuple((pair[0], pair[1]) for pair in page[name] if len(pair) == 2)
+        page[name] = tuple((first, second) for first, second in page[name])
     return MadePart(
         key=raw["key"],
         files=raw["files"],

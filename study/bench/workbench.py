@@ -37,9 +37,9 @@ from study.records.row import Row
 class Workbench:
     """Runs cells one by one in this process; backbone, features and masks stay for the next cell.
 
-    ``device`` is torch's; ``threads`` the CPU threads a cell may use; ``gpus`` the share of a GPU's memory that this
-    process may fill. ``all_categories`` keeps features and masks of
-    every category, for a search that returns to it. Scores do not depend on the order of cells.
+    ``device`` is torch's; ``threads`` the CPU threads a cell may use; ``gpus`` the share of a GPU whose
+    memory this process may fill. ``all_categories`` keeps features and masks of every category, for a search that
+    returns to it. Scores do not depend on the order of cells.
     """
 
     def __init__(

@@ -122,9 +122,10 @@ def write_report_of(
     version, stamp = _version(), _stamp(ledger, searches)
     made = last_made(folder)
     if made is not None and formats in (None, made.formats) and made.shows(folder, stamp, version):
-        _print_report(made.said, folder / PAGE, names)
-        return
-    _print_report(*_written(ledger, folder, searches, formats, version, stamp), names)
+        said = made.said
+    else:
+        said = _written(ledger, folder, searches, formats, version, stamp)
+    _print_report(said, folder / PAGE, names)
 
 
 def _written(
@@ -134,7 +135,7 @@ def _written(
     formats: Sequence[str] | None,
     version: str,
     stamp: str,
-) -> tuple[Said, Path]:
+) -> Said:
     from reports.report import write_report
     from reports.sections import Again
 
@@ -151,7 +152,7 @@ def _written(
         formats=formats,
         again=Again(version=version, stamp=stamp, marks=marks),
     )
-    return report.said, report.page
+    return report.said
 
 
 def _version() -> str:
