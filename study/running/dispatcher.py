@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 from study.records.cell import Cell
 from study.records.failure import Failure
-from study.records.folder import LedgerError
 from study.records.group import Group
 from study.records.ledger import Ledger
 from study.records.outcome import Outcome
@@ -178,16 +177,12 @@ class Dispatcher:
         return [cell for cell in self._waiting[group] if self._is_open(cell)]
 
     def _accept(self, group: int, digest: str, outcome: Outcome) -> None:
-        try:
-            if digest not in self._planned:
-                raise ValueError(f"the cell that ran must be one of this round, but was {outcome.row.cell}")
-            self._desk.accept(digest, outcome)
+        # A late report may be of a cell that is set aside; of one of another round nothing is known here.
+        failure = self._desk.accept(digest, outcome) if digest in self._planned else None
+        if failure is None:
             self._aside.pop(digest, None)
-        except LedgerError:
-            raise
-        # A row that is another cell's, or holds what cannot be written, is its cell's failure.
-        except Exception as error:
-            self._fail(group, digest, Failure(kind="error", reason=f"{type(error).__name__}: {error}"))
+        else:
+            self._fail(group, digest, failure)
 
     def _fail(self, group: int, digest: str, failure: Failure) -> None:
         """Put the cell back, set it aside, or write a failed row when its tries are spent."""

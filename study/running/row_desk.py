@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from study.records.cell import Cell
 from study.records.failure import Failure, last_words
+from study.records.folder import LedgerError
 from study.records.ledger import Ledger
 from study.records.outcome import Outcome
 from study.records.pulse import RunningCell
@@ -155,20 +156,26 @@ class RowDesk:
         """What every worker does at the moment, by task."""
         return dict(self._at_work)
 
-    def accept(self, digest: str, outcome: Outcome) -> bool:
-        """Take in what came of the cell ``digest``; False for a second outcome, which changes nothing.
+    def accept(self, digest: str, outcome: Outcome) -> Failure | None:
+        """Take in what came of the cell ``digest``; a second outcome changes nothing.
+
+        The failure that it is instead, if another cell ran (by its config or its weights), or the row is no JSON.
 
         Raises:
-            ValueError: another cell ran than the one asked for, by its config or its weights; or a row that is no JSON.
             LedgerError: rows cannot be written.
         """
-        cell = outcome.row.cell
-        if cell.digest != digest:
-            raise ValueError(f"the cell that ran must be the one that was asked for, {digest[:8]}, but was {cell}")
-        if digest in self._stored:
-            return False
-        self.store(outcome.row, outcome)
-        return True
+        try:
+            cell = outcome.row.cell
+            if cell.digest != digest:
+                raise ValueError(f"the cell that ran must be the one that was asked for, {digest[:8]}, but was {cell}")
+            if digest not in self._stored:
+                self.store(outcome.row, outcome)
+        except LedgerError:
+            raise
+        # A row that holds what cannot be written is its cell's failure, whatever it raises.
+        except Exception as error:
+            return Failure(kind="error", reason=f"{type(error).__name__}: {error}")
+        return None
 
     def store(self, row: Row, outcome: Outcome | None = None) -> None:
         """Take in a row; it is durable in a moment."""

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from study.records.cell import Cell
 from study.records.failure import Failure
-from study.records.folder import LedgerError
 from study.records.ledger import Ledger
 from study.running.dispatcher import ATTEMPTS, Report
 from study.running.row_desk import Assignment, Finished, RowDesk, Worker, failed_row
@@ -71,15 +70,8 @@ class TrialDispatcher:
         Raises:
             LedgerError: rows cannot be written.
         """
-        failure = report.result if isinstance(report.result, Failure) else None
-        if not isinstance(report.result, Failure):
-            try:
-                self._desk.accept(report.digest, report.result)
-            except LedgerError:
-                raise
-            # A row that is another cell's, or holds what cannot be written, is its cell's failure.
-            except Exception as error:
-                failure = Failure(kind="error", reason=f"{type(error).__name__}: {error}")
+        result = report.result
+        failure = result if isinstance(result, Failure) else self._desk.accept(report.digest, result)
         if failure is not None:
             cell = self._desk.reported(trial, report.digest)
             if cell is None:
