@@ -22,7 +22,7 @@ from promptad.features.cache import FeatureCache
 from promptad.features.extraction import Features, extract_features, file_inputs
 from promptad.features.support_poses import view_inputs
 from promptad.images.preparation import Channels, Preprocessing, field_of_view
-from promptad.methods.method import finite_scores
+from promptad.methods.method import Fitting, finite_scores
 from promptad.methods.promptad import FittedPromptAD, PromptAD
 from promptad.scoring.maps import finished_maps
 
@@ -92,7 +92,7 @@ class Detector:
         )
         support = extract_features(backbone, inputs, preprocessing=preprocessing, views=_views(config, backbone))
         fitted = {
-            task: PromptAD().fit(backbone, support, config, task=task, category=category, seed=seed)
+            task: _fitted(backbone, Fitting(support=support, config=config, task=task, category=category, seed=seed))
             for task in get_args(Task)
         }
         return cls(backbone=backbone, config=config, category=category, image=fitted["image"], pixel=fitted["pixel"])
@@ -182,6 +182,14 @@ class Detector:
             image=restored["image"],
             pixel=restored["pixel"],
         )
+
+
+def _fitted(backbone: Backbone, fitting: Fitting) -> FittedPromptAD:
+    """A fit as a cell of a study has it."""
+    (result,) = PromptAD().fit_together(backbone, [fitting], 1)
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _parts(config: PromptADConfig, backbone: Backbone) -> dict[str, int | None]:

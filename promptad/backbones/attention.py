@@ -21,14 +21,15 @@ def join_heads(heads: Float[Tensor, "*batch head token part"]) -> Float[Tensor, 
 
 def masked_block(
     block: Any,
-    tokens: Float[Tensor, "node width"],
-    mask: Float[Tensor, "node node"],
+    tokens: Float[Tensor, "*batch node width"],
+    mask: Float[Tensor, "*masks kept node"],
     kept: Tensor | None = None,
-) -> Float[Tensor, "kept width"]:
-    """One residual attention block over one masked sequence.
+) -> Float[Tensor, "*batch kept width"]:
+    """One residual attention block over masked sequences; a batch has one mask, or one each (sequence x 1 x ...).
 
-    ``kept`` are the nodes whose output is needed (None: all); the others serve only as keys and values. This saves most
-    of the last block, of which the prompt tree needs only the end tokens.
+    ``kept`` are the nodes whose output is needed (None: all), the rows of ``mask``; the others serve only as keys and
+    values. This saves most of the last block, of which the prompt tree needs only the end tokens. They are numbers, or
+    for each sequence of a batch its own as a matrix of 1 and 0 (sequence x kept x node).
     """
     attention = block.attn
     weight, bias, width = attention.in_proj_weight, attention.in_proj_bias, tokens.shape[-1]
@@ -36,12 +37,19 @@ def masked_block(
     if kept is None:
         query, key, value = linear(normalised, weight, bias).chunk(3, dim=-1)
     else:
-        query = linear(normalised[kept], weight[:width], bias[:width])
+        query = linear(_rows(normalised, kept), weight[:width], bias[:width])
         key, value = linear(normalised, weight[width:], bias[width:]).chunk(2, dim=-1)
-        tokens, mask = tokens[kept], mask[kept]
-    # The batch axis lets torch choose its fused kernel.
-    query, key, value = (split_heads(part, attention.num_heads)[None] for part in (query, key, value))
-    attended = join_heads(scaled_dot_product_attention(query, key, value, attn_mask=mask)[0])
+        tokens = _rows(tokens, kept)
+    heads = [split_heads(part, attention.num_heads) for part in (query, key, value)]
+    # A batch axis lets torch choose its fused kernel.
+    query, key, value = heads if tokens.dim() > 2 else [part[None] for part in heads]
+    attended = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    attended = join_heads(attended if tokens.dim() > 2 else attended[0])
     tokens = tokens + block.ls_1(attention.out_proj(attended))
     result: Tensor = tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
     return result
+
+
+def _rows(tokens: Tensor, kept: Tensor) -> Tensor:
+    # A product with 1 and 0 is exact, and its gradient adds nothing up in an order of its own.
+    return tokens[..., kept, :] if kept.dim() == 1 else kept @ tokens

@@ -154,6 +154,13 @@ class MethodConfig:
         """Epochs in which prompts are learned; 0 where there are none."""
         return 0
 
+    def company_key(self, task: Task) -> tuple[object, ...] | None:  # noqa: ARG002
+        """What must be equal for two cells of one category to learn together (``prompts/company.py``); None: no cell.
+
+        Equal keys promise prompts of one form, whose learnable tokens alone differ; all else may differ.
+        """
+        return None
+
     @property
     def shows_prompts(self) -> bool:
         """Whether there are prompts to embed beside images (the artefact ``embedding``)."""

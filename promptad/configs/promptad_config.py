@@ -134,6 +134,16 @@ class PromptADConfig(MethodConfig):
         """Full-batch steps; 0 where no prompt is learned."""
         return self.epochs if self.learns_prompts else 0
 
+    def company_key(self, task: Task) -> tuple[object, ...] | None:
+        """The fields that give the prompts their form."""
+        if not self.learns_prompts:
+            return None
+        return (
+            *(self.sc, self.maps, self.laps, self.prompt_text, self.generic_suffixes, self.own_suffixes),
+            *(self.n_normal_prompts(task), self.n_normal_tokens, self.n_anomaly_suffixes, self.n_anomaly_tokens),
+            *(self.learnable_suffix_position, self.pairing),
+        )
+
     @property
     def reads_texts(self) -> bool:
         """The visual memory alone needs no texts."""

@@ -1,7 +1,7 @@
 """Anomaly detection methods: a file here for each, and an entry in ``promptad.configs.method_table.METHODS``."""
 
 from promptad.configs.method_table import METHODS
-from promptad.methods.method import Fitted, Method, MethodSize, Scores, finite_scores
+from promptad.methods.method import Fitted, Fitting, Method, MethodSize, Scores, finite_scores, fit_all
 
 
 def method_named(name: str) -> Method:
@@ -10,4 +10,14 @@ def method_named(name: str) -> Method:
     return method
 
 
-__all__ = ["METHODS", "Fitted", "Method", "MethodSize", "Scores", "finite_scores", "method_named"]
+__all__ = [
+    "METHODS",
+    "Fitted",
+    "Fitting",
+    "Method",
+    "MethodSize",
+    "Scores",
+    "finite_scores",
+    "fit_all",
+    "method_named",
+]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from open_clip.tokenizer import SimpleTokenizer
@@ -41,6 +41,18 @@ class MethodSize:
     learned_parameters: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitting:
+    """One fit that is asked for: the arguments of ``Method.fit`` that differ between the cells of a category."""
+
+    support: Features
+    config: Any
+    task: Task
+    category: str
+    seed: int
+    on_epoch: Callable[[int, Fitted], None] | None = None
+
+
 class Fitted(Protocol):
     """A method fitted to one object; immutable. ``config`` is the one of the fit."""
 
@@ -71,6 +83,42 @@ def finite_scores(fitted: Fitted, query: Features) -> Scores:
         if values is not None:
             require_finite(values, what, query.names, precision=fitted.config.precision)
     return result
+
+
+@runtime_checkable
+class FitsTogether(Protocol):
+    """A method some of whose fits can be computed together, for less than they cost one by one."""
+
+    def fit_together(self, backbone: Backbone, fittings: Sequence[Fitting], most: int) -> Sequence[Fitted | Exception]:
+        """What came of each fit, in their order: what ``fit`` gives it alone (on a CPU to the bit), or raises.
+
+        At most ``most`` are computed at once. What is raised from here is no single fit's fault.
+        """
+        ...
+
+
+def fit_all(method: Method, backbone: Backbone, fittings: Sequence[Fitting], most: int) -> Sequence[Fitted | Exception]:
+    """What came of each fit of one method, in their order: together where the method can, else one after the other.
+
+    On a CPU that is what ``fit`` gives, to the bit.
+
+    Raises:
+        Exception: of a single fit; or of several together, and then it is no single one's fault.
+    """
+    if isinstance(method, FitsTogether):
+        return method.fit_together(backbone, fittings, most)
+    return [
+        method.fit(
+            backbone,
+            each.support,
+            each.config,
+            task=each.task,
+            category=each.category,
+            seed=each.seed,
+            on_epoch=each.on_epoch,
+        )
+        for each in fittings
+    ]
 
 
 class WithoutPrompts:

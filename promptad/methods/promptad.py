@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,15 +11,18 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from promptad.backbones.accelerator import is_out_of_memory, is_poisoned
 from promptad.backbones.backbone import Backbone
 from promptad.backbones.backbone_names import default_memory_layers, is_transformer
 from promptad.backbones.towers import grid_side, linear_local_features
 from promptad.configs.method_config import Task
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.features.extraction import Features
-from promptad.methods.method import Fitted, MethodSize, Scores
+from promptad.methods.method import Fitted, Fitting, MethodSize, Scores
+from promptad.prompts.company import learn
 from promptad.prompts.prompt_ensemble import ensemble_prototypes
 from promptad.prompts.prompt_learning import (
+    PromptTraining,
     begin_training,
     inverse_temperature,
     learnable_parameters,
@@ -134,34 +137,47 @@ class PromptAD:
 
         Nothing is learned when the prompts are an ensemble, or when there is no prompt-guided branch.
         """
-        memories = {view: support.stack(view).flatten(0, 1) for view in memory_views(config, backbone)}
-        if not config.pad or config.prompts == "ensemble":
-            prompts = prompts_for(backbone.tokenizer, config, task, category) if config.pad else None
-            return FittedPromptAD(
-                backbone=backbone,
-                config=config,
-                task=task,
-                prototypes=None if prompts is None else ensemble_prototypes(backbone, prompts),
-                memories=memories,
-                layers=None,
-            )
-        training = begin_training(backbone, support, config, task=task, category=category, seed=seed)
-
-        def fitted() -> FittedPromptAD:
-            return FittedPromptAD(
-                backbone=backbone,
-                config=config,
-                task=task,
-                prototypes=training.prototypes(),
-                memories=memories,
-                layers=None if training.layers is None else training.layers.detach().clone(),
-            )
-
+        fitting = Fitting(support=support, config=config, task=task, category=category, seed=seed)
+        if not config.learns_prompts:
+            return _without_learning(backbone, fitting)
+        memories, training = _memories(backbone, fitting), _training(backbone, fitting)
         for epoch in range(1, config.epochs + 1):
             training.step()
             if on_epoch is not None:
-                on_epoch(epoch, fitted())
-        return fitted()
+                on_epoch(epoch, _learned(backbone, fitting, training, memories))
+        return _learned(backbone, fitting, training, memories)
+
+    def fit_together(
+        self, backbone: Backbone, fittings: Sequence[Fitting], most: int
+    ) -> list[FittedPromptAD | Exception]:
+        """What came of each fit, in their order; trainings take their steps together (`promptad.prompts.company`)."""
+        results: dict[int, FittedPromptAD | Exception] = {}
+        begun: dict[int, PromptTraining] = {}
+        memories: dict[int, dict[str, Tensor]] = {}
+        for number, each in enumerate(fittings):
+            try:
+                if each.config.learns_prompts:
+                    memories[number], begun[number] = _memories(backbone, each), _training(backbone, each)
+                else:
+                    results[number] = _without_learning(backbone, each)
+            except Exception as error:
+                if is_out_of_memory(error) or is_poisoned(error):
+                    raise
+                results[number] = error
+
+        def fitted(number: int) -> FittedPromptAD:
+            return _learned(backbone, fittings[number], begun[number], memories[number])
+
+        def tell(number: int, epoch: int) -> None:
+            on_epoch = fittings[number].on_epoch
+            assert on_epoch is not None
+            on_epoch(epoch, fitted(number))
+
+        listeners = [None if fittings[each].on_epoch is None else functools.partial(tell, each) for each in begun]
+        ended = learn(list(begun.values()), most, listeners)
+        for place, number in enumerate(begun):
+            results[number] = ended.get(place) or fitted(number)
+        return [results[number] for number in range(len(fittings))]
 
     def check_prompts(self, tokenizer: SimpleTokenizer, config: PromptADConfig, task: Task, category: str) -> None:
         """All prompts of the task."""
@@ -201,6 +217,45 @@ class PromptAD:
             },
             layers=moved.get("layers"),
         )
+
+
+def _training(backbone: Backbone, fitting: Fitting) -> PromptTraining:
+    return begin_training(
+        backbone, fitting.support, fitting.config, task=fitting.task, category=fitting.category, seed=fitting.seed
+    )
+
+
+def _learned(
+    backbone: Backbone, fitting: Fitting, training: PromptTraining, memories: Mapping[str, Tensor]
+) -> FittedPromptAD:
+    return FittedPromptAD(
+        backbone=backbone,
+        config=fitting.config,
+        task=fitting.task,
+        prototypes=training.prototypes(),
+        memories=memories,
+        layers=None if training.layers is None else training.layers.detach().clone(),
+    )
+
+
+def _without_learning(backbone: Backbone, fitting: Fitting) -> FittedPromptAD:
+    config, prototypes = fitting.config, None
+    if config.pad:
+        prompts = prompts_for(backbone.tokenizer, config, fitting.task, fitting.category)
+        prototypes = ensemble_prototypes(backbone, prompts)
+    return FittedPromptAD(
+        backbone=backbone,
+        config=config,
+        task=fitting.task,
+        prototypes=prototypes,
+        memories=_memories(backbone, fitting),
+        layers=None,
+    )
+
+
+def _memories(backbone: Backbone, fitting: Fitting) -> dict[str, Tensor]:
+    views = memory_views(fitting.config, backbone)
+    return {view: fitting.support.stack(view).flatten(0, 1) for view in views}
 
 
 def memory_views(config: PromptADConfig, backbone: Backbone) -> tuple[str, ...]:

@@ -15,6 +15,16 @@ COSINE_FLOOR = 1e-5
 """Learning rate at the end of cosine annealing (the released code's)."""
 
 
+def rates_of(config: PromptADConfig | PromptLearningConfig) -> list[float]:
+    """The learning rate of each epoch."""
+    descent = Descent(config, [torch.zeros(1)])
+    rates = []
+    for _ in range(config.epochs):
+        rates.append(descent.rate)
+        descent.move()
+    return rates
+
+
 class Descent:
     """SGD with momentum and weight decay on some leaf tensors, one step per epoch (deviation D16: the schedule)."""
 
@@ -27,6 +37,11 @@ class Descent:
             if config.learning_rate_schedule == "cosine"
             else None
         )
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self._optimiser.param_groups[0]["lr"])
 
     def step(self, losses: Iterable[Tensor]) -> float:
         """One step down the sum of ``losses``, computed one by one, so that only one graph is held at a time.
@@ -45,7 +60,12 @@ class Descent:
             raise FloatingPointError(
                 f"the training loss must stay finite, but is {total}: lower learning_rate or use precision fp32"
             )
+        self.move()
+        return total
+
+    def move(self) -> None:
+        """One step along the gradients that the tensors have now; they are let go."""
         self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
         if self._schedule is not None:
             self._schedule.step()
-        return total

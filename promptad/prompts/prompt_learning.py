@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -124,7 +125,53 @@ class PromptTraining:
             identity = torch.eye(width, device=device, dtype=dtype).repeat(self._stream.shape[1] - 1, 1, 1)
             self.layers = identity.requires_grad_()
             parameters.append(self.layers)
+        self.parameters = tuple(parameters)
         self._descent = Descent(config, parameters)
+
+    @property
+    def config(self) -> PromptADConfig:
+        """The config of the training."""
+        return self._config
+
+    @property
+    def epochs(self) -> int:
+        """Number of steps of the whole training."""
+        return self._config.epochs
+
+    @property
+    def text(self) -> Any:
+        """The text tower."""
+        return self._backbone.text
+
+    @property
+    def role_sizes(self) -> tuple[int, int, int]:
+        """How many prompts are normal, manual anomaly and learnable anomaly prompts: they stand in this order."""
+        return len(self._prompts.normal), len(self._prompts.manual), len(self._prompts.learnable)
+
+    def learnable(self) -> Float[Tensor, "row width"]:
+        """The learnable tokens as rows, as ``PromptTree.learned_rows`` counts them."""
+        return torch.cat([self.prefixes.detach().flatten(0, 1), self.suffixes.detach().flatten(0, 1)])
+
+    @torch.no_grad()
+    def learn_from(self, rows: Float[Tensor, "row width"]) -> None:
+        """Take over learnable tokens; rows behind the last one are not looked at."""
+        split = self.prefixes.shape[0] * self.prefixes.shape[1]
+        self.prefixes.copy_(rows[:split].view_as(self.prefixes))
+        self.suffixes.copy_(rows[split : split + self.suffixes[..., 0].numel()].view_as(self.suffixes))
+
+    def visual(self) -> Sequence[Float[Tensor, "vector embed"]]:
+        """The features of normal images that do not change, a tensor for each trained task."""
+        return [z.flatten(0, -2) for z in self._fixed]
+
+    def words(self) -> Float[Tensor, "node width"]:
+        """Embeddings of the tree's words at their places; learned nodes hold no meaning."""
+        found: Tensor = self.text.token_embedding(self.tree.tokens) + self.positions()
+        return found
+
+    def positions(self) -> Float[Tensor, "node width"]:
+        """The part of the embeddings that the place alone decides."""
+        found: Tensor = self.text.positional_embedding[self.tree.depths]
+        return found
 
     @property
     def inverse_temperature(self) -> float:
@@ -133,15 +180,18 @@ class PromptTraining:
 
     def text_features(self) -> tuple[Tensor, Tensor, Tensor]:
         """Normal, manual and learnable anomaly features, each prompt x embed, not normalised."""
-        features = encode_tree(self._backbone.text, self.tree, self.prefixes, self.suffixes)
-        sizes = [len(self._prompts.normal), len(self._prompts.manual), len(self._prompts.learnable)]
-        normal, manual, learnable = features.split(sizes)
-        return normal, manual, learnable
+        (features,) = encoded_together([self])
+        return self._by_role(features)
 
     def loss(self) -> tuple[Tensor, Losses]:
         """The training loss (eq. 12 + ``margin_weight`` eq. 13 + lambda eq. 15), differentiable, and its parts."""
+        (features,) = encoded_together([self])
+        return self.loss_of(features)
+
+    def loss_of(self, features: Float[Tensor, "prompt embed"]) -> tuple[Tensor, Losses]:
+        """The loss of text features that the tower gave for this training's prompts."""
         config = self._config
-        normal, manual, learnable = self.text_features()
+        normal, manual, learnable = self._by_role(features)
         anomaly = torch.cat([manual, learnable])
         visual = list(self._fixed)
         if self._stream is not None and self.layers is not None:
@@ -164,20 +214,77 @@ class PromptTraining:
         Raises:
             FloatingPointError: the loss is no longer finite.
         """
-        total, parts = self.loss()
-        if not torch.isfinite(total):
-            raise FloatingPointError(
-                f"the training loss must stay finite, but its parts are {parts}: lower learning_rate "
-                f"(now {self._config.learning_rate}) or use precision fp32 (now {self._config.precision})"
-            )
-        self._descent.step([total])
-        return parts
+        (result,) = step_together([self])
+        if isinstance(result, FloatingPointError):
+            raise result
+        return result
+
+    def move(self) -> None:
+        """Move along the gradients that the parameters have now."""
+        self._descent.move()
+
+    def diverged(self, parts: Losses) -> FloatingPointError:
+        """The error of a loss that is not finite."""
+        return FloatingPointError(
+            f"the training loss must stay finite, but its parts are {parts}: lower learning_rate "
+            f"(now {self._config.learning_rate}) or use precision fp32 (now {self._config.precision})"
+        )
 
     @torch.no_grad()
     def prototypes(self) -> Float[Tensor, "2 embed"]:
         """Normal and anomaly prototype (eq. 14), l2-normalised."""
         normal, manual, learnable = self.text_features()
         return torch.stack([prototype(normal), prototype(torch.cat([manual, learnable]))])
+
+    @property
+    def tower_shape(self) -> tuple[int, ...]:
+        """Blocks, width and heads of the text tower: with the trees' shape they are the shapes of all its products."""
+        blocks = self._backbone.text.transformer.resblocks
+        return len(blocks), int(self.prefixes.shape[-1]), int(blocks[0].attn.num_heads)
+
+    def can_join(self, other: PromptTraining) -> bool:
+        """Whether both can pass the text tower together."""
+        return self._backbone is other._backbone and self.tree.is_like(other.tree)
+
+    def pass_tower(self, prefixes: Tensor, suffixes: Tensor) -> Tensor:
+        """The features of tokens, whose leading axis stands for trainings that can join this one."""
+        return encode_tree(self._backbone.text, self.tree, prefixes, suffixes)
+
+    def _by_role(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        normal, manual, learnable = features.split(self.role_sizes)
+        return normal, manual, learnable
+
+
+def encoded_together(trainings: Sequence[PromptTraining]) -> Sequence[Float[Tensor, "prompt embed"]]:
+    """Text features of each training's prompts, from one pass of the text tower; each can join the first one."""
+    first = trainings[0]
+    if len(trainings) == 1:
+        return [first.pass_tower(first.prefixes, first.suffixes)]
+    prefixes = torch.stack([training.prefixes for training in trainings])
+    suffixes = torch.stack([training.suffixes for training in trainings])
+    return first.pass_tower(prefixes, suffixes).unbind(0)
+
+
+def step_together(trainings: Sequence[PromptTraining]) -> list[Losses | FloatingPointError]:
+    """One epoch of each training, each with its own losses and descent; the losses before it, or why one is at its end.
+
+    A training whose loss is not finite does not move, and the others move as they would without it.
+    """
+    results: list[Losses | FloatingPointError] = []
+    totals = []
+    for training, features in zip(trainings, encoded_together(trainings), strict=True):
+        total, parts = training.loss_of(features)
+        if torch.isfinite(total):
+            totals.append(total)
+            results.append(parts)
+        else:
+            results.append(training.diverged(parts))
+    if totals:
+        torch.autograd.backward(totals)
+    for training, result in zip(trainings, results, strict=True):
+        if isinstance(result, Losses):
+            training.move()
+    return results
 
 
 def _trained_tasks(config: PromptADConfig, task: Task) -> tuple[Task, ...]:
@@ -215,16 +322,6 @@ def begin_training(
         prompts=prompts_for(backbone.tokenizer, config, task, category),
         tokens=LearnableTokens.draw(config, task, width=width, category=category, seed=seed),
     )
-
-
-def learned_prompts(
-    backbone: Backbone, support: Features, config: PromptADConfig, *, task: Task, category: str, seed: int
-) -> PromptTraining:
-    """A training of one category's prompts after its last step."""
-    training = begin_training(backbone, support, config, task=task, category=category, seed=seed)
-    for _ in range(config.epochs):
-        training.step()
-    return training
 
 
 def inverse_temperature(backbone: Backbone, config: PromptADConfig | TemperatureConfig) -> float:

@@ -35,6 +35,14 @@ class PromptTree:
     mask: Float[Tensor, "node node"]
     ends: Int[Tensor, " prompt"]
 
+    def is_like(self, other: PromptTree) -> bool:
+        """Whether both have the same words and learned tokens at the same places; learned values may differ."""
+        mine, others = (
+            (tree.tokens, tree.depths, tree.learned_nodes, tree.learned_rows, tree.mask, tree.ends)
+            for tree in (self, other)
+        )
+        return all(torch.equal(one, another) for one, another in zip(mine, others, strict=True))
+
 
 def build_tree(
     prompts: Sequence[Prompt],
@@ -87,30 +95,36 @@ def build_tree(
 def encode_tree(
     text: Any,
     tree: PromptTree,
-    prefixes: Float[Tensor, "prefix token width"],
-    suffixes: Float[Tensor, "suffix token width"],
-    deeper: Sequence[Float[Tensor, "prefix token width"]] = (),
-) -> Float[Tensor, "prompt embed"]:
+    prefixes: Float[Tensor, "*batch prefix token width"],
+    suffixes: Float[Tensor, "*batch suffix token width"],
+    deeper: Sequence[Float[Tensor, "*batch prefix token width"]] = (),
+) -> Float[Tensor, "*batch prompt embed"]:
     """Text features of the tree's prompts, not normalised, differentiable in the learnable tokens.
+
+    A leading axis of the learnable tokens stands for trees of one form: all pass the tower together.
 
     ``text`` is an open_clip text tower (or the CLIP that holds its parts). Equal to encoding each prompt on its own
     up to rounding. ``deeper`` are deep prompts: its first entry stands in the prefixes' place at the input of the
     second block (in a tree whose learned nodes are prefixes only), the next one at that of the third, and so on.
     """
     embedded = text.token_embedding(tree.tokens)
-    learned = torch.cat([prefixes.flatten(0, 1), suffixes.flatten(0, 1)])[tree.learned_rows]
-    embedded = embedded.index_copy(0, tree.learned_nodes, learned.to(embedded.dtype))
+    learned = torch.cat([prefixes.flatten(-3, -2), suffixes.flatten(-3, -2)], dim=-2)[..., tree.learned_rows, :]
+    embedded = embedded.expand(*learned.shape[:-2], *embedded.shape)
+    embedded = embedded.index_copy(-2, tree.learned_nodes, learned.to(embedded.dtype))
     embedded = embedded + text.positional_embedding[tree.depths]
     blocks = text.transformer.resblocks
     for number, block in enumerate(blocks[:-1]):
         embedded = masked_block(block, embedded, tree.mask)
         if number < len(deeper):
-            replacing = deeper[number].flatten(0, 1)[tree.learned_rows]
-            embedded = embedded.index_copy(0, tree.learned_nodes, replacing.to(embedded.dtype))
-    features: Tensor = text.ln_final(masked_block(blocks[-1], embedded, tree.mask, tree.ends))
+            replacing = deeper[number].flatten(-3, -2)[..., tree.learned_rows, :]
+            embedded = embedded.index_copy(-2, tree.learned_nodes, replacing.to(embedded.dtype))
+    return project(text, text.ln_final(masked_block(blocks[-1], embedded, tree.mask[tree.ends], tree.ends)))
+
+
+def project(text: Any, features: Tensor) -> Tensor:
+    """Features behind a text tower's projection, if it has one."""
     projection = text.text_projection
     if isinstance(projection, torch.nn.Linear):
-        features = projection(features)
-    elif projection is not None:
-        features = features @ projection
-    return features
+        projected: Tensor = projection(features)
+        return projected
+    return features if projection is None else features @ projection

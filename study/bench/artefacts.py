@@ -12,7 +12,8 @@ from promptad.configs.promptad_config import PromptADConfig
 from promptad.features.extraction import Features
 from promptad.images.preparation import Preprocessing, normalised, resized_pixels, thumbnail
 from promptad.inside import attention_by_block, embedded_features, prompt_parts
-from promptad.prompts.prompt_learning import learned_prompts, prompts_for
+from promptad.prompts.company import learned_prompts
+from promptad.prompts.prompt_learning import prompts_for
 from reports.reading.kept import Arrays
 from study.bench.example_maps import THUMBNAIL
 from study.bench.queries import Queries

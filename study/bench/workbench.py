@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 
-from promptad.backbones.accelerator import card_of, limit_memory
+from promptad.backbones.accelerator import card_of, is_out_of_memory, is_poisoned, limit_memory
 from promptad.backbones.backbone import Backbone, load_backbone
 from promptad.configs.method_config import MethodConfig
 from promptad.datasets import Category, DataWatch, Sample, data_digest, draw_support, named_support
@@ -19,12 +20,16 @@ from promptad.features.cache import FeatureCache
 from promptad.features.extraction import Features, ImageInput, extract_features, sample_inputs
 from promptad.features.support_poses import sample_view_inputs
 from promptad.images.preparation import Preprocessing
-from promptad.methods import Fitted, Scores, finite_scores, method_named
+from promptad.methods import Fitted, Scores, finite_scores, fit_all, method_named
+from promptad.prompts.company import MOST
+from promptad.prompts.padded import PLACES, forget_recorded
 from promptad.randomness import numpy_generator
+from reports.reading.kept import Arrays
 from study.bench.artefacts import arrays_of, artefacts
 from study.bench.costs import measured_cost
 from study.bench.example_maps import example_maps, scored_examples
 from study.bench.ground_truth import MaskedMaps, MaskSet, Truth
+from study.bench.prepared import Guard, Prepared, Selection, masked, parts_of, result_of, share_fit, unguarded
 from study.bench.provenance import provenance
 from study.bench.queries import Queries, queries_of
 from study.bench.seen_anomalies import View, check_view, vanished, view_of
@@ -35,11 +40,12 @@ from study.records.row import Row
 
 
 class Workbench:
-    """Runs cells one by one in this process; backbone, features and masks stay for the next cell.
+    """Runs cells in this process, one by one or several together; backbone, features and masks stay for the next cell.
 
     ``device`` is torch's; ``threads`` the CPU threads a cell may use; ``gpus`` the share of a GPU whose
-    memory this process may fill. ``all_categories`` keeps features and masks of every category, for a search that
-    returns to it. Scores do not depend on the order of cells.
+    memory this process may fill, ``company`` how many cells may learn together. ``all_categories`` keeps features and
+    masks of every category, for a search that returns to it. Scores depend neither on the order of cells nor, on a CPU,
+    on which learn together.
     """
 
     def __init__(
@@ -49,11 +55,12 @@ class Workbench:
         device: str,
         threads: int,
         gpus: float = 1.0,
+        company: int | None = None,
         all_categories: bool = False,
     ) -> None:
         torch.set_num_threads(threads)
         limit_memory(torch.device(device), gpus)
-        self.device, self.threads = device, threads
+        self.device, self.threads, self.company = device, threads, company or (MOST if device == "cpu" else PLACES)
         self._cache, self._all_categories = cache, all_categories
         self._watch = DataWatch(threads)
         self._backbone: Backbone | None = None
@@ -84,62 +91,116 @@ class Workbench:
 
         Raises whatever the method raises, and ``ChangedDataError``; the caller decides whether to retry.
         """
+        prepared = self._prepare(cell)
+        (fitted,) = self._fit([prepared])
+        if isinstance(fitted, Exception):
+            raise fitted
+        return self._finish(prepared, fitted, company=1)
+
+    def run_together(
+        self, cells: Sequence[Cell], guard: Guard = unguarded
+    ) -> Iterator[tuple[Cell, Outcome | Exception]]:
+        """Run cells of the group, those together that can learn together; what came of each, as it comes.
+
+        An error of one cell is that cell's. One of several cells together is no cell's: they are run again in halves,
+        at last one by one. ``guard`` is around the work on each cell, and around a fit of several.
+
+        Raises:
+            Exception: after which nothing can be computed on the device; whatever has not come is lost.
+        """
+        parts = list(parts_of(cells, mixed=self.device != "cpu"))
+        parts.reverse()
+        while parts:
+            part = parts.pop()
+            if len(part) == 1:
+                yield part[0], result_of(functools.partial(self.run, part[0]), guard(1))
+                continue
+            ready, fitted = list[Prepared](), list[Fitted | Exception]()
+            for cell in part:
+                prepared = result_of(functools.partial(self._prepare, cell), guard(1))
+                if isinstance(prepared, Exception):
+                    yield cell, prepared
+                else:
+                    ready.append(prepared)
+            try:
+                with guard(len(ready)):
+                    fitted += self._fit(ready)
+            except Exception as error:
+                if is_poisoned(error):
+                    raise
+                if is_out_of_memory(error):
+                    self.release()
+                half = (len(ready) + 1) // 2
+                left = [prepared.cell for prepared in ready]
+                parts += [piece for piece in (left[half:], left[:half]) if piece]
+                continue
+            for prepared, each in zip(ready, fitted, strict=True):
+                if isinstance(each, Exception):
+                    yield prepared.cell, each
+                else:
+                    finish = functools.partial(self._finish, prepared, each, company=len(ready))
+                    yield prepared.cell, result_of(finish, guard(1))
+
+    def _fit(self, ready: Sequence[Prepared]) -> Sequence[Fitted | Exception]:
+        """What came of the fits of cells of one method."""
+        if not ready:
+            return []
+        began = time.perf_counter()
+        fittings = [prepared.fitting() for prepared in ready]
+        fitted = fit_all(method_named(ready[0].cell.method), self._bench, fittings, self.company)
+        share_fit(ready, time.perf_counter() - began)
+        return fitted
+
+    def _prepare(self, cell: Cell) -> Prepared:
+        """Encode the cell's images, and look up their truth."""
         assert self._category is not None
         watch = Stopwatch()
-        with watch.timing("data"):
-            self._check_data(cell)
-        with watch.timing("features"):
-            queries = self._queries(cell)
-            support = self._support_features(cell, queries.support)
-            query = self._query_features(cell, queries)
-        masks = self._truth_masks(cell, queries) if cell.task == "pixel" else None
-        view = self._view(cell, queries, masks)
-        truth = Truth(queries.samples, masks)
-        selection = _Selection(cell, query, truth, watch)
-        with watch.timing("fit"):
-            fitted: Fitted = method_named(cell.method).fit(
-                self._bench,
-                support,
-                cell.config,
-                task=cell.task,
-                category=cell.category,
-                seed=cell.seed,
-                on_epoch=selection.consider if cell.config.selection == "best_on_test" else None,
-            )
-        fitted = selection.best or fitted
+        with watch.running():
+            with watch.timing("data"):
+                self._check_data(cell)
+            with watch.timing("features"):
+                queries = self._queries(cell)
+                support = self._support_features(cell, queries.support)
+                query = self._query_features(cell, queries)
+            masks = self._truth_masks(cell, queries) if cell.task == "pixel" else None
+            view = self._view(cell, queries, masks)
+            truth = Truth(queries.samples, masks)
+        return Prepared(
+            cell=cell,
+            watch=watch,
+            queries=queries,
+            support=support,
+            query=query,
+            view=view,
+            truth=truth,
+            selection=Selection(cell, query, truth, watch),
+        )
+
+    def _finish(self, prepared: Prepared, fitted: Fitted, *, company: int) -> Outcome:
+        with prepared.watch.running():
+            return self._outcome(prepared, prepared.selection.best or fitted, company)
+
+    def _outcome(self, prepared: Prepared, fitted: Fitted, company: int) -> Outcome:
+        """Score a fitted cell."""
+        assert self._category is not None
+        cell, watch, queries, query = prepared.cell, prepared.watch, prepared.queries, prepared.query
         with watch.timing("score"):
             result = finite_scores(fitted, query)
-            maps = _masked(cell, truth, result)
+            maps = masked(cell, prepared.truth, result)
             image_scores = result.image.tolist() if result.image is not None else []
             if maps is not None:
                 image_scores = maps.maxima().tolist()
         with watch.timing("metrics"):
-            scores = truth.scores(result, maps)
+            scores = prepared.truth.scores(result, maps)
         with watch.timing("examples"):
-            examples = None
-            if maps is not None and cell.query == "test":
-                preprocessing = self._query_preprocessing(cell.config)
-                compared = "compared" in cell.artefacts
-                examples = example_maps(self._category.test, maps, result, preprocessing, compared=compared)
-            elif cell.task == "image" and cell.query == "test" and not self._category.has_masks:
-                examples = scored_examples(self._category.test, image_scores, self._query_preprocessing(cell.config))
-            if arrays_of(cell):
-                kept = artefacts(
-                    cell,
-                    self._bench,
-                    queries,
-                    support=support,
-                    query=query,
-                    preprocessing=self._support_preprocessing(cell.config),
-                )
-                examples = {**(examples or {}), **kept} or None
+            examples = self._examples(prepared, result, maps, image_scores)
         cost = None
         if "cost" in cell.artefacts:
             with watch.timing("cost"):
                 cost = measured_cost(
                     cell,
                     self._bench,
-                    support=support,
+                    support=prepared.support,
                     query=query,
                     image=queries.inputs()[0],
                     preprocessing=self._query_preprocessing(cell.config),
@@ -151,27 +212,53 @@ class Workbench:
             ),
             status="ok",
             scores=scores,
-            curve=selection.curve(),
+            curve=prepared.selection.curve(),
             support_images=tuple(sample.name for sample in queries.support),
             test_images={
                 "name": [sample.name for sample in queries.samples],
                 "anomalous": [int(sample.anomalous) for sample in queries.samples],
                 "score": image_scores,
             },
-            view=view,
+            view=prepared.view,
             seconds=watch.seconds(),
             provenance={
                 **provenance(device=self.device, card=card_of(self.device), threads=torch.get_num_threads()),
                 **({} if queries.note is None else {"queries": queries.note}),
+                **({} if company == 1 else {"company": company}),
             },
             cost=cost,
         )
         return Outcome(row=row, examples=examples)
 
+    def _examples(
+        self, prepared: Prepared, result: Scores, maps: MaskedMaps | None, image_scores: Sequence[float]
+    ) -> Arrays | None:
+        """The arrays that are kept of a cell for figures."""
+        assert self._category is not None
+        cell, examples = prepared.cell, None
+        preprocessing = self._query_preprocessing(cell.config)
+        if maps is not None and cell.query == "test":
+            compared = "compared" in cell.artefacts
+            examples = example_maps(self._category.test, maps, result, preprocessing, compared=compared)
+        elif cell.task == "image" and cell.query == "test" and not self._category.has_masks:
+            examples = scored_examples(self._category.test, image_scores, preprocessing)
+        if not arrays_of(cell):
+            return examples
+        kept = artefacts(
+            cell,
+            self._bench,
+            prepared.queries,
+            support=prepared.support,
+            query=prepared.query,
+            preprocessing=self._support_preprocessing(cell.config),
+        )
+        return {**(examples or {}), **kept} or None
+
     def release(self) -> None:
-        """Free memory that can be filled again: features and masks, and torch's unused GPU blocks."""
+        """Free memory that can be filled again: features, masks and recorded steps, and torch's unused GPU blocks."""
         self._features.clear()
         self._masks.clear()
+        forget_recorded()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -186,6 +273,7 @@ class Workbench:
             # The old weights are freed before the new ones load.
             self._backbone = None
             self._features.clear()
+            forget_recorded()
             self._backbone = load_backbone(cell.backbone, device=self.device, precision=cell.config.precision)
         if self._bench.weights != cell.weights:
             raise ValueError(
@@ -283,30 +371,3 @@ class Workbench:
             load = functools.partial(queries.load_mask, size=cell.config.map_size)
             self._masks[key] = MaskSet(queries.samples, load)
         return self._masks[key]
-
-
-class _Selection:
-    """Deviation D2: remembers the epoch with the best AUROC on the test set, and every epoch's."""
-
-    def __init__(self, cell: Cell, query: Features, truth: Truth, watch: Stopwatch) -> None:
-        self._cell, self._query, self._truth, self._watch = cell, query, truth, watch
-        self._metric = f"{cell.task}_auroc"
-        self._values: list[float] = []
-        self.best: Fitted | None = None
-
-    def consider(self, _: int, fitted: Fitted) -> None:
-        with self._watch.timing("selection"):
-            result = finite_scores(fitted, self._query)
-            value = self._truth.auroc(result, _masked(self._cell, self._truth, result))
-        if not self._values or value > max(self._values):
-            self.best = fitted
-        self._values.append(value)
-
-    def curve(self) -> dict[str, list[float]] | None:
-        if not self._values:
-            return None
-        return {"epochs": [float(epoch) for epoch in range(1, len(self._values) + 1)], self._metric: self._values}
-
-
-def _masked(cell: Cell, truth: Truth, result: Scores) -> MaskedMaps | None:
-    return truth.masked(result, size=cell.config.map_size, smoothing=cell.config.map_smoothing)

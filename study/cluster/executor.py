@@ -87,11 +87,12 @@ def run_on_ray(
         raise lost_dispatcher(error) from error
 
 
-def trial_resources(cpus: int, gpus: float | None) -> TrialResources:
+def trial_resources(options: ExecutionOptions) -> TrialResources:
     """Resources of a trial; ``gpus`` None: a quarter of a GPU if the cluster has any, else none."""
+    cpus, gpus = options.cpus, options.gpus
     if gpus is None:
         gpus = GPU_SHARE if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
-    return TrialResources(cpus=cpus, gpus=gpus, threads=cpus)
+    return TrialResources(cpus=cpus, gpus=gpus, threads=cpus, company=options.company)
 
 
 def lost_dispatcher(error: ray.exceptions.RayActorError) -> ClusterError:
@@ -129,7 +130,7 @@ class Execution:
         """The execution of a user's options on the connected cluster; ``needs`` is what a node must have."""
         return cls(
             ledger=ledger,
-            resources=trial_resources(options.cpus, options.gpus),
+            resources=trial_resources(options),
             cache=options.cache,
             limit=options.cell_timeout,
             muster=Muster(needs, options.require_data, listeners.on_notice),
@@ -160,7 +161,13 @@ class Execution:
         dispatcher = (
             ray.remote(RestartableDispatcher)
             .options(**options)
-            .remote(self.ledger, ray.cloudpickle.dumps(groups), earlier=current.earlier, limit=self.limit)
+            .remote(
+                self.ledger,
+                ray.cloudpickle.dumps(groups),
+                earlier=current.earlier,
+                limit=self.limit,
+                mixed=resources.gpus > 0,
+            )
         )
         overseer = Overseer(dispatcher, self, resources)
         overseer.pulse([])

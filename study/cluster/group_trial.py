@@ -40,11 +40,15 @@ STEP_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResources:
-    """Resources of one trial: its CPUs, its share of a GPU, and the number of CPU threads that torch uses."""
+    """Resources of one trial: its CPUs, its share of a GPU, and the number of CPU threads that torch uses.
+
+    At most ``company`` of its cells learn together, None: as many as serve the device.
+    """
 
     cpus: int
     gpus: float
     threads: int
+    company: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
                 device=device_of(shared.resources.gpus),
                 gpus=shared.resources.gpus,
                 threads=shared.resources.threads,
+                company=shared.resources.company,
             )
         except DeviceError as error:
             self._no_device = str(error)
@@ -107,7 +112,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
                 self._group,
                 self._worker,
                 seconds=STEP_SECONDS,
-                guard=lambda: watched(self._limit),
+                guard=lambda cells: watched(None if self._limit is None else cells * self._limit),
             )
         except LedgerError as error:
             return {"done": True, "broken": cause_of(error)}
@@ -184,14 +189,17 @@ class RemoteSource:
         begun: Group = ray.get(self._dispatcher.begin.remote(group, worker))
         return begun
 
-    def next(self, group: int, worker: Worker, most: int = 1) -> tuple[Cell, ...]:
+    def next(self, group: int, worker: Worker, most: int = 1, company: int = 1) -> tuple[Cell, ...]:
         """Call the dispatcher's method of this name."""
-        cells: tuple[Cell, ...] = ray.get(self._dispatcher.next.remote(group, worker, most))
+        cells: tuple[Cell, ...] = ray.get(self._dispatcher.next.remote(group, worker, most, company))
         return cells
 
-    def report(self, group: int, worker: Worker, reports: Sequence[Report], *, most: int) -> tuple[Cell, ...]:
+    def report(
+        self, group: int, worker: Worker, reports: Sequence[Report], *, most: int, company: int = 1
+    ) -> tuple[Cell, ...]:
         """Call the dispatcher's method of this name."""
-        cells: tuple[Cell, ...] = ray.get(self._dispatcher.report.remote(group, worker, reports, most=most))
+        call = self._dispatcher.report.remote(group, worker, reports, most=most, company=company)
+        cells: tuple[Cell, ...] = ray.get(call)
         return cells
 
     def fail_group(self, group: int, failure: Failure) -> None:

@@ -319,6 +319,12 @@ def _add_execution(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--executor", choices=("ray", "serial"), default="ray", help="default: ray")
     verb.add_argument("--cpus-per-trial", type=int, default=1, metavar="N", help="CPUs, and torch threads, of a trial")
     verb.add_argument(
+        "--company",
+        type=int,
+        metavar="N",
+        help="most cells that learn together (default: 16; on a CPU scores are the same for any number; 1: each alone)",
+    )
+    verb.add_argument(
         "--gpus-per-trial",
         type=float,
         default=None,

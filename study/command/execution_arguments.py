@@ -53,6 +53,7 @@ def execution_options(options: argparse.Namespace) -> ExecutionOptions:
         executor=options.executor,
         cpus=options.cpus_per_trial,
         gpus=options.gpus_per_trial,
+        company=options.company,
         # Workers have another current folder.
         cache=CacheSettings(root=default_root().absolute(), cap=int(options.cache_gb * 2**30)),
         cell_timeout=options.cell_timeout * 60 or None,
@@ -72,6 +73,8 @@ def _check_execution(options: argparse.Namespace) -> None:
         problems.append(f"--cpus-per-trial must be at least 1, but got {options.cpus_per_trial}")
     if options.gpus_per_trial is not None and not 0 <= options.gpus_per_trial < math.inf:
         problems.append(f"--gpus-per-trial must be at least 0, but got {options.gpus_per_trial}")
+    if options.company is not None and options.company < 1:
+        problems.append(f"--company must be at least 1, but got {options.company}")
     if not 0 <= options.cell_timeout < math.inf:
         problems.append(f"--cell-timeout must be at least 0 minutes, but got {options.cell_timeout}")
     if not 0 < options.cache_gb < math.inf:

@@ -152,4 +152,9 @@ def serial_device(options: ExecutionOptions) -> str:
 def _serial_bench(options: ExecutionOptions) -> Workbench:
     from study.bench.workbench import Workbench
 
-    return Workbench(cache=options.cache.feature_cache(), device=serial_device(options), threads=options.cpus)
+    return Workbench(
+        cache=options.cache.feature_cache(),
+        device=serial_device(options),
+        threads=options.cpus,
+        company=options.company,
+    )

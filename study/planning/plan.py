@@ -27,7 +27,7 @@ from study.planning.plan_problems import layer_problems, prompt_problems
 from study.planning.printed import PlannedAblation
 from study.planning.request import StudyRequest
 from study.planning.shots import settings_of, shots_of, support_images
-from study.records.cell import Cell, CellFamily, Query
+from study.records.cell import Cell, CellFamily, Query, company_of
 from study.records.group import Group
 
 GROUP_SIZE = 32
@@ -52,21 +52,28 @@ class StudyPlan:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def groups(self, digests: Iterable[str]) -> list[Group]:
-        """The named cells in groups, in a fixed order; cells of equal preprocessing and task stand together."""
+        """The named cells in groups, in a fixed order.
+
+        Cells of equal preprocessing stand together, and among them those that can learn together.
+        """
         by_key: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
         for digest in digests:
             cell = self.cells[digest]
             by_key[cell.category, cell.backbone, cell.config.precision].append(cell)
         groups = []
         for (category, _, _), cells in sorted(by_key.items()):
-            ordered = sorted(
-                cells, key=lambda cell: (cell.config.resize, cell.task, cell.shots, cell.seed, cell.digest)
-            )
+            ordered = sorted(cells, key=_place)
             groups += [
                 Group(category=self.categories[category], cells=tuple(ordered[start : start + GROUP_SIZE]))
                 for start in range(0, len(ordered), GROUP_SIZE)
             ]
         return groups
+
+
+def _place(cell: Cell) -> tuple[object, ...]:
+    """The order of cells in their groups."""
+    company = company_of(cell, mixed=False)
+    return (cell.config.resize, repr(company or ""), cell.task, cell.shots, cell.seed, cell.digest)
 
 
 def plan_study(request: StudyRequest) -> StudyPlan:

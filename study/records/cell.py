@@ -184,3 +184,12 @@ def _defaults(method: str) -> dict[str, Any]:
 def _config(method: str, text: str) -> MethodConfig:
     # Checking a config takes a millisecond, and thousands of rows share a few configs.
     return known_method(method, "a cell's").config.from_dict(json.loads(text))
+
+
+def company_of(cell: Cell, mixed: bool) -> tuple[object, ...] | None:
+    """What must be equal for cells of one group to learn together; None: this one learns alone.
+
+    ``mixed``: prompts of different forms can learn together, as on an accelerator.
+    """
+    key = cell.config.company_key(cell.task)
+    return None if key is None else (cell.method, *(() if mixed else key))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from study.records.cell import Cell
+from study.records.cell import Cell, company_of
 from study.records.failure import Failure
 from study.records.group import Group
 from study.records.ledger import Ledger
@@ -61,8 +61,9 @@ class Dispatcher:
     """Hands out the cells of a round's groups. Knows of every cell whether it is waiting, tried, set aside or done.
 
     ``earlier`` is why each cell failed before, in a round in which cells run alone; None in an ordinary round.
-    ``limit`` is how long a cell may take (seconds), for naming the cause of a death. All that matters can be read
-    from the ledger again, so that a dispatcher may be restarted in the middle of a round.
+    ``limit`` is how long a cell may take (seconds), for naming the cause of a death. ``mixed``: cells whose prompts
+    have different forms can learn together, as on an accelerator. All that matters can be read from the ledger again,
+    so that a dispatcher may be restarted in the middle of a round.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class Dispatcher:
         *,
         earlier: Mapping[str, str] | None = None,
         limit: float | None = None,
+        mixed: bool = False,
     ) -> None:
+        self._mixed = mixed
         self._desk, self._groups, self._earlier, self._limit = RowDesk(ledger), groups, earlier, limit
         self._planned = {cell.digest for group in groups for cell in group.cells}
         self._desk.know(cell for group in groups for cell in group.cells)
@@ -89,26 +92,44 @@ class Dispatcher:
         self._desk.assign(group, worker, ())
         return self._groups[group]
 
-    def next(self, group: int, worker: Worker, most: int = 1) -> tuple[Cell, ...]:
-        """The group's next cells, at most so many. A cell whose worker died is set aside for another round."""
+    def next(self, group: int, worker: Worker, most: int = 1, company: int = 1) -> tuple[Cell, ...]:
+        """The group's next cells. A cell whose worker died is set aside for another round.
+
+        At most ``company`` that can learn together, or at most ``most`` of others. A cell that was tried before comes
+        alone, whatever failed it then.
+        """
         at_work = self._desk.assignment(group)
         if at_work is not None and not at_work.cells and at_work.worker == worker:
             self._desk.release(group)
             self._beginnings[group] = 0
         self._bury(group)
-        waiting, cells = self._waiting[group], list[Cell]()
-        most = min(most, 1) if group in self._singly else most
-        while waiting and len(cells) < most:
-            cell = waiting.popleft()
-            if self._is_open(cell):
-                self._begun[cell.digest] += 1
-                cells.append(cell)
+        cells = self._taken(self._waiting[group], *((1, 1) if group in self._singly else (most, company)))
+        for cell in cells:
+            self._begun[cell.digest] += 1
         if cells:
             self._desk.assign(group, worker, cells)
         return tuple(cells)
 
-    def report(self, group: int, worker: Worker, reports: Sequence[Report], *, most: int) -> tuple[Cell, ...]:
-        """Take in what came of cells; returns the group's next ones, at most so many. Rows become durable later.
+    def _taken(self, waiting: deque[Cell], most: int, company: int) -> list[Cell]:
+        """The next of the waiting cells that go together; they wait no more."""
+        cells = list[Cell]()
+        limit, key = 1, None
+        while waiting and len(cells) < limit:
+            cell = waiting[0]
+            if self._is_open(cell):
+                own = None if self._begun[cell.digest] else company_of(cell, self._mixed)
+                if not cells:
+                    limit, key = (most if own is None else company), own
+                elif own != key:
+                    break
+                cells.append(cell)
+            waiting.popleft()
+        return cells
+
+    def report(
+        self, group: int, worker: Worker, reports: Sequence[Report], *, most: int, company: int = 1
+    ) -> tuple[Cell, ...]:
+        """Take in what came of cells; returns the group's next ones, none if ``most`` is 0. Rows become durable later.
 
         Raises:
             LedgerError: rows cannot be written.
@@ -118,7 +139,7 @@ class Dispatcher:
                 self._fail(group, report.digest, report.result)
             else:
                 self._accept(group, report.digest, report.result)
-        return self.next(group, worker, most) if most else ()
+        return self.next(group, worker, most, company) if most else ()
 
     def fail_group(self, group: int, failure: Failure) -> None:
         """Write failed rows for every waiting cell of the group, or set them aside if room may help."""
@@ -207,6 +228,8 @@ class Dispatcher:
         if len(lost.cells) > 1:
             # Any of them may be the cause: they go one by one from now on, and the next death names it.
             self._singly.add(group)
+            for cell in lost.cells:
+                self._begun[cell.digest] -= 1
             self._waiting[group].extendleft(reversed(lost.cells))
             return
         late = self._limit is not None and lost.seconds >= self._limit

@@ -53,12 +53,14 @@ class ExecutionOptions:
     """The executor, its resources and its limits.
 
     ``cpus`` and ``gpus`` are those of one worker; torch uses as many threads as there are ``cpus``. ``gpus`` None: a
-    quarter of a GPU where there are any, else none. ``cell_timeout`` is in seconds, None: no limit (Ray only).
+    quarter of a GPU where there are any, else none. At most ``company`` cells learn together, None: as many as serve
+    the device. ``cell_timeout`` is in seconds, None: no limit (Ray only).
     """
 
     executor: Executor = "ray"
     cpus: int = 1
     gpus: float | None = None
+    company: int | None = None
     cache: CacheSettings = field(default_factory=CacheSettings)
     cell_timeout: float | None = None
     require_data: RequireData = "any"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -147,7 +146,7 @@ class RowDesk:
             return None
         del self._tasks[digest]
         if left := tuple(cell for cell in was.cells if cell is not found):
-            self._at_work[task] = dataclasses.replace(was, cells=left)
+            self._at_work[task] = Assignment.now(was.worker, left)
         else:
             del self._at_work[task]
         return found

@@ -36,7 +36,7 @@ def run_serially(bench: Workbench, ledger: Ledger, groups: Sequence[Group], list
 
     with beating(lambda: serial_pulse(host, bench, at_work()), listeners.on_pulse):
         while (current := rounds.next()) is not None:
-            dispatcher = Dispatcher(ledger, current.groups, earlier=current.earlier)
+            dispatcher = Dispatcher(ledger, current.groups, earlier=current.earlier, mixed=bench.device != "cpu")
             try:
                 for number in range(len(current.groups)):
                     _run_group(bench, dispatcher, number, worker, listeners)

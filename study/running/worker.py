@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from promptad.backbones.accelerator import DeviceError, is_out_of_memory, is_poisoned
+from promptad.datasets import Category
+from study.bench.prepared import Guard, unguarded
 from study.bench.workbench import Workbench
 from study.records.cell import Cell
 from study.records.failure import Failure, Kind
 from study.records.group import Group
+from study.records.outcome import Outcome
 from study.running.dispatcher import Report
 from study.running.row_desk import Worker
 
@@ -27,12 +29,17 @@ class CellSource(Protocol):
         """The group of a number, for which a worker prepares from now on."""
         ...
 
-    def next(self, group: int, worker: Worker, most: int = 1) -> tuple[Cell, ...]:
-        """The group's next cells without a row, at most so many; none when the group is done."""
+    def next(self, group: int, worker: Worker, most: int = 1, company: int = 1) -> tuple[Cell, ...]:
+        """The group's next cells without a row; none when the group is done.
+
+        At most ``company`` that can learn together, or at most ``most`` of others.
+        """
         ...
 
-    def report(self, group: int, worker: Worker, reports: Sequence[Report], *, most: int) -> tuple[Cell, ...]:
-        """Report on the cells that were given; returns the next ones, at most so many."""
+    def report(
+        self, group: int, worker: Worker, reports: Sequence[Report], *, most: int, company: int = 1
+    ) -> tuple[Cell, ...]:
+        """Report on the cells that were given; returns the next ones as `next` does, none if ``most`` is 0."""
         ...
 
     def fail_group(self, group: int, failure: Failure) -> None:
@@ -40,7 +47,34 @@ class CellSource(Protocol):
         ...
 
 
-def prepare_group(bench: Workbench, source: CellSource, number: int, group: Group) -> None:
+class Bench(Protocol):
+    """The workbench as a worker sees it."""
+
+    @property
+    def company(self) -> int:
+        """How many cells may learn together."""
+        ...
+
+    def start_group(self, cells: Sequence[Cell], category: Category) -> None:
+        """Prepare for cells of one backbone and one category."""
+        ...
+
+    def run_together(
+        self, cells: Sequence[Cell], guard: Guard = unguarded
+    ) -> Iterator[tuple[Cell, Outcome | Exception]]:
+        """Run cells of the group; what came of each, as it comes. ``guard`` is around the work on some of them.
+
+        Raises:
+            Exception: after which nothing can be computed on the device; whatever has not come is lost.
+        """
+        ...
+
+    def release(self) -> None:
+        """Free memory that can be filled again."""
+        ...
+
+
+def prepare_group(bench: Bench, source: CellSource, number: int, group: Group) -> None:
     """Prepare for a group; if that fails (weights, memory), the dispatcher learns it.
 
     Raises:
@@ -58,43 +92,73 @@ def prepare_group(bench: Workbench, source: CellSource, number: int, group: Grou
 
 
 def run_cells(
-    bench: Workbench,
+    bench: Bench,
     source: CellSource,
     group: int,
     worker: Worker,
     *,
     seconds: float = 0.0,
-    guard: Callable[[], AbstractContextManager[None]] = nullcontext,
+    guard: Guard = unguarded,
 ) -> bool:
-    """Run one cell of a group, and more for ``seconds``; False when the group has no other. ``guard`` is around each.
+    """Run some cells of a group, and more for ``seconds``; False when the group has no other.
+
+    ``guard`` is around the work on one cell, or on several together: on as many as its argument says.
 
     Raises:
         LedgerError: rows cannot be written, which is not the cell's fault.
-        DeviceError: the device can compute no more in this process; the cell at work is reported.
+        DeviceError: the device can compute no more in this process; a cell that was alone at work is reported.
     """
     began = time.monotonic()
-    cells = source.next(group, worker)
+    cells = source.next(group, worker, 1, bench.company)
     while cells:
         started, reports, failed = time.monotonic(), list[Report](), False
-        for cell in cells:
+        for number, report in enumerate(_reports(bench, cells, guard), start=1):
+            reports.append(report)
+            if isinstance(report.result, Failure):
+                failed = True
+                if report.result.poisons:
+                    source.report(group, worker, reports, most=0)
+                    raise poisoned(report.result)
             # What took its time, or failed, is told before the next cell may end this process.
-            if reports and (isinstance(reports[-1].result, Failure) or time.monotonic() - started > TOGETHER):
+            took_long = time.monotonic() - started > TOGETHER
+            if number < len(cells) and (took_long or isinstance(report.result, Failure)):
                 source.report(group, worker, reports, most=0)
                 reports = []
-            with guard():
-                reports.append(run_cell(bench, cell))
-            last = reports[-1].result
-            if isinstance(last, Failure) and last.poisons:
-                source.report(group, worker, reports, most=0)
-                raise poisoned(last)
-            failed = failed or isinstance(reports[-1].result, Failure)
         now = time.monotonic()
         # How soon a cell fails says nothing of the others.
         most = 0 if now >= began + seconds else 1 if failed else _most((now - started) / len(cells))
-        cells = source.report(group, worker, reports, most=most)
+        cells = source.report(group, worker, reports, most=most, company=bench.company)
         if not most:
             return True
     return False
+
+
+def _reports(bench: Bench, cells: Sequence[Cell], guard: Guard) -> Iterator[Report]:
+    """What came of each cell, as it comes.
+
+    Raises:
+        DeviceError: the device failed several cells together: none of them is to blame.
+    """
+    outcomes = bench.run_together(cells, guard)
+    for _ in cells:
+        try:
+            cell, result = next(outcomes)
+        except Exception as error:
+            failure = failure_of(error)
+            if failure.poisons:
+                raise poisoned(failure) from error
+            raise
+        yield Report(digest=cell.digest, result=_taken(bench, result))
+
+
+def _taken(bench: Bench, result: Outcome | Exception) -> Outcome | Failure:
+    """A cell's outcome, or its failure."""
+    if not isinstance(result, Exception):
+        return result
+    failure = failure_of(result)
+    if failure.needs_room and not failure.poisons:
+        bench.release()
+    return failure
 
 
 def _most(seconds: float) -> int:
@@ -104,13 +168,12 @@ def _most(seconds: float) -> int:
 
 def run_cell(bench: Workbench, cell: Cell) -> Report:
     """Run one cell; an exception of it is its failure."""
+    result: Outcome | Exception
     try:
-        return Report(digest=cell.digest, result=bench.run(cell))
+        result = bench.run(cell)
     except Exception as error:
-        failure = failure_of(error)
-    if failure.needs_room and not failure.poisons:
-        bench.release()
-    return Report(digest=cell.digest, result=failure)
+        result = error
+    return Report(digest=cell.digest, result=_taken(bench, result))
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +105,14 @@ def command(*arguments: str) -> tuple[float, float]:
 class NullBench:
     """Stands in for a workbench: cells cost nothing."""
 
+    company = 16
+
     def __init__(self, rows: Callable[[Cell], Row]) -> None:
         self._rows = rows
+
+    def run_together(self, cells: Sequence[Cell], _: Any = None) -> Iterator[tuple[Cell, Outcome]]:
+        """A row for each."""
+        return ((cell, self.run(cell)) for cell in cells)
 
     def run(self, cell: Cell) -> Outcome:
         """A row at once."""
@@ -247,18 +253,16 @@ def through_the_executor(folder: Path, groups: Sequence[Group], note: Callable[[
     from study.cluster import executor
     from study.running.execution_options import CacheSettings, ExecutionOptions, Listeners
 
-    class Bench:
+    class Bench(NullBench):
         def __init__(self, **_: Any) -> None:
-            self._rng = random.Random(0)
+            rng = random.Random(0)
+            super().__init__(lambda cell: null_row(cell, rng))
 
         def start_group(self, _: object, __: object) -> None:
             """Nothing to prepare."""
 
         def release(self) -> None:
             """Nothing to let go."""
-
-        def run(self, cell: Cell) -> Outcome:
-            return Outcome(row=null_row(cell, self._rng), examples=None)
 
     class Trial(executor.GroupTrial):
         bench = Bench  # type: ignore[assignment]

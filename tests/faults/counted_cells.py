@@ -26,9 +26,9 @@ poisoned = []
 class CountedBench(Workbench):
     """The workbench itself, with a log, a pause, and faults on demand."""
 
-    def run(self, cell):
+    def _prepare(self, cell):
         self._begin(cell)
-        return super().run(cell)
+        return super()._prepare(cell)
 
     def _begin(self, cell):
         with (FOLDER / "begun.log").open("a") as log:

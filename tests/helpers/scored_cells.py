@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from helpers.one_by_one import OneByOne
 from helpers.plans import request
 
 from ablations.ours.ready_spaces import PAPER
@@ -43,10 +44,10 @@ class Killed(BaseException):
     """Stands for a driver that is no more: nothing handles it."""
 
 
-class ScoredBench:
+class ScoredBench(OneByOne):
     """A workbench whose scores are a formula; it dies before cell number ``dies_at``, and cells can be made to fail."""
 
-    device, threads = "cpu", 1
+    device, threads, company = "cpu", 1, 1
 
     def __init__(self, *, dies_at: int | None = None, fails: Callable[[Cell], bool] | None = None) -> None:
         self.ran: list[str] = []

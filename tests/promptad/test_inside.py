@@ -9,7 +9,8 @@ from promptad.backbones.towers import UnsupportedTowerError
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.inside import VISUAL_FEATURES, attention_by_block, embedded_features, prompt_parts
 from promptad.methods import method_named
-from promptad.prompts.prompt_learning import learned_prompts, prompts_for
+from promptad.prompts.company import learned_prompts
+from promptad.prompts.prompt_learning import prompts_for
 
 CONFIG = PromptADConfig(epochs=2, vad=False, learning_rate=0.05, initial_deviation=0.5, n_normal_prompts_image=3)
 ASKED = {"category": "bottle", "seed": 1}

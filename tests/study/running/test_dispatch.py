@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 from helpers.cells import make_cell, make_row
+from helpers.one_by_one import OneByOne
 
 from promptad.backbones.accelerator import DeviceError
 from promptad.configs.promptad_config import PromptADConfig
@@ -25,14 +26,16 @@ GROUPS = [
     Group(category=Category(name="plate", train=(), test=(), has_masks=True), cells=CELLS[:2]),
     Group(category=Category(name="disc", train=(), test=(), has_masks=True), cells=CELLS[2:]),
 ]
+ALONE = PromptADConfig(pad=False)
+"""Learns nothing, so in no company."""
 ONE, OTHER = (Worker(node="n", name="here", process=number) for number in (1, 2))
 MEMORY = Failure(kind="memory", reason="MemoryError: no memory left")
 
 
-class Bench:
+class Bench(OneByOne):
     """Stands in for a workbench: fails the given cells as often as told."""
 
-    device, threads = "cpu", 1
+    device, threads, company = "cpu", 1, 1
 
     def __init__(self, failures=None, error=RuntimeError):
         self.failures, self.error = dict(failures or {}), error
@@ -252,7 +255,7 @@ def test_a_row_that_cannot_be_written_fails_its_cell_and_no_other(ledger):
 
 
 def test_short_cells_come_several_at_once_and_one_by_one_after_a_death(ledger):
-    cells = tuple(make_cell(seed=seed) for seed in range(6))
+    cells = tuple(make_cell(seed=seed, config=ALONE) for seed in range(6))
     dispatcher = Dispatcher(ledger, [dataclasses.replace(GROUPS[0], cells=cells)])
     assert dispatcher.next(0, ONE, 3) == cells[:3]
     reports = [Report(digest=cell.digest, result=done(cell)) for cell in cells[:2]]
@@ -363,14 +366,14 @@ def test_an_empty_group_is_over_at_once(ledger):
 def test_what_failed_or_took_long_is_told_before_the_next_cell_of_a_batch_begins(ledger, monkeypatch):
     """So a cell that ends its process costs the short cells just before it, and no second try of another's failure."""
     monkeypatch.setattr("study.running.worker.TOGETHER", 0.2)
-    cells = tuple(make_cell(seed=seed) for seed in range(8))
+    cells = tuple(make_cell(seed=seed, config=ALONE) for seed in range(8))
     dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=cells)])
     seeds = {cell.digest: cell.seed for cell in cells}
     told, report = [], dispatcher.report
 
-    def listen(group, worker, reports, *, most):
+    def listen(group, worker, reports, *, most, company=1):
         told.append(([seeds[each.digest] for each in reports], most))
-        return report(group, worker, reports, most=most)
+        return report(group, worker, reports, most=most, company=company)
 
     class Uneven(Bench):
         def run(self, cell):
