@@ -11,10 +11,10 @@ decoded on every request.
 from __future__ import annotations
 
 import functools
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
@@ -43,14 +43,39 @@ DECODED_AHEAD = 4
 """Least number of decoded images that may wait for the tower."""
 
 
+REMEMBERED = 32
+"""How many results a list of features remembers."""
+
+
+class Remembered:
+    """The last results that were computed of some features and of nothing that differs between fits."""
+
+    def __init__(self) -> None:
+        self._results: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
+
+    def get(self, key: tuple[object, ...], compute: Callable[[], Tensor]) -> Tensor:
+        """The result under ``key``, computed at its first request; whoever receives it does not change it."""
+        if key not in self._results:
+            self._results[key] = compute()
+            while len(self._results) > REMEMBERED:
+                self._results.popitem(last=False)
+        self._results.move_to_end(key)
+        return self._results[key]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """Views of a list of images; ``views[name][i]`` is image i's, on the CPU and possibly memory-mapped."""
+    """Views of a list of images; ``views[name][i]`` is image i's, on the CPU and possibly memory-mapped.
+
+    ``identities`` are digests of all that made the features of each image, but for the name of a view; () if unknown.
+    """
 
     views: Mapping[str, Sequence[Tensor]]
     device: torch.device
     names: tuple[str, ...] = ()
     """The images' names in messages; () if unknown."""
+    identities: tuple[str, ...] = ()
+    remembered: Remembered = field(default_factory=Remembered, compare=False, repr=False)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -202,7 +227,8 @@ def extract_features(
     }
     if PIXELS in views:
         complete[PIXELS] = NetworkInputs(inputs, preprocessing, backbone.dtype)
-    return Features(views=complete, device=backbone.device, names=names)
+    identities = tuple(_key(backbone, image, preprocessing, "") for image in inputs)
+    return Features(views=complete, device=backbone.device, names=names, identities=identities)
 
 
 def _key(backbone: Backbone, image: ImageInput, preprocessing: Preprocessing, view: str) -> str:

@@ -41,7 +41,8 @@ class FittedPromptAD:
 
     ``prototypes`` are the normal and the anomaly prototype (2 x embed), None without the prompt-guided branch;
     ``memories`` one tensor of normal patches per memory view (entry x width), empty without the vision-guided branch;
-    ``layers`` the learnable linear layers of the ``linear`` transformation.
+    ``layers`` the learnable linear layers of the ``linear`` transformation. ``support`` are the identities of the
+    images whose patches the memories are, () if unknown.
     """
 
     backbone: Backbone
@@ -50,11 +51,15 @@ class FittedPromptAD:
     prototypes: Tensor | None
     memories: Mapping[str, Tensor]
     layers: Tensor | None
+    support: tuple[str, ...] = ()
 
     @torch.inference_mode()
     def score(self, query: Features) -> Scores:
         """Eq. 18's score for the image task, eq. 17's map for the pixel task."""
-        parts = [self._score_chunk(query, chunk) for chunk in query.chunks(CHUNK)]
+        visual = self._visual_map(query) if self.memories else None
+        parts = [
+            self._score_chunk(query, chunk, None if visual is None else visual[chunk]) for chunk in query.chunks(CHUNK)
+        ]
         branches = {name: torch.cat([part.branches[name] for part in parts]) for name in parts[0].branches}
         images = [part.image for part in parts if part.image is not None]
         maps = [part.maps for part in parts if part.maps is not None]
@@ -68,11 +73,23 @@ class FittedPromptAD:
         fitted |= {} if self.prototypes is None else {"prototypes": self.prototypes}
         return fitted if self.layers is None else fitted | {"layers": self.layers}
 
-    def _score_chunk(self, query: Features, chunk: slice) -> Scores:
-        branches = {}
-        if self.memories:
-            views = [query.stack(view, chunk.start, chunk.stop) for view in self.memories]
-            branches["visual"] = visual_map(views, list(self.memories.values())).float()
+    def _visual_map(self, query: Features) -> Tensor:
+        """M_v of every query image: no prompt changes it, so that arms and epochs on the same images share it."""
+
+        def compute() -> Tensor:
+            memories = list(self.memories.values())
+            parts = [
+                visual_map([query.stack(view, chunk.start, chunk.stop) for view in self.memories], memories)
+                for chunk in query.chunks(CHUNK)
+            ]
+            return torch.cat(parts).float()
+
+        if not self.support:
+            return compute()
+        return query.remembered.get(("visual map", *self.memories, *self.support), compute)
+
+    def _score_chunk(self, query: Features, chunk: slice, visual: Tensor | None) -> Scores:
+        branches = {} if visual is None else {"visual": visual}
         if self.task == "image":
             return Scores(image=self._image_scores(query, chunk, branches.get("visual")).cpu(), maps=None, branches={})
         if self.prototypes is not None:
@@ -235,6 +252,7 @@ def _learned(
         prototypes=training.prototypes(),
         memories=memories,
         layers=None if training.layers is None else training.layers.detach().clone(),
+        support=fitting.support.identities,
     )
 
 
@@ -250,6 +268,7 @@ def _without_learning(backbone: Backbone, fitting: Fitting) -> FittedPromptAD:
         prototypes=prototypes,
         memories=_memories(backbone, fitting),
         layers=None,
+        support=fitting.support.identities,
     )
 
 

@@ -12,6 +12,7 @@ from promptad.backbones.towers import linear_local_features
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.features.extraction import Features
 from promptad.methods import method_named
+from promptad.methods import promptad as promptad_module
 from promptad.methods.promptad import CHUNK, FittedPromptAD, PromptAD, memory_views
 from promptad.prompts.prompt_learning import LearnableTokens, PromptTraining, prompts_for
 from promptad.scoring.anomaly_scores import prompt_score, resize_maps, visual_map
@@ -274,3 +275,37 @@ def test_scores_are_probability_like(backbone, support, query):
         assert values.min() >= 0
         assert values.max() <= 0.5  # half the harmonic mean of two numbers in [0, 1]
         assert values.dtype == torch.float32
+
+
+def test_the_visual_map_is_computed_once_for_all_fits_on_the_same_images(monkeypatch):
+    """Arms, seeds that draw the same images and epochs share it; other images, layers or queries do not."""
+    backbone, calls = small_backbone(), []
+    real = promptad_module.visual_map
+
+    def counting(queries, memories):
+        calls.append(len(queries[0]))
+        return real(queries, memories)
+
+    monkeypatch.setattr(promptad_module, "visual_map", counting)
+    views = ["global", "local/vv", "block/1", "block/2"]
+    support, other, query = (small_features(backbone, images, views) for images in ([1], [2], [5, 6, 7]))
+
+    def scored(images, queries=query, **changes):
+        config = CONFIG.with_changes({"memory_layers": (1, 2), "epochs": 2, **changes})
+        return PromptAD().fit(backbone, images, config, task="pixel", category="bottle", seed=0).score(queries)
+
+    first = scored(support)
+    assert calls == [3]
+    again = scored(support, align_weight=0.7, eam=False)
+    assert calls == [3]
+    assert torch.equal(first.branches["visual"], again.branches["visual"])
+    assert not torch.equal(first.maps, again.maps)
+    assert not torch.equal(scored(other).branches["visual"], first.branches["visual"])
+    scored(support, memory_layers=(2,))
+    scored(support, queries=small_features(backbone, [5, 6, 7, 8], views))
+    assert calls == [3, 3, 3, 4]
+    # Of features that do not say what they are, nothing is remembered.
+    unknown = dataclasses.replace(support, identities=())
+    assert torch.equal(scored(unknown).maps, first.maps)
+    scored(unknown)
+    assert calls == [3, 3, 3, 4, 3, 3]
