@@ -11,7 +11,7 @@ COVERAGE ?= --cov
 export COVERAGE_CORE := sysmon
 endif
 
-.PHONY: demo install test test-fast test-faults test-oracles bench check lock clean
+.PHONY: demo install test test-fast test-faults test-oracles bench gpu-check check lock clean
 
 demo: .venv/.study
 	@$(BIN)/python study/run.py run core
@@ -56,6 +56,11 @@ test-oracles: .venv-oracles/.installed
 bench: install
 	@$(BIN)/python -m pip install -qq --editable '.[bench]'
 	$(BIN)/python tests/benchmarks/run.py
+
+# With another Python that has PyTorch for the card: make gpu-check GPU_PYTHON=python3
+GPU_PYTHON ?= $(BIN)/python
+gpu-check:
+	$(GPU_PYTHON) tests/benchmarks/gpu_check.py --page docs/gpu.md
 
 check: install
 	$(BIN)/ruff check .

@@ -54,8 +54,11 @@ CONTEXT = 600 * 2**20
 """Bytes of a card that a process takes beside its tensors (an estimate)."""
 
 
-def settle(device: torch.device) -> None:
-    """Make an accelerator compute the same bits at every run, without TF32.
+ONLY_ON_A_CARD = "precision tf32 is a form of products on NVIDIA's cards: use fp32 on a CPU"
+
+
+def settle(device: torch.device, *, tf32: bool = False) -> None:
+    """Make an accelerator compute the same bits at every run, with TF32 only where a config says so.
 
     Training is chaotic: what differs by rounding ends with other scores. Kernels that have no deterministic form are
     an error, not another number. On a CPU nothing changes.
@@ -67,7 +70,7 @@ def settle(device: torch.device) -> None:
     # Every tensor is written before it is read; filling new ones would cost a kernel each.
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
 
 

@@ -14,7 +14,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import ResidualAttentionBlock
 
 from promptad.backbones import clip_models, cnn
-from promptad.backbones.accelerator import settle
+from promptad.backbones.accelerator import ONLY_ON_A_CARD, settle
 from promptad.backbones.backbone_names import BackboneError, BackboneName, activation_of, parse_backbone, tag_of
 from promptad.backbones.checkpoint_file import CheckpointError
 from promptad.backbones.clip_models import activation_in
@@ -23,9 +23,9 @@ from promptad.backbones.open_clip_parts import check_parts
 from promptad.backbones.towers import block_count
 from promptad.backbones.weights_files import Quiet, checkpoint_path
 
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "tf32"]
 """Of weights and activations."""
-_DTYPES: Mapping[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
+_DTYPES: Mapping[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "tf32": torch.float32}
 
 RANDOM_SEED = 0
 """Seed of ``NAME:random`` weights, so that they are the same in every process."""
@@ -150,9 +150,11 @@ def load_backbone(text: str, *, device: str | torch.device = "cpu", precision: P
         UnsupportedTowerError: an image tower without a local branch.
     """
     check_parts()
-    settle(torch.device(device))
     if precision not in _DTYPES:
         raise BackboneError(f"precision must be one of {', '.join(_DTYPES)}, but got {precision!r}")
+    if precision == "tf32" and torch.device(device).type != "cuda":
+        raise BackboneError(f"{ONLY_ON_A_CARD}, but the device is {device}")
+    settle(torch.device(device), tf32=precision == "tf32")
     name = parse_backbone(text)
     if name.is_cnn:
         digest, model = weights_digest(name), _in_precision(name, _create_model(name), device, precision)

@@ -64,8 +64,9 @@ class MethodConfig:
     """D2: which epoch is reported. ``best_on_test`` looks at the test labels and is marked wherever it is used."""
     query_channels: Literal["rgb", "bgr"] = "rgb"
     """D3: channel order of test images (support images are always RGB)."""
-    precision: Literal["fp32", "fp16"] = "fp32"
-    """D10: precision of weights and activations."""
+    precision: Literal["fp32", "fp16", "tf32"] = "fp32"
+    """D10: precision of weights and activations. Neither the paper's nor the released code's: ``tf32``, fp32 numbers
+    that an NVIDIA card multiplies with ten bits after the point."""
     support_draw: Literal["per_seed", "fixed"] = "per_seed"
     """D11: each seed draws its own support images, or all seeds share one set."""
     support_views: Literal["plain", "augmented"] = "plain"

@@ -59,7 +59,7 @@ def learn(
         errors = zip(company, learn_padded(company), strict=True)
         ended |= {numbers[id(training)]: error for training, error in errors if error is not None}
     rest = [training for training in trainings if not any(training is each for each in padded)]
-    for company in companies(rest, most if on_cpu else 1):
+    for company in companies(rest, most) if on_cpu else ([training] for training in rest):
         own = [numbers[id(training)] for training in company]
         found = learn_together(company, [hearing[number] for number in own])
         ended |= {own[place]: error for place, error in found.items()}

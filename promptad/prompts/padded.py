@@ -64,9 +64,13 @@ class Shape:
 
 
 def can_be_padded(training: PromptTraining) -> bool:
-    """Whether a training's loss has a padded form: not with layers of its own, nor with distances over patches (D6)."""
+    """Whether a training's loss has a padded form.
+
+    Not with layers of its own, with distances over patches (D6), or in half precision, where sums have another order.
+    """
     config = training.config
-    return training.layers is None and (not config.eam or config.margin_distance == "euclidean")
+    plain = training.layers is None and training.prefixes.dtype == torch.float32
+    return plain and (not config.eam or config.margin_distance == "euclidean")
 
 
 class Padded:

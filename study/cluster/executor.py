@@ -37,6 +37,7 @@ from study.records.segment import RowState
 from study.running.execution_options import CacheSettings, ExecutionOptions, Listeners
 from study.running.rounds import Round, Rounds
 from study.running.row_desk import Assignment, Finished, finished_with
+from study.running.worker import check_precision
 
 WORKER_DEATHS = 8
 """How often Tune restarts a trial in a round; the next round receives what is left then."""
@@ -79,6 +80,7 @@ def run_on_ray(
     """
     prepare_tune()
     execution = Execution.planned(ledger, needs_of(groups), options, listeners)
+    check_precision(groups, on_cpu=execution.resources.gpus <= 0)
     rounds = Rounds(groups)
     try:
         while (current := rounds.next()) is not None:

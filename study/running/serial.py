@@ -18,7 +18,7 @@ from study.running.dispatcher import Dispatcher
 from study.running.execution_options import Listeners
 from study.running.rounds import Rounds
 from study.running.row_desk import Assignment, Finished, Worker
-from study.running.worker import prepare_group, run_cells
+from study.running.worker import check_precision, prepare_group, run_cells
 
 PULSE_SECONDS = 5.0
 """Seconds between two progress reports of an executor."""
@@ -26,6 +26,7 @@ PULSE_SECONDS = 5.0
 
 def run_serially(bench: Workbench, ledger: Ledger, groups: Sequence[Group], listeners: Listeners) -> None:
     """Run every cell; run those that ran out of memory once more after all others."""
+    check_precision(groups, on_cpu=bench.device == "cpu")
     host = socket.gethostname()
     worker = Worker(node=host, name=host, process=os.getpid())
     rounds = Rounds(groups)

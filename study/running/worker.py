@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from promptad.backbones.accelerator import DeviceError, is_out_of_memory, is_poisoned
+from promptad.backbones.accelerator import ONLY_ON_A_CARD, DeviceError, is_out_of_memory, is_poisoned
 from promptad.datasets import Category
 from study.bench.prepared import Guard, unguarded
 from study.bench.workbench import Workbench
@@ -89,6 +89,17 @@ def prepare_group(bench: Bench, source: CellSource, number: int, group: Group) -
         if failure.needs_room:
             bench.release()
         source.fail_group(number, failure)
+
+
+def check_precision(groups: Sequence[Group], *, on_cpu: bool) -> None:
+    """Check that what computes the cells has their precision.
+
+    Raises:
+        DeviceError: a cell asks for an accelerator's, and there is none.
+    """
+    asking = sum(cell.config.precision == "tf32" for group in groups for cell in group.cells)
+    if on_cpu and asking:
+        raise DeviceError(f"{ONLY_ON_A_CARD}: {asking} cells ask for it, and the run uses no GPU")
 
 
 def run_cells(

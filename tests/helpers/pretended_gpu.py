@@ -14,6 +14,7 @@ from promptad.backbones.backbone import Backbone
 from promptad.backbones.backbone_names import BackboneName
 from promptad.features.extraction import PIXELS, Features
 from promptad.images.preparation import CLIP_MEAN, CLIP_STD
+from promptad.prompts.padded import Padded
 
 WIDTH, SIDE, SIZE = 32, 4, 32
 _MODEL: dict[str, Any] = {
@@ -37,6 +38,39 @@ class _Answers(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+class Counts(TorchDispatchMode):
+    """Counts what a block does on the pretended GPU: waits for it, bytes to and from it, its operations in order."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.waits: list[str] = []
+        self.bytes = {"to": 0, "from": 0}
+        self.operations: list[tuple[str, tuple[int, ...]]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if name in ("_local_scalar_dense", "item", "nonzero") and args[0].device.type == "cuda":
+            self.waits.append(name)
+        result = func(*args, **(kwargs or {}))
+        if not isinstance(result, torch.Tensor):
+            return result
+        source = args[1] if name == "copy_" else args[0] if args else None
+        if name in ("_to_copy", "copy_") and isinstance(source, torch.Tensor) and source.device != result.device:
+            way = "to" if result.device.type == "cuda" else "from"
+            self.bytes[way] += result.numel() * result.element_size()
+        if result.device.type == "cuda":
+            self.operations.append((name, tuple(result.shape)))
+        return result
+
+
+class Unrecorded:
+    """Stands for the recorded step of a company: it takes the step itself."""
+
+    def __init__(self, company: Padded) -> None:
+        company.step()
+        self.step = company.step
+
+
 @contextmanager
 def pretended_gpu() -> Iterator[None]:
     """Every tensor of this block is pretended, on a CPU or on ``cuda``; learning computes no gradients."""
@@ -48,11 +82,15 @@ def pretended_gpu() -> Iterator[None]:
         return made if device is None else torch.empty(made.shape, dtype=made.dtype, device=device)
 
     def as_list(self: Any) -> Any:
-        return [0] * self.numel() if self.dim() == 1 else 0
+        return [as_list(part) for part in self] if self.dim() > 1 else [0] * self.numel() if self.dim() else 0
 
     def no_gradients(_: Any, *__: Any, **___: Any) -> None:
         for leaf in leaves:
             leaf.grad = torch.empty_like(leaf)
+
+    def no_gradient(_: Any, inputs: Any, **__: Any) -> Any:
+        several = inputs if isinstance(inputs, list | tuple) else (inputs,)
+        return tuple(torch.empty_like(each) for each in several)
 
     def noting(kind: Any) -> Any:
         begin = kind.__init__
@@ -69,7 +107,9 @@ def pretended_gpu() -> Iterator[None]:
         patch.object(torch, "tensor", tensor),
         patch.object(torch.Tensor, "tolist", as_list),
         patch.object(FakeTensor, "tolist", as_list),
-        patch.object(torch.Tensor, "backward", no_gradients),
+        patch.object(torch.autograd, "backward", no_gradients),
+        patch.object(torch.autograd, "grad", no_gradient),
+        patch("promptad.prompts.padded.Recorded", Unrecorded),
         # Which channels are wanted depends on numbers: half of them.
         patch("promptad.methods.patches._within", lambda channels, *_: channels[: len(channels) // 2]),
         noting(torch.optim.SGD),

@@ -16,7 +16,7 @@ from promptad.backbones.accelerator import (
     limit_memory,
     settle,
 )
-from promptad.backbones.backbone import load_backbone
+from promptad.backbones.backbone import BackboneError, load_backbone
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 
@@ -42,6 +42,10 @@ def test_an_accelerator_computes_deterministically_and_without_tf32(flags):
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
     assert flags() == {"deterministic": True, "benchmark": False, "allow_tf32": False, "matmul": False}
+    settle(CUDA, tf32=True)
+    assert flags() == {"deterministic": True, "benchmark": False, "allow_tf32": True, "matmul": True}
+    settle(CUDA)
+    assert not flags()["allow_tf32"]
     assert os.environ[WORKSPACE] == ":4096:8"
 
 
@@ -55,9 +59,9 @@ def test_a_cpu_is_left_as_it_is(flags):
 
 def test_every_backbone_settles_its_device_before_it_loads(monkeypatch):
     settled = []
-    monkeypatch.setattr("promptad.backbones.backbone.settle", settled.append)
+    monkeypatch.setattr("promptad.backbones.backbone.settle", lambda device, *, tf32: settled.append((device, tf32)))
     load_backbone("tiny")
-    assert settled == [CPU]
+    assert settled == [(CPU, False)]
 
 
 def test_a_promised_gpu_that_torch_does_not_see_is_an_error(monkeypatch):
@@ -140,3 +144,10 @@ def test_cards_have_names(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card of {device}")
     assert accelerator.card_of("cpu") is None
     assert accelerator.card_of("cuda") == "card of cuda"
+
+
+def test_tf32_is_an_accelerators():
+    with pytest.raises(
+        BackboneError, match="precision tf32 is a form of products on NVIDIA's cards: use fp32 on a CPU"
+    ):
+        load_backbone("small-vit:random", precision="tf32")

@@ -229,7 +229,7 @@ def test_home_and_relative_paths_mean_one_file(state, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("precision", ["bf16", "float32", None, ""])
 def test_a_precision_that_there_is_not_is_refused(precision):
-    with pytest.raises(BackboneError, match="precision must be one of fp32, fp16, but got"):
+    with pytest.raises(BackboneError, match="precision must be one of fp32, fp16, tf32, but got"):
         load_backbone("tiny", precision=precision)
 
 

@@ -249,7 +249,7 @@ OTHER_VALUES = {
     "margin_distance": ("euclidean", "squared_over_second_axis"),
     "alignment": ("normalised_means", "means_of_normalised"),
     "pairing": ("all", "modulo"),
-    "precision": ("fp32", "fp16"),
+    "precision": ("fp32", "fp16", "tf32"),
     "support_draw": ("per_seed", "fixed"),
     "resize": ("shorter_edge", "squash_via_1024", "squash"),
     "bit_depth": ("by_maximum", "full_range"),

@@ -2,12 +2,18 @@
 
 import pytest
 import torch
-from helpers.pretended_gpu import pretended_backbone, pretended_features, pretended_gpu
+from helpers.pretended_gpu import Counts, pretended_backbone, pretended_features, pretended_gpu
 
 from promptad.configs.method_table import METHODS
-from promptad.methods import method_named
+from promptad.configs.promptad_config import PromptADConfig
+from promptad.methods import Fitting, method_named
+from promptad.methods import promptad as promptad_module
+from promptad.methods.promptad import PromptAD
+from promptad.prompts.padded import Padded, Shape, forget_recorded
 
 pytestmark = pytest.mark.slow
+
+FLAWED = "squared_over_second_axis"
 
 SMALL = {
     "memory_layers": (1, 2),
@@ -48,3 +54,62 @@ def test_a_method_keeps_to_the_device_of_its_features(name, task, changes):
         assert found
         assert {value.device.type for value in found} == {"cpu"}
         assert {len(value) for value in found} == {20}
+
+
+def fittings(backbone, task, changes):
+    views = method_named("promptad").views(PromptADConfig(memory_layers=(1, 2)), task, backbone)
+    return [
+        Fitting(
+            support=pretended_features(views, 1 + number % 2),
+            config=PromptADConfig(memory_layers=(1, 2), epochs=3).with_changes(change),
+            task=task,
+            category="cable",
+            seed=number,
+        )
+        for number, change in enumerate(changes)
+    ]
+
+
+@pytest.mark.parametrize("task", ["image", "pixel"])
+def test_a_company_of_any_forms_learns_on_the_gpu(task):
+    changes = [
+        {},
+        {"eam": False},
+        {"sc": False},
+        {"n_normal_prompts_image": 2},
+        {"margin_distance": FLAWED},
+        {"pad": False},
+    ]
+    with pretended_gpu():
+        backbone = pretended_backbone()
+        found = PromptAD().fit_together(backbone, fittings(backbone, task, changes), 32)
+        assert [type(each).__name__ for each in found] == ["FittedPromptAD"] * len(changes)
+        for fitted in found:
+            assert {tensor.device.type for tensor in fitted.tensors().values()} == {"cuda"}
+        forget_recorded()
+
+
+@pytest.mark.parametrize("task", ["image", "pixel"])
+def test_a_step_of_a_company_waits_for_nothing_and_is_the_same_each_time(task):
+    """Which is what CUDA records as a graph: no answer of the device, no copy, no operation that comes and goes."""
+    with pretended_gpu():
+        backbone = pretended_backbone()
+        trainings = [
+            promptad_module._training(backbone, each)
+            for each in fittings(backbone, task, [{}, {}, {"eam": False}])[::2]
+        ]
+        company = Padded(trainings[0], Shape.of(trainings[0]))
+        company.take(trainings)
+        seen = []
+        for _ in range(3):
+            with Counts() as counts:
+                company.step()
+            assert counts.waits == []
+            assert counts.bytes == {"to": 0, "from": 0}
+            seen.append(counts.operations)
+        assert len(seen[0]) > 100
+        assert seen[0] == seen[1] == seen[2]
+        # What is counted can be seen: a step that looks at each loss waits for them.
+        with Counts() as counts:
+            trainings[0].step()
+        assert len(counts.waits) >= 4
