@@ -114,12 +114,12 @@ def learn_together(
 
 
 def _step(trainings: Sequence[PromptTraining]) -> list[Losses | FloatingPointError]:
-    if len(trainings) == 1 or _keeps_bits(trainings):
+    if len(trainings) == 1 or keeps_bits(trainings):
         return step_together(trainings)
     return [result for training in trainings for result in step_together([training])]
 
 
-def _keeps_bits(company: Sequence[PromptTraining]) -> bool:
+def keeps_bits(company: Sequence[PromptTraining]) -> bool:
     """Whether each training has in company the features and gradients that it has alone, to the bit."""
     first, tree = company[0], company[0].tree
     shape = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import companies
 from cells import IMAGE_SIDE
 
 
@@ -127,6 +128,10 @@ def to_markdown(results: dict[str, Any]) -> str:
                 if "floor" in case
             ),
         ),
+        "## In company",
+        "CPU milliseconds of a step for each cell, one thread, and how many times less than alone; the numbers are to "
+        "the bit those of each cell alone, or the size is not used (`tests/benchmarks/companies.py`).",
+        _table(companies.COLUMNS, companies.rows(results.get("companies", []))),
         "## Memory and cache",
         "Private memory belongs to one worker: the libraries' own, weights, and the cell's data. Resident memory also "
         "counts mapped files (libraries, the feature cache), which a node's workers share and the kernel can drop.",

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 import cells  # noqa: E402
+import companies  # noqa: E402
 import document  # noqa: E402
 import machine  # noqa: E402
 import memory  # noqa: E402
@@ -31,6 +32,7 @@ def main() -> None:
         ("memory", memory.measure),
         ("study_cost", study_cost.measure),
         ("cells", lambda: [cells.measure(case) for case in cells.CASES]),
+        ("companies", companies.measure),
         ("scheduling", scheduling.measure),
     ):
         print(name, file=sys.stderr, flush=True)
