@@ -11,6 +11,7 @@ decoded on every request.
 from __future__ import annotations
 
 import functools
+import os
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,7 @@ from promptad.backbones.windows import encode_windows
 from promptad.datasets.content import digest_of_file
 from promptad.datasets.sample import Sample
 from promptad.features.cache import FeatureCache, feature_key
+from promptad.features.residence import Residence
 from promptad.images.preparation import Pixels, Preprocessing, normalised, resized_pixels
 from promptad.scoring.finite import require_finite
 
@@ -76,13 +78,18 @@ class Features:
     """The images' names in messages; () if unknown."""
     identities: tuple[str, ...] = ()
     remembered: Remembered = field(default_factory=Remembered, compare=False, repr=False)
+    residence: Residence | None = field(default=None, compare=False, repr=False)
+    """Room on the device where whole views stay; None: parts are copied at every request."""
+    _resident: dict[str, Tensor | None] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __len__(self) -> int:
         """Number of images."""
         return len(next(iter(self.views.values())))
 
     def stack(self, view: str, start: int = 0, stop: int | None = None) -> Float[Tensor, "image *shape"]:
-        """Images ``start`` to ``stop`` of one view as one tensor on the computing device."""
+        """Images ``start`` to ``stop`` of one view as one tensor on the computing device, which nobody changes."""
+        if (whole := self._whole(view)) is not None:
+            return whole[start:stop]
         return torch.stack(list(self.views[view][start:stop])).to(self.device)
 
     def joined(
@@ -92,6 +99,12 @@ class Features:
 
         Other channels are not moved; the requested ones are copied once.
         """
+        wholes = [self._whole(view) for view in views]
+        if all(whole is not None for whole in wholes):
+            there = [whole[start:stop] for whole in wholes if whole is not None]
+            if channels is not None:
+                there = [each.index_select(-1, own.to(self.device)) for each, own in zip(there, channels, strict=True)]
+            return torch.cat(there, dim=-1)
         taken = [self.views[view][start:stop] for view in views]
         if channels is not None:
             taken = [
@@ -102,6 +115,14 @@ class Features:
         for target, *layers in zip(joined, *taken, strict=True):
             torch.cat(layers, dim=-1, out=target)
         return joined.to(self.device)
+
+    def _whole(self, view: str) -> Tensor | None:
+        """A view that stays on the device, or None."""
+        if self.residence is None or self.device.type == "cpu":
+            return None
+        if view not in self._resident:
+            self._resident[view] = self.residence.moved(self.views[view], self.device)
+        return self._resident[view]
 
     def chunks(self, size: int) -> Iterator[slice]:
         """Slices that cover the images in order, ``size`` at a time."""
@@ -207,7 +228,7 @@ def extract_features(
                 found[view][index] = feature if cache is None else cache.keep(key, feature)
 
     # Images are decoded ahead, beside the tower: decoding a large picture takes as long as a small tower does.
-    with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as decoders:
+    with ThreadPoolExecutor(max_workers=_decoders(backbone.device)) as decoders:
         for index, image in enumerate(inputs):
             for view in wanted:
                 known = None if cache is None else cache.get(_key(backbone, image, preprocessing, view))
@@ -229,6 +250,13 @@ def extract_features(
         complete[PIXELS] = NetworkInputs(inputs, preprocessing, backbone.dtype)
     identities = tuple(_key(backbone, image, preprocessing, "") for image in inputs)
     return Features(views=complete, device=backbone.device, names=names, identities=identities)
+
+
+def _decoders(device: torch.device) -> int:
+    """Threads that decode: a CPU's belong to the tower too; beside an accelerator its part of the machine's."""
+    if device.type == "cpu":
+        return torch.get_num_threads()
+    return max(torch.get_num_threads(), (os.cpu_count() or 1) // (4 * max(1, torch.cuda.device_count())))
 
 
 def _key(backbone: Backbone, image: ImageInput, preprocessing: Preprocessing, view: str) -> str:

@@ -38,15 +38,16 @@ class Metric:
         return found
 
 
+PIXEL_MEASURES = "promptad.scoring.metrics:pixel_measures"
+"""The measure of the pixel task's metrics."""
+
 METRICS: Mapping[str, Metric] = {
     "image_auroc": Metric(
         title="Image AUROC", task="image", measure="promptad.scoring.metrics:image_measures", chance=0.5
     ),
     "image_aupr": Metric(title="Image AUPR", task="image", measure="promptad.scoring.metrics:image_measures"),
-    "pixel_auroc": Metric(
-        title="Pixel AUROC", task="pixel", measure="promptad.scoring.metrics:pixel_measures", chance=0.5
-    ),
-    "pro": Metric(title="Pixel PRO", task="pixel", measure="promptad.scoring.metrics:pixel_measures"),
+    "pixel_auroc": Metric(title="Pixel AUROC", task="pixel", measure=PIXEL_MEASURES, chance=0.5),
+    "pro": Metric(title="Pixel PRO", task="pixel", measure=PIXEL_MEASURES),
 }
 """Every metric; the order is that of the columns of every table."""
 
@@ -55,14 +56,16 @@ class MeasureError(UserError):
     """A measure that does not return a metric which names it."""
 
 
-def measured(task: Task, *arguments: object) -> dict[str, float]:
-    """All metrics of a task, in the order of the table; each measure is computed once.
+def measured(
+    task: Task, *arguments: object, known: Mapping[str, Mapping[str, float]] | None = None
+) -> dict[str, float]:
+    """All metrics of a task, in the order of the table; each measure that is not ``known`` is computed once.
 
     Raises:
         MeasureError: a measure returns no value for a metric which names it.
     """
     found: dict[str, float] = {}
-    computed: dict[str, Mapping[str, float]] = {}
+    computed: dict[str, Mapping[str, float]] = dict(known or {})
     for name, metric in METRICS.items():
         if metric.task != task:
             continue

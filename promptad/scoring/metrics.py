@@ -125,7 +125,7 @@ def pixel_metrics_of(parts: Parts, *, max_fpr: float = 0.3) -> PixelMetrics:
     anomalous, region, n_normal = _anomalous_pixels(parts)
     order = np.argsort(anomalous)  # ranks of sorted values are found eight times faster: they stay in the cache
     below, not_above = _pixel_ranks(parts, anomalous[order])
-    weights = _region_weights(region)[order]
+    weights = region_weights(region)[order]
 
     # Seen by one anomalous pixel, the curve is 0 up to `enter` false positives (the normal pixels above it), rises
     # in a straight line over its ties, and stays 1. PRO is the weighted sum of these, so is its area up to `limit`.
@@ -156,30 +156,52 @@ def split(masks: Bools, maps: Floats) -> list[tuple[Bools, Floats]]:
 def _anomalous_pixels(parts: Parts) -> tuple[Floats, Counts, int]:
     """Scores of all anomalous pixels, the region (counted through the test set) of each, and how many are normal."""
     scores: list[Floats] = []
-    regions: list[Counts] = []
-    n_regions = n_pixels = 0
-    square = np.ones((3, 3), dtype=int)
+    regions = Regions()
+    n_pixels = 0
     for masks, maps in parts:
         _check_shapes(masks, maps)
         _check_boolean("masks", masks)
         _check_finite("maps", maps)
         n_pixels += masks.size
         scores.append(maps[masks])
+        regions.add(masks)
+    of_pixels = regions.of_pixels(n_pixels)
+    return np.concatenate(scores), of_pixels, n_pixels - of_pixels.size
+
+
+class Regions:
+    """The 8-connected regions of masks, counted through a test set that comes some images at a time."""
+
+    def __init__(self) -> None:
+        self._found: list[Counts] = []
+        self._number = 0
+
+    def add(self, masks: Bools) -> None:
+        """Further images: image x height x width."""
         for mask in masks[masks.any(axis=(1, 2))]:
-            labels, count = ndimage.label(mask, structure=square)
-            regions.append(labels[mask].astype(np.int64) + (n_regions - 1))
-            n_regions += count
-    if not regions:
-        raise ValueError(
-            f"pixel metrics need an anomalous pixel, but all {n_pixels} pixels are normal: check the masks"
-        )
-    anomalous = np.concatenate(scores)
-    if anomalous.size == n_pixels:
-        raise ValueError(f"pixel metrics need a normal pixel, but all {n_pixels} pixels are anomalous: check the masks")
-    return anomalous, np.concatenate(regions), n_pixels - anomalous.size
+            labels, count = ndimage.label(mask, structure=np.ones((3, 3), dtype=int))
+            self._found.append(labels[mask].astype(np.int64) + (self._number - 1))
+            self._number += count
+
+    def of_pixels(self, n_pixels: int) -> Counts:
+        """The region of each anomalous pixel, in the order of the pixels; ``n_pixels`` are all that were added.
+
+        Raises:
+            ValueError: no pixel is anomalous, or all are.
+        """
+        if not self._found:
+            raise ValueError(
+                f"pixel metrics need an anomalous pixel, but all {n_pixels} pixels are normal: check the masks"
+            )
+        found = np.concatenate(self._found)
+        if found.size == n_pixels:
+            raise ValueError(
+                f"pixel metrics need a normal pixel, but all {n_pixels} pixels are anomalous: check the masks"
+            )
+        return found
 
 
-def _region_weights(region: Counts) -> npt.NDArray[np.float64]:
+def region_weights(region: Counts) -> npt.NDArray[np.float64]:
     """For every anomalous pixel 1 / (pixels of its region * regions); sums to 1."""
     sizes = np.bincount(region)
     return (1.0 / (sizes * sizes.size))[region]

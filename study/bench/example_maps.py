@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from promptad.datasets import Sample
 from promptad.images.preparation import Preprocessing, load_mask, thumbnail
 from promptad.methods import Scores
-from promptad.scoring import metrics
 from reports.reading.kept import Arrays
 from study.bench.ground_truth import MaskedMaps
 
@@ -120,16 +119,11 @@ def compared_images(samples: Sequence[Sample], area: Mapping[int, float]) -> dic
 
 
 def _seen(masked: MaskedMaps) -> _Seen:
-    located: dict[int, float] = {}
-    area: dict[int, float] = {}
-    images = 0
-    for masks, maps in masked:
-        for index, (mask, anomaly_map) in enumerate(zip(masks, maps, strict=True), start=images):
-            if mask.any() and not mask.all():
-                located[index] = metrics.auroc(mask.ravel(), anomaly_map.ravel())
-                area[index] = float(mask.mean())
-        images += len(masks)
-    return _Seen(located=located, area=area)
+    found = masked.located()
+    return _Seen(
+        located={index: auroc for index, (auroc, _) in found.items()},
+        area={index: area for index, (_, area) in found.items()},
+    )
 
 
 def _arrays(

@@ -18,6 +18,7 @@ from promptad.datasets import Category, DataWatch, Sample, data_digest, draw_sup
 from promptad.datasets.content import REMEDY, ChangedDataError
 from promptad.features.cache import FeatureCache
 from promptad.features.extraction import Features, ImageInput, extract_features, sample_inputs
+from promptad.features.residence import residence_on
 from promptad.features.support_poses import sample_view_inputs
 from promptad.images.preparation import Preprocessing
 from promptad.methods import Fitted, Scores, finite_scores, fit_all, method_named
@@ -62,6 +63,7 @@ class Workbench:
         limit_memory(torch.device(device), gpus)
         self.device, self.threads, self.company = device, threads, company or (MOST if device == "cpu" else PLACES)
         self._cache, self._all_categories = cache, all_categories
+        self._residence = residence_on(torch.device(device), gpus)
         self._watch = DataWatch(threads)
         self._backbone: Backbone | None = None
         self._category: Category | None = None
@@ -164,7 +166,7 @@ class Workbench:
                 query = self._query_features(cell, queries)
             masks = self._truth_masks(cell, queries) if cell.task == "pixel" else None
             view = self._view(cell, queries, masks)
-            truth = Truth(queries.samples, masks)
+            truth = Truth(queries.samples, masks, self.device)
         return Prepared(
             cell=cell,
             watch=watch,
@@ -329,9 +331,10 @@ class Workbench:
         return self._features[key]
 
     def _extract(self, inputs: Sequence[ImageInput], preprocessing: Preprocessing) -> Features:
-        return extract_features(
+        features = extract_features(
             self._bench, inputs, preprocessing=preprocessing, views=self._views[preprocessing], cache=self._cache
         )
+        return features if self._residence is None else dataclasses.replace(features, residence=self._residence)
 
     def _support_preprocessing(self, config: MethodConfig) -> Preprocessing:
         return self._preprocessing(config, "rgb")

@@ -1,11 +1,14 @@
 """Every method on a GPU that is pretended: no operation mixes devices, and scores come back to the CPU."""
 
+import dataclasses
+
 import pytest
 import torch
 from helpers.pretended_gpu import Counts, pretended_backbone, pretended_features, pretended_gpu
 
 from promptad.configs.method_table import METHODS
 from promptad.configs.promptad_config import PromptADConfig
+from promptad.features.residence import Residence
 from promptad.methods import Fitting, method_named
 from promptad.methods import promptad as promptad_module
 from promptad.methods.promptad import PromptAD
@@ -113,3 +116,23 @@ def test_a_step_of_a_company_waits_for_nothing_and_is_the_same_each_time(task):
         with Counts() as counts:
             trainings[0].step()
         assert len(counts.waits) >= 4
+
+
+@pytest.mark.parametrize("task", ["image", "pixel"])
+def test_the_second_cell_of_a_category_moves_next_to_nothing(task):
+    """Features of the test images stay on the device; of the first cell they are moved once."""
+    with pretended_gpu():
+        backbone = pretended_backbone()
+        (fitting,) = fittings(backbone, task, [{}])
+        views = PromptAD().views(fitting.config, task, backbone)
+        query = dataclasses.replace(pretended_features(views, 600), residence=Residence(10**9))
+        moved = []
+        for _ in range(2):
+            with Counts() as counts:
+                (fitted,) = PromptAD().fit_together(backbone, [fitting], 32)
+                fitted.score(query)
+            moved.append(counts.bytes["to"])
+        whole = sum(len(images) * images[0].nbytes for view, images in query.views.items())
+        assert moved[0] >= whole > 10**6
+        assert moved[1] < 10**6
+        forget_recorded()

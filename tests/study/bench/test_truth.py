@@ -5,7 +5,7 @@ import torch
 from promptad.datasets import Sample
 from promptad.methods import Scores
 from promptad.scoring.maps import FinishedMaps
-from study.bench.ground_truth import MaskedMaps, MaskSet, Truth
+from study.bench.ground_truth import MapsOnDevice, MaskedMaps, MaskSet, Truth
 
 MASKS = np.zeros((3, 3, 5), dtype=bool)
 MASKS[1, 0, :2] = MASKS[2, 2, 4] = True
@@ -59,3 +59,28 @@ def test_pixel_metrics_by_hand(tmp_path):
         "pixel_auroc": 6 / 7,
         "pro": pytest.approx((0.3 - 1 / 7) / 0.3),
     }
+
+
+def test_maps_on_a_device_are_measured_there_with_the_same_numbers(tmp_path, monkeypatch):
+    """Here the device is the CPU too; added measures still get masks and maps in parts."""
+    monkeypatch.setattr("study.bench.ground_truth.IMAGES_AT_ONCE", 2)
+    draws = np.random.default_rng(0)
+    square = draws.random((5, 8, 8)) < 0.2
+    square[0] = False
+    everything = samples(tmp_path, [False, True, True, True, True])
+    masks = MaskSet(everything, lambda sample: square[int(sample.name)])
+    result = Scores(image=None, maps=torch.from_numpy(draws.random((5, 4, 4)).astype(np.float32)), branches={})
+    truth = Truth(everything, masks)
+    on_cpu = truth.masked(result, size=8, smoothing=0)
+    on_device = MapsOnDevice(masks, result.maps, size=8, smoothing=0, device="cpu")
+    assert type(on_cpu) is MaskedMaps
+    assert truth.auroc(result, on_device) == truth.auroc(result, on_cpu)
+    assert truth.scores(result, on_device) == pytest.approx(truth.scores(result, on_cpu), abs=1e-15)
+    assert on_device.located() == on_cpu.located()
+    np.testing.assert_array_equal(on_device.maxima(), on_cpu.maxima())
+    for (mask, values), (other_mask, other_values) in zip(on_device, on_cpu, strict=False):
+        np.testing.assert_array_equal(mask, other_mask[: len(mask)])
+        np.testing.assert_array_equal(values, other_values[: len(values)])
+    # Which form a set takes is decided by where it runs and how large it is.
+    monkeypatch.setattr("study.bench.ground_truth.HELD_PIXELS", 5 * 64 - 1)
+    assert type(Truth(everything, masks, "cuda").masked(result, size=8, smoothing=0)) is MaskedMaps
