@@ -1,4 +1,7 @@
-"""Cells that run out of memory or time, kill their worker or stop it: one more try alone, then a row that says why."""
+"""Cells that run out of memory or time, kill their worker or stop it: one more try alone, then a row that says why.
+
+They are among cells with which they could learn together: a death in company is nobody's try.
+"""
 
 import json
 import sys
@@ -56,23 +59,33 @@ def test_cells_that_fail_twice_are_failed_rows_and_the_exit_code_says_so(hurt, u
             assert rows[name]["provenance"] == {"attempts": 2}
 
 
-def test_each_was_tried_twice_and_all_others_once(hurt, undisturbed):
+def test_a_neighbour_was_begun_again_for_a_death_in_company_alone(hurt, undisturbed):
+    """So at most once: from then on they go one by one."""
     names = {digest: name_of(json.loads(row)) for digest, row in undisturbed.rows().items()}
+    assert undisturbed.largest_company() > 1
     for digest in undisturbed.rows():
-        assert hurt.begun().count(digest) == (2 if names[digest] in FAULTS else 1), names[digest]
+        begun = hurt.begun().count(digest)
+        assert 2 <= begun <= 3 if names[digest] in FAULTS else 1 <= begun <= 2, (names[digest], begun)
+    others = [name for name in names.values() if name not in FAULTS]
+    assert sum(hurt.begun().count(digest) for digest, name in names.items() if name in others) < 2 * len(others)
 
 
-def test_the_second_try_came_after_all_others(hurt, undisturbed):
-    first_tries = [place for place, digest in enumerate(hurt.begun()) if digest not in hurt.begun()[:place]]
-    assert first_tries == list(range(len(undisturbed.rows())))
+def test_the_last_try_of_those_that_failed_came_after_all_others(hurt, undisturbed):
+    names = {digest: name_of(json.loads(row)) for digest, row in undisturbed.rows().items()}
+    begun = hurt.begun()
+    for digest, name in names.items():
+        if name in FAULTS and FAULTS[name][2] is not None:
+            last = len(begun) - 1 - begun[::-1].index(digest)
+            assert set(begun[:last]) == set(names)
 
 
 def test_the_same_command_without_faults_ends_with_the_same_tables(hurt, undisturbed):
     hurt.set_faults({})
+    before = len(hurt.begun())
     assert hurt.finish() == 0, hurt.said()
     assert hurt.tables() == undisturbed.tables()
     lasting = sum(reason is not None for *_, reason in FAULTS.values())
-    assert len(hurt.begun()) == len(undisturbed.rows()) + len(FAULTS) + lasting
+    assert len(hurt.begun()) == before + lasting
 
 
 def test_a_lost_dispatcher_is_an_error_that_says_what_to_do_and_rows_stay(new_study, undisturbed):

@@ -102,6 +102,10 @@ class StudyUnderFaults:
         """Bytes of every row by digest."""
         return {digest: text.encode() for digest, text in row_texts(self.root).items()}
 
+    def largest_company(self) -> int:
+        """The largest number of cells that learned together."""
+        return max(json.loads(row)["provenance"].get("company", 1) for row in self.rows().values())
+
     def watch_rows(self) -> None:
         """Count rows that vanished or changed since the last look."""
         now = self.rows()
