@@ -104,7 +104,7 @@ class StudyUnderFaults:
 
     def largest_company(self) -> int:
         """The largest number of cells that learned together."""
-        return max(json.loads(row)["provenance"].get("company", 1) for row in self.rows().values())
+        return max(int(json.loads(row)["provenance"].get("company", 1)) for row in self.rows().values())
 
     def watch_rows(self) -> None:
         """Count rows that vanished or changed since the last look."""
