@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from promptad.backbones.accelerator import settle
 from promptad.backbones.backbone import Backbone, load_backbone
 from promptad.backbones.backbone_names import BackboneName, activation_of
 from promptad.configs.method_config import Task
@@ -24,6 +25,7 @@ from promptad.features.support_poses import view_inputs
 from promptad.images.preparation import Channels, Preprocessing, field_of_view
 from promptad.methods.method import Fitting, finite_scores
 from promptad.methods.promptad import FittedPromptAD, PromptAD
+from promptad.prompts.padded import forget_recorded
 from promptad.scoring.maps import finished_maps
 
 __all__ = ["Detection", "Detector", "DetectorError"]
@@ -106,6 +108,8 @@ class Detector:
             UnreadableImageError: an image that cannot be decoded.
         """
         paths = _existing(images, "score needs at least 1 image")
+        # Another backbone may have been loaded since, and the form of products is a process's.
+        settle(self.backbone.device, tf32=self.backbone.precision == "tf32")
         preprocessing = _preprocessing(self.backbone, self.config, self.config.query_channels)
         query: Features = extract_features(
             self.backbone,
@@ -186,10 +190,14 @@ class Detector:
 
 def _fitted(backbone: Backbone, fitting: Fitting) -> FittedPromptAD:
     """A fit as a cell of a study has it."""
-    (result,) = PromptAD().fit_together(backbone, [fitting], 1)
-    if isinstance(result, Exception):
-        raise result
-    return result
+    settle(backbone.device, tf32=backbone.precision == "tf32")
+    (found,) = PromptAD().fit_together(backbone, [fitting], 1)
+    # A detector is fitted once: what a study would keep for the next cells goes.
+    forget_recorded()
+    if isinstance(found.result, Exception):
+        raise found.result
+    assert isinstance(found.result, FittedPromptAD)
+    return found.result
 
 
 def _parts(config: PromptADConfig, backbone: Backbone) -> dict[str, int | None]:

@@ -55,6 +55,10 @@ class Remembered:
     def __init__(self) -> None:
         self._results: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._results.clear()
+
     def get(self, key: tuple[object, ...], compute: Callable[[], Tensor]) -> Tensor:
         """The result under ``key``, computed at its first request; whoever receives it does not change it."""
         if key not in self._results:
@@ -118,7 +122,8 @@ class Features:
 
     def _whole(self, view: str) -> Tensor | None:
         """A view that stays on the device, or None."""
-        if self.residence is None or self.device.type == "cpu":
+        # The tower's inputs are decoded at every request: they are large, and few methods want them.
+        if self.residence is None or self.device.type == "cpu" or view == PIXELS:
             return None
         if view not in self._resident:
             self._resident[view] = self.residence.moved(self.views[view], self.device)

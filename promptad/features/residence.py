@@ -37,6 +37,11 @@ class Residence:
 
     def moved(self, images: Sequence[Tensor], device: torch.device) -> Tensor | None:
         """All images of a view as one tensor on the device; None where there is no room."""
+        # What is scored first may be learned from later: it must be an ordinary tensor.
+        with torch.inference_mode(mode=False):
+            return self._moved(images, device)
+
+    def _moved(self, images: Sequence[Tensor], device: torch.device) -> Tensor | None:
         first = images[0]
         if self.used + len(images) * first.nbytes > self._budget:
             return None

@@ -53,6 +53,14 @@ class Fitting:
     on_epoch: Callable[[int, Fitted], None] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """What came of a fit among others: the fitted method or its error, and how many fits took their steps with it."""
+
+    result: Fitted | Exception
+    company: int = 1
+
+
 class Fitted(Protocol):
     """A method fitted to one object; immutable. ``config`` is the one of the fit."""
 
@@ -89,7 +97,7 @@ def finite_scores(fitted: Fitted, query: Features) -> Scores:
 class FitsTogether(Protocol):
     """A method some of whose fits can be computed together, for less than they cost one by one."""
 
-    def fit_together(self, backbone: Backbone, fittings: Sequence[Fitting], most: int) -> Sequence[Fitted | Exception]:
+    def fit_together(self, backbone: Backbone, fittings: Sequence[Fitting], most: int) -> Sequence[Together]:
         """What came of each fit, in their order: what ``fit`` gives it alone (on a CPU to the bit), or raises.
 
         At most ``most`` are computed at once. What is raised from here is no single fit's fault.
@@ -97,7 +105,7 @@ class FitsTogether(Protocol):
         ...
 
 
-def fit_all(method: Method, backbone: Backbone, fittings: Sequence[Fitting], most: int) -> Sequence[Fitted | Exception]:
+def fit_all(method: Method, backbone: Backbone, fittings: Sequence[Fitting], most: int) -> Sequence[Together]:
     """What came of each fit of one method, in their order: together where the method can, else one after the other.
 
     On a CPU that is what ``fit`` gives, to the bit.
@@ -107,7 +115,7 @@ def fit_all(method: Method, backbone: Backbone, fittings: Sequence[Fitting], mos
     """
     if isinstance(method, FitsTogether):
         return method.fit_together(backbone, fittings, most)
-    return [
+    found = (
         method.fit(
             backbone,
             each.support,
@@ -118,7 +126,8 @@ def fit_all(method: Method, backbone: Backbone, fittings: Sequence[Fitting], mos
             on_epoch=each.on_epoch,
         )
         for each in fittings
-    ]
+    )
+    return [Together(result=fitted) for fitted in found]
 
 
 class WithoutPrompts:

@@ -10,6 +10,7 @@ learn together, and their numbers are of the card (`padded`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -41,10 +42,18 @@ _proven: dict[tuple[object, ...], bool] = {}
 """Shapes of companies that this process has tried, and whether the numbers were those of each training alone."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """How a training ended: why before its last step, or None; and how many took their steps with it."""
+
+    error: Exception | None
+    company: int
+
+
 def learn(
     trainings: Sequence[PromptTraining], most: int = MOST, listeners: Sequence[OnEpoch | None] | None = None
-) -> dict[int, Exception]:
-    """All steps of every training; by their numbers, those that ended early, and why.
+) -> list[Learned]:
+    """All steps of every training; how each ended.
 
     A training's listener is called after each of its epochs (from 1); what it raises ends that training alone. On an
     accelerator a training that is listened to learns alone.
@@ -54,16 +63,17 @@ def learn(
     on_cpu = all(training.prefixes.device.type == "cpu" for training in trainings)
     padded = [] if on_cpu else [each for each, heard in zip(trainings, hearing, strict=True) if heard is None]
     padded = [training for training in padded if can_be_padded(training)]
-    ended: dict[int, Exception] = {}
+    ended: dict[int, Learned] = {}
     for company in padded_companies(padded, most):
-        errors = zip(company, learn_padded(company), strict=True)
-        ended |= {numbers[id(training)]: error for training, error in errors if error is not None}
+        for training, error in zip(company, learn_padded(company), strict=True):
+            ended[numbers[id(training)]] = Learned(error=error, company=len(company))
     rest = [training for training in trainings if not any(training is each for each in padded)]
     for company in companies(rest, most) if on_cpu else ([training] for training in rest):
         own = [numbers[id(training)] for training in company]
-        found = learn_together(company, [hearing[number] for number in own])
-        ended |= {own[place]: error for place, error in found.items()}
-    return ended
+        errors = learn_together(company, [hearing[number] for number in own])
+        size = len(company) if len(company) > 1 and keeps_bits(company) else 1
+        ended |= {number: Learned(error=errors.get(place), company=size) for place, number in enumerate(own)}
+    return [ended[number] for number in range(len(trainings))]
 
 
 def learned_prompts(
@@ -75,8 +85,9 @@ def learned_prompts(
         FloatingPointError: a loss was not finite.
     """
     training = begin_training(backbone, support, config, task=task, category=category, seed=seed)
-    for error in learn([training]).values():
-        raise error
+    (ended,) = learn([training])
+    if ended.error is not None:
+        raise ended.error
     return training
 
 
@@ -131,15 +142,15 @@ def keeps_bits(company: Sequence[PromptTraining]) -> bool:
         together = zip(company, encoded_together(company), strict=True)
         losses = [training.loss_of(features)[0] for training, features in together]
         found = torch.autograd.grad(losses, _tokens(company))
-        _proven[shape] = all(
-            torch.equal(mine, alone)
-            for number, training in enumerate(company)
-            for mine, alone in zip(
-                found[2 * number : 2 * number + 2],
-                torch.autograd.grad(training.loss()[0], _tokens([training])),
-                strict=True,
-            )
-        )
+        if not all(bool(torch.isfinite(gradient).all()) for gradient in found):
+            # Of numbers that are none nothing can be said: this step goes one by one, and the next may be asked.
+            return False
+        alone = [
+            gradient
+            for training in company
+            for gradient in torch.autograd.grad(training.loss()[0], _tokens([training]))
+        ]
+        _proven[shape] = all(torch.equal(mine, theirs) for mine, theirs in zip(found, alone, strict=True))
     return _proven[shape]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -15,14 +16,15 @@ COSINE_FLOOR = 1e-5
 """Learning rate at the end of cosine annealing (the released code's)."""
 
 
-def rates_of(config: PromptADConfig | PromptLearningConfig) -> list[float]:
+@functools.lru_cache(maxsize=256)
+def rates_of(config: PromptADConfig | PromptLearningConfig) -> tuple[float, ...]:
     """The learning rate of each epoch."""
     descent = Descent(config, [torch.zeros(1)])
     rates = []
     for _ in range(config.epochs):
         rates.append(descent.rate)
         descent.move()
-    return rates
+    return tuple(rates)
 
 
 class Descent:

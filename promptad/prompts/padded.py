@@ -12,6 +12,7 @@ its gradient and five steps; a test), so that a cell that learns here is not com
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ NODES = 4096
 
 PLACES = 32
 """Upper bound on the places of a company."""
+
+GRAPHS = "PROMPTAD_GRAPHS"
+"""Environment variable: ``off`` takes each step operation by operation, should a driver not record it."""
 
 RECORDED = 4
 """How many recorded steps a process keeps: each holds the memory of its activations."""
@@ -103,13 +107,20 @@ class Padded:
         self.epoch = zeros(1, kind=torch.long)
         self.broken = zeros(places, kind=torch.bool)
         self.parts = zeros(3, places)
+        self._seats = (
+            *(self.words, self.standing, self.mask, self.ends, self.ends_mask, self.roles, self.z, self.weights),
+            *(self.scale, self.margin, self.margin_weight, self.align_weight, self.eam, self.aligned_means),
+            *(self.momentum, self.decay, self.tokens),
+        )
         self._taken: Sequence[PromptTraining] = ()
 
     def take(self, trainings: Sequence[PromptTraining]) -> None:
         """Copy trainings of this shape into the tensors, before their first step; empty places repeat the first."""
-        places = [trainings[place] if place < len(trainings) else trainings[0] for place in range(self.shape.places)]
-        for place, training in enumerate(places):
+        for place, training in enumerate(trainings):
             self._seat(place, training)
+        for tensor in self._seats:
+            tensor[len(trainings) :] = tensor[0]
+        self.rates[:, len(trainings) :] = self.rates[:, :1]
         self.velocity.zero_()
         self.epoch.zero_()
         self.broken.zero_()
@@ -201,6 +212,7 @@ class Padded:
             contrastive, margin, alignment = parts[place]
             losses = Losses(contrastive=contrastive, margin=margin, alignment=alignment)
             yield training.diverged(losses) if broken[place] else None
+        self._taken = ()
 
     def _encoded(self, tokens: Tensor) -> Float[Tensor, "place prompt embed"]:
         text = self._text
@@ -255,7 +267,8 @@ def learn_padded(trainings: Sequence[PromptTraining]) -> list[FloatingPointError
             _recorded.popitem(last=False)
         company = Padded(first, shape)
         company.take(trainings)
-        _recorded[key] = company, Recorded(company) if tokens.is_cuda else None
+        recording = tokens.is_cuda and os.environ.get(GRAPHS) != "off"
+        _recorded[key] = company, Recorded(company) if recording else None
     _recorded.move_to_end(key)
     company, recorded = _recorded[key]
     company.take(trainings)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from promptad.scoring import metrics
 from promptad.scoring.anomaly_scores import resize_maps
+from promptad.scoring.maps import IMAGES_AT_ONCE
 
 
 class DeviceTruth:
@@ -36,7 +37,9 @@ class DeviceTruth:
         flat = whole.reshape(-1)
         weights = metrics.region_weights(regions.of_pixels(flat.size))
         self._masks = torch.from_numpy(whole).to(device)
-        self._anomalous, self._normal = (torch.from_numpy(np.flatnonzero(each)).to(device) for each in (flat, ~flat))
+        self._anomalous, self._normal = (
+            torch.from_numpy(np.flatnonzero(each).astype(np.int32)).to(device) for each in (flat, ~flat)
+        )
         self._weights = torch.from_numpy(weights).to(device)
 
     @property
@@ -64,17 +67,11 @@ class DeviceTruth:
 
     def located(self, maps: Float[Tensor, "image size size"]) -> dict[int, tuple[float, float]]:
         """By its number, of each image with anomalous and normal pixels: its own AUROC, and its anomalous share."""
-        flat, masks = maps.flatten(1), self._masks.flatten(1)
-        order = flat.argsort(dim=1)
-        values, marked = flat.gather(1, order).contiguous(), masks.gather(1, order)
-        normal_before = torch.nn.functional.pad((~marked).long().cumsum(1), (1, 0))
-        ranks = [normal_before.gather(1, torch.searchsorted(values, values, right=right)) for right in (False, True)]
-        wins = ((ranks[0] + ranks[1]) * marked).sum(1)
-        sizes = masks.sum(1)
-        found, pixels = {}, flat.shape[1]
-        for number, (won, size) in enumerate(zip(wins.tolist(), sizes.tolist(), strict=True)):
-            if 0 < size < pixels:
-                found[number] = won / (2 * size * (pixels - size)), size / pixels
+        found: dict[int, tuple[float, float]] = {}
+        for start in range(0, len(maps), IMAGES_AT_ONCE):
+            part = slice(start, start + IMAGES_AT_ONCE)
+            located = _located(maps[part].flatten(1), self._masks[part].flatten(1))
+            found |= {start + number: value for number, value in located.items()}
         return found
 
     def _ranks(self, maps: Tensor) -> tuple[Tensor, Tensor, int]:
@@ -103,9 +100,25 @@ def finished_on(
         return resized
     # What the filter does to each unit vector is its matrix, with its borders and where it is cut off.
     one_way = gaussian_filter1d(np.eye(size), sigma=smoothing, axis=0)
-    kernel = torch.from_numpy(one_way).to(device, torch.float32)
-    return kernel @ resized @ kernel.T
+    # In double, whose products have no short form: the metric's own filter has no precision of the model's.
+    kernel = torch.from_numpy(one_way).to(device)
+    return torch.cat([(kernel @ part.double() @ kernel.T).float() for part in resized.split(IMAGES_AT_ONCE)])
 
 
 def _share(below: Tensor, not_above: Tensor, n_normal: int) -> float:
     return int(below.sum() + not_above.sum()) / (2 * n_normal * below.numel())
+
+
+def _located(flat: Float[Tensor, "image pixel"], masks: Tensor) -> dict[int, tuple[float, float]]:
+    order = flat.argsort(dim=1)
+    values, marked = flat.gather(1, order).contiguous(), masks.gather(1, order)
+    normal_before = torch.nn.functional.pad((~marked).long().cumsum(1), (1, 0))
+    ranks = [normal_before.gather(1, torch.searchsorted(values, values, right=right)) for right in (False, True)]
+    wins = ((ranks[0] + ranks[1]) * marked).sum(1)
+    sizes = masks.sum(1)
+    found: dict[int, tuple[float, float]] = {}
+    pixels = flat.shape[1]
+    for number, (won, size) in enumerate(zip(wins.tolist(), sizes.tolist(), strict=True)):
+        if 0 < size < pixels:
+            found[number] = won / (2 * size * (pixels - size)), size / pixels
+    return found

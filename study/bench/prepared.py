@@ -97,11 +97,16 @@ def result_of(compute: Callable[[], _Result], guard: AbstractContextManager[None
         with guard:
             return compute()
     except Exception as error:
-        return error
+        # Its frames would keep the cell's tensors alive.
+        return error.with_traceback(None)
 
 
 def share_fit(ready: Sequence[Prepared], seconds: float) -> None:
-    """Count each cell's share of the seconds in which all were fitted, without what selected an epoch of one."""
+    """Count each cell's share of the seconds in which all were fitted, by its epochs.
+
+    What selected an epoch of one is counted for that one already.
+    """
     own = sum(prepared.watch.of("selection") for prepared in ready)
-    for prepared in ready:
-        prepared.watch.add("fit", max(0.0, seconds - own) / len(ready))
+    epochs = [1 + prepared.cell.config.learning_epochs for prepared in ready]
+    for prepared, number in zip(ready, epochs, strict=True):
+        prepared.watch.add("fit", max(0.0, seconds - own) * number / sum(epochs))

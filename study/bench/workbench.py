@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from promptad.backbones.accelerator import card_of, is_out_of_memory, is_poisoned, limit_memory
+from promptad.backbones.accelerator import card_of, is_out_of_memory, is_poisoned, limit_memory, settle
 from promptad.backbones.backbone import Backbone, load_backbone
 from promptad.configs.method_config import MethodConfig
 from promptad.datasets import Category, DataWatch, Sample, data_digest, draw_support, named_support
@@ -21,7 +21,7 @@ from promptad.features.extraction import Features, ImageInput, extract_features,
 from promptad.features.residence import residence_on
 from promptad.features.support_poses import sample_view_inputs
 from promptad.images.preparation import Preprocessing
-from promptad.methods import Fitted, Scores, finite_scores, fit_all, method_named
+from promptad.methods import Fitted, Scores, Together, finite_scores, fit_all, method_named
 from promptad.prompts.company import MOST
 from promptad.prompts.padded import PLACES, forget_recorded
 from promptad.randomness import numpy_generator
@@ -75,6 +75,7 @@ class Workbench:
     def start_group(self, cells: Sequence[Cell], category: Category) -> None:
         """Prepare for cells of one backbone and one category, so that each image is encoded once for all of them."""
         self._load(cells[0])
+        settle(self._bench.device, tf32=self._bench.precision == "tf32")
         if category != self._category:
             self._category = category
             if not self._all_categories:
@@ -94,10 +95,10 @@ class Workbench:
         Raises whatever the method raises, and ``ChangedDataError``; the caller decides whether to retry.
         """
         prepared = self._prepare(cell)
-        (fitted,) = self._fit([prepared])
-        if isinstance(fitted, Exception):
-            raise fitted
-        return self._finish(prepared, fitted, company=1)
+        (fit,) = self._fit([prepared])
+        if isinstance(fit.result, Exception):
+            raise fit.result
+        return self._finish(prepared, fit)
 
     def run_together(
         self, cells: Sequence[Cell], guard: Guard = unguarded
@@ -105,7 +106,8 @@ class Workbench:
         """Run cells of the group, those together that can learn together; what came of each, as it comes.
 
         An error of one cell is that cell's. One of several cells together is no cell's: they are run again in halves,
-        at last one by one. ``guard`` is around the work on each cell, and around a fit of several.
+        at last one by one (on an accelerator, where a company's size is its shape's, at once). ``guard`` is around the
+        work on each cell, and around a fit of several.
 
         Raises:
             Exception: after which nothing can be computed on the device; whatever has not come is lost.
@@ -117,33 +119,32 @@ class Workbench:
             if len(part) == 1:
                 yield part[0], result_of(functools.partial(self.run, part[0]), guard(1))
                 continue
-            ready, fitted = list[Prepared](), list[Fitted | Exception]()
+            ready = list[Prepared]()
             for cell in part:
                 prepared = result_of(functools.partial(self._prepare, cell), guard(1))
                 if isinstance(prepared, Exception):
                     yield cell, prepared
                 else:
                     ready.append(prepared)
-            try:
-                with guard(len(ready)):
-                    fitted += self._fit(ready)
-            except Exception as error:
-                if is_poisoned(error):
-                    raise
-                if is_out_of_memory(error):
+            fits = result_of(functools.partial(self._fit, ready), guard(max(1, len(ready))))
+            if isinstance(fits, Exception):
+                if is_poisoned(fits):
+                    raise fits
+                left = [each.cell for each in ready]
+                # What they hold goes before anything is freed.
+                ready.clear()
+                if is_out_of_memory(fits):
                     self.release()
-                half = (len(ready) + 1) // 2
-                left = [prepared.cell for prepared in ready]
-                parts += [piece for piece in (left[half:], left[:half]) if piece]
+                half = (len(left) + 1) // 2 if self.device == "cpu" else 1
+                parts += reversed([left[start : start + half] for start in range(0, len(left), half)])
                 continue
-            for prepared, each in zip(ready, fitted, strict=True):
-                if isinstance(each, Exception):
-                    yield prepared.cell, each
+            for each, fit in zip(ready, fits, strict=True):
+                if isinstance(fit.result, Exception):
+                    yield each.cell, fit.result
                 else:
-                    finish = functools.partial(self._finish, prepared, each, company=len(ready))
-                    yield prepared.cell, result_of(finish, guard(1))
+                    yield each.cell, result_of(functools.partial(self._finish, each, fit), guard(1))
 
-    def _fit(self, ready: Sequence[Prepared]) -> Sequence[Fitted | Exception]:
+    def _fit(self, ready: Sequence[Prepared]) -> Sequence[Together]:
         """What came of the fits of cells of one method."""
         if not ready:
             return []
@@ -178,9 +179,10 @@ class Workbench:
             selection=Selection(cell, query, truth, watch),
         )
 
-    def _finish(self, prepared: Prepared, fitted: Fitted, *, company: int) -> Outcome:
+    def _finish(self, prepared: Prepared, fit: Together) -> Outcome:
+        assert not isinstance(fit.result, Exception)
         with prepared.watch.running():
-            return self._outcome(prepared, prepared.selection.best or fitted, company)
+            return self._outcome(prepared, prepared.selection.best or fit.result, fit.company)
 
     def _outcome(self, prepared: Prepared, fitted: Fitted, company: int) -> Outcome:
         """Score a fitted cell."""

@@ -80,7 +80,7 @@ def run_on_ray(
     """
     prepare_tune()
     execution = Execution.planned(ledger, needs_of(groups), options, listeners)
-    check_precision(groups, on_cpu=execution.resources.gpus <= 0)
+    check_precision((cell.config for group in groups for cell in group.cells), on_cpu=execution.resources.gpus <= 0)
     rounds = Rounds(groups)
     try:
         while (current := rounds.next()) is not None:
@@ -306,7 +306,8 @@ class Overseer(tune.Callback):  # type: ignore[misc]
             raise LedgerError(cause_of(error)) from error
         limit = self._execution.limit
         for assignment in at_work:
-            if limit is not None and assignment.seconds > limit + KILL_GRACE:
+            # Cells that learn together may take what each of them may take.
+            if limit is not None and assignment.seconds > limit * max(1, len(assignment.cells)) + KILL_GRACE:
                 nodes.end_process(assignment.worker.node, assignment.worker.process)
         self.pulse(at_work)
 

@@ -322,7 +322,7 @@ def _add_execution(verb: argparse.ArgumentParser) -> None:
         "--company",
         type=int,
         metavar="N",
-        help="most cells that learn together (default: 16; on a CPU scores are the same for any number; 1: each alone)",
+        help="most cells that learn together (default: 16, on a GPU 32; on a CPU scores are the same for any number)",
     )
     verb.add_argument(
         "--gpus-per-trial",

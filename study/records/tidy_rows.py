@@ -20,7 +20,7 @@ _CELL = (
     *("method", "backbone", "architecture", "weights", "dataset", "category", "data", "task", "query", "shots", "seed"),
     "numerics",
 )
-_PROVENANCE = ("finished", "host", "device", "card", "threads", "commit", "dirty", "attempts")
+_PROVENANCE = ("finished", "host", "device", "card", "threads", "company", "commit", "dirty", "attempts")
 
 
 def tidy_rows(ledger: Ledger) -> Iterator[dict[str, Scalar]]:

@@ -117,10 +117,10 @@ class Dispatcher:
         while waiting and len(cells) < limit:
             cell = waiting[0]
             if self._is_open(cell):
-                own = None if self._begun[cell.digest] else company_of(cell, self._mixed)
+                tried, own = bool(self._begun[cell.digest]), company_of(cell, self._mixed)
                 if not cells:
-                    limit, key = (most if own is None else company), own
-                elif own != key:
+                    limit, key = 1 if tried else most if own is None else company, own
+                elif tried or own != key:
                     break
                 cells.append(cell)
             waiting.popleft()

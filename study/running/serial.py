@@ -26,7 +26,7 @@ PULSE_SECONDS = 5.0
 
 def run_serially(bench: Workbench, ledger: Ledger, groups: Sequence[Group], listeners: Listeners) -> None:
     """Run every cell; run those that ran out of memory once more after all others."""
-    check_precision(groups, on_cpu=bench.device == "cpu")
+    check_precision((cell.config for group in groups for cell in group.cells), on_cpu=bench.device == "cpu")
     host = socket.gethostname()
     worker = Worker(node=host, name=host, process=os.getpid())
     rounds = Rounds(groups)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from promptad.backbones.accelerator import ONLY_ON_A_CARD, DeviceError, is_out_of_memory, is_poisoned
+from promptad.configs.method_config import MethodConfig
 from promptad.datasets import Category
 from study.bench.prepared import Guard, unguarded
 from study.bench.workbench import Workbench
@@ -91,15 +92,15 @@ def prepare_group(bench: Bench, source: CellSource, number: int, group: Group) -
         source.fail_group(number, failure)
 
 
-def check_precision(groups: Sequence[Group], *, on_cpu: bool) -> None:
-    """Check that what computes the cells has their precision.
+def check_precision(configs: Iterable[MethodConfig], *, on_cpu: bool) -> None:
+    """Check that what computes cells has the precision of their configs.
 
     Raises:
-        DeviceError: a cell asks for an accelerator's, and there is none.
+        DeviceError: a config asks for an accelerator's, and there is none.
     """
-    asking = sum(cell.config.precision == "tf32" for group in groups for cell in group.cells)
+    asking = sum(config.precision == "tf32" for config in configs)
     if on_cpu and asking:
-        raise DeviceError(f"{ONLY_ON_A_CARD}: {asking} cells ask for it, and the run uses no GPU")
+        raise DeviceError(f"{ONLY_ON_A_CARD}; configs that ask for it: {asking}, and no GPU is used here")
 
 
 def run_cells(

@@ -31,6 +31,7 @@ from study.cluster.group_trial import TrialResources
 from study.cluster.readiness import Needs, needs_of
 from study.records.ledger import Ledger
 from study.running.execution_options import ExecutionOptions, Listeners
+from study.running.worker import check_precision
 from study.search.engine import Search
 from study.search.ray_trial import SearchTrial
 from study.search.search_plan import grouped
@@ -57,6 +58,7 @@ def search_on_ray(
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     execution = Execution.planned(ledger, _needs(search), options, listeners)
     resources, muster = execution.resources, execution.muster
+    check_precision([search.plan.request.study.base], on_cpu=resources.gpus <= 0)
     check_resources(resources, muster.usable())
 
     def slots() -> int:

@@ -11,6 +11,7 @@ from study.records.ledger import Ledger
 from study.running.execution_options import Listeners
 from study.running.row_desk import Worker
 from study.running.serial import beating, serial_pulse
+from study.running.worker import check_precision
 from study.search.engine import Search
 from study.search.trial_bench import TrialBench, run_next
 from study.search.trial_dispatcher import TrialDispatcher
@@ -25,6 +26,7 @@ def search_serially(
     timeout: float | None = None,
 ) -> None:
     """Run trials up to the requested number, or for ``timeout`` seconds; a cell in progress is finished."""
+    check_precision([search.plan.request.study.base], on_cpu=bench.device == "cpu")
     host = socket.gethostname()
     worker = Worker(node=host, name=host, process=os.getpid())
     source = TrialDispatcher(ledger)

@@ -37,7 +37,7 @@ def name_of(row):
 @pytest.fixture(scope="module")
 def hurt(new_study, undisturbed):
     """One study in which all of that happens."""
-    study = new_study("--cell-timeout", "1")
+    study = new_study("--cell-timeout", "1", "--company", "2")
     names = {name_of(json.loads(row)): digest for digest, row in undisturbed.rows().items()}
     study.set_faults({names[name]: (fault, times) for name, (fault, times, _) in FAULTS.items()})
     (study.faults / "pause").write_text("0")

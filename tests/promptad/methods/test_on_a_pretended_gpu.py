@@ -85,7 +85,8 @@ def test_a_company_of_any_forms_learns_on_the_gpu(task):
     ]
     with pretended_gpu():
         backbone = pretended_backbone()
-        found = PromptAD().fit_together(backbone, fittings(backbone, task, changes), 32)
+        together = PromptAD().fit_together(backbone, fittings(backbone, task, changes), 32)
+        found = [each.result for each in together]
         assert [type(each).__name__ for each in found] == ["FittedPromptAD"] * len(changes)
         for fitted in found:
             assert {tensor.device.type for tensor in fitted.tensors().values()} == {"cuda"}
@@ -129,8 +130,8 @@ def test_the_second_cell_of_a_category_moves_next_to_nothing(task):
         moved = []
         for _ in range(2):
             with Counts() as counts:
-                (fitted,) = PromptAD().fit_together(backbone, [fitting], 32)
-                fitted.score(query)
+                (fit,) = PromptAD().fit_together(backbone, [fitting], 32)
+                fit.result.score(query)
             moved.append(counts.bytes["to"])
         whole = sum(len(images) * images[0].nbytes for view, images in query.views.items())
         assert moved[0] >= whole > 10**6

@@ -211,7 +211,10 @@ def test_fits_together_are_those_of_each_alone(backbone, supports):
         )
         for number, change in enumerate(changes)
     ]
-    found = method.fit_together(backbone, fittings, 16)
+    together = method.fit_together(backbone, fittings, 16)
+    found = [each.result for each in together]
+    # Those that learn have one form of prompts; what learns nothing was in no company.
+    assert [each.company for each in together] == [4, 4, 1, 1, 4, 4]
     assert [number for number, each in enumerate(found) if isinstance(each, Exception)] == [4]
     assert [[epoch for epoch, _ in heard[number]] for number in (0, 1, 2, 3, 5)] == [
         *([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], [], []),

@@ -180,7 +180,7 @@ def test_companies_are_of_one_shape_and_fill_its_places(backbone, supports, monk
 
 def test_rates_are_those_of_the_descent():
     constant = STRONG.with_changes({"epochs": 4})
-    assert rates_of(constant) == [0.05] * 4
+    assert rates_of(constant) == (0.05,) * 4
     cosine = rates_of(constant.with_changes({"learning_rate_schedule": "cosine"}))
     expected = [
         1e-5 + (0.05 - 1e-5) * (1 + torch.cos(torch.tensor(torch.pi * each / 4)).item()) / 2 for each in range(4)

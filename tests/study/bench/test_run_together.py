@@ -125,3 +125,24 @@ def test_a_device_that_fails_a_company_is_no_cells_fault(group, bench, monkeypat
     ((cell, result),) = bench.run_together(learning[:1])
     assert cell == learning[0]
     assert isinstance(result, torch.AcceleratorError)
+
+
+def test_seconds_of_a_fit_are_shared_by_epochs(group, bench):
+    """A cell of three epochs and one of nine in one company: what is recorded is not the same."""
+    (cell, *_) = [cell for cell in group.cells if company_of(cell, mixed=False) is not None]
+    few, many = (
+        dataclasses.replace(cell, config=cell.config.with_changes({"epochs": epochs, "selection": "last"}))
+        for epochs in (3, 9)
+    )
+    seconds = {each.config.epochs: outcome.row.seconds["fit"] for each, outcome in bench.run_together([few, many])}
+    assert seconds[9] == pytest.approx(seconds[3] * 10 / 4, rel=0.01)
+
+
+def test_an_error_keeps_nothing_of_its_cell_alive(group, bench, monkeypatch):
+    def fit_all(*_):
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(workbench, "fit_all", fit_all)
+    for _, error in bench.run_together(group.cells):
+        assert str(error) == "no luck"
+        assert error.__traceback__ is None

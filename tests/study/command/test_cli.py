@@ -87,14 +87,14 @@ def test_a_lost_row_is_computed_again_to_the_same_scores(asked, tmp_path):
 def test_failed_cells_are_rows_the_rest_finishes_and_the_exit_code_says_so(asked, tmp_path, monkeypatch, capsys):
     from study.bench.workbench import Workbench
 
-    real = Workbench.run
+    real = Workbench._prepare
 
     def failing(self, cell):
         if cell.seed == 1 and cell.config.vad:
             raise MemoryError("no memory left")
         return real(self, cell)
 
-    monkeypatch.setattr(Workbench, "run", failing)
+    monkeypatch.setattr(Workbench, "_prepare", failing)
     assert main(["run", *asked, "--executor", "serial"]) == FAILED
     captured = capsys.readouterr()
     assert "4 cells failed" in captured.err
@@ -102,7 +102,7 @@ def test_failed_cells_are_rows_the_rest_finishes_and_the_exit_code_says_so(asked
     statuses = [json.loads(content)["status"] for content in rows(tmp_path).values()]
     assert sorted(statuses) == ["failed"] * 4 + ["ok"] * 16
     assert "no memory left" in (tmp_path / "study" / "report" / "index.html").read_text()
-    monkeypatch.setattr(Workbench, "run", real)
+    monkeypatch.setattr(Workbench, "_prepare", real)
     assert main(["run", *asked, "--executor", "serial"]) == 0
 
 

@@ -10,7 +10,9 @@ from helpers.cells import make_cell, make_row
 from promptad.backbones.accelerator import DeviceError
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import Category
+from promptad.methods import Together
 from study.bench.workbench import Workbench
+from study.records.failure import Failure
 from study.records.group import Group
 from study.records.ledger import Ledger
 from study.records.outcome import Outcome
@@ -46,10 +48,10 @@ class FaultyBench(Workbench):
 
     def run(self, cell):
         prepared = self._prepare(cell)
-        (result,) = self._fit([prepared])
-        if isinstance(result, Exception):
-            raise result
-        return self._finish(prepared, result, company=1)
+        (fit,) = self._fit([prepared])
+        if isinstance(fit.result, Exception):
+            raise fit.result
+        return self._finish(prepared, fit)
 
     def _prepare(self, cell):
         if self.faults.get(cell.seed) == "early":
@@ -68,14 +70,17 @@ class FaultyBench(Workbench):
         if "raise" in faults:
             raise ValueError("raise")
         return [
-            FloatingPointError("diverge") if self.faults.get(prepared.cell.seed) == "diverge" else prepared
-            for prepared in ready
+            Together(
+                result=FloatingPointError("diverge") if self.faults.get(each.cell.seed) == "diverge" else each,
+                company=len(ready),
+            )
+            for each in ready
         ]
 
-    def _finish(self, prepared, fitted, *, company):  # noqa: ARG002
+    def _finish(self, prepared, fit):
         if self.faults.get(prepared.cell.seed) == "late":
             raise ValueError("late")
-        provenance = {"finished": "2026-01-01T00:00:00+00:00", "company": company}
+        provenance = {"finished": "2026-01-01T00:00:00+00:00", "company": fit.company}
         return Outcome(row=make_row(cell=prepared.cell, provenance=provenance), examples=None)
 
 
@@ -184,4 +189,27 @@ def test_a_late_cell_of_a_company_is_timed_from_the_last_report(tmp_path, monkey
     now[0] += 10
     (aside,) = dispatcher.end().aside
     assert aside.failure.kind == "death"
+    dispatcher.close()
+
+
+def test_a_cell_that_was_tried_comes_alone_also_among_cells_that_learn_nothing(tmp_path):
+    cells = (
+        *(make_cell(seed=seed) for seed in range(3)),
+        *(make_cell(seed=seed, config=NOTHING_LEARNED) for seed in range(3)),
+    )
+    dispatcher = Dispatcher(Ledger(str(tmp_path)), [Group(category=PLATE, cells=cells)])
+    worker, failure = Worker(node="n", name="here", process=1), Failure(kind="error", reason="no luck")
+    assert dispatcher.next(0, worker, 4, 16) == cells[:3]
+    failed = [Report(digest=cell.digest, result=failure) for cell in cells[:3]]
+    assert dispatcher.report(0, worker, failed, most=4, company=16) == cells[3:]
+    done = [Report(digest=cell.digest, result=Outcome(row=make_row(cell=cell), examples=None)) for cell in cells[3:]]
+    # Each of the three comes again by itself, however many are asked for.
+    assert dispatcher.report(0, worker, done, most=4, company=16) == cells[:1]
+    dispatcher.close()
+
+
+def test_on_an_accelerator_cells_of_any_form_come_together(tmp_path):
+    cells = (make_cell(), make_cell(config=WITHOUT_LAPS), make_cell(config=NOTHING_LEARNED), make_cell(seed=1))
+    dispatcher = Dispatcher(Ledger(str(tmp_path)), [Group(category=PLATE, cells=cells)], mixed=True)
+    assert dispatcher.next(0, Worker(node="n", name="here", process=1), 4, 16) == cells[:2]
     dispatcher.close()

@@ -424,6 +424,6 @@ def test_a_device_that_fails_while_a_group_is_prepared_fails_no_cell(ledger):
 def test_an_accelerators_precision_is_refused_on_a_cpu_before_anything_runs(ledger):
     cells = (CELLS[0], make_cell(seed=9, config=PromptADConfig(precision="tf32")))
     bench = Bench()
-    with pytest.raises(DeviceError, match="1 cells ask for it, and the run uses no GPU"):
+    with pytest.raises(DeviceError, match="configs that ask for it: 1, and no GPU is used here"):
         run_serially(bench, ledger, [Group(category=GROUPS[0].category, cells=cells)], Listeners(on_finished=print))
     assert bench.ran == []

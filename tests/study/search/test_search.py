@@ -11,6 +11,8 @@ from helpers.stored_rows import forget_rows
 
 from ablations import Choice, IntRange, Parameter, Space, When
 from ablations.ours.ready_spaces import FULL
+from promptad.backbones.accelerator import DeviceError
+from promptad.configs.promptad_config import PromptADConfig
 from study.records.ledger import Ledger
 from study.search.engine import Search
 from study.search.objectives import Objective
@@ -240,3 +242,11 @@ def test_a_search_with_trials_in_flight_exports_those_that_ended(inspection_root
     assert [dataclasses.asdict(record)["state"] for record in again.records.values()] == ["failed"]
     reopened = again.ask()
     assert (reopened.number, reopened.params) == (0, first.params)
+
+
+def test_an_accelerators_precision_is_refused_on_a_cpu_before_any_trial(inspection_root, tmp_path):
+    plan = search_plan(inspection_root, space=SMALL, base=PromptADConfig(epochs=3, map_size=48, precision="tf32"))
+    bench = ScoredBench()
+    with pytest.raises(DeviceError, match="configs that ask for it: 1, and no GPU is used here"):
+        run_search(plan, tmp_path, bench=bench)
+    assert bench.ran == []
