@@ -81,6 +81,8 @@ def run_on_ray(
     prepare_tune()
     execution = Execution.planned(ledger, needs_of(groups), options, listeners)
     check_precision((cell.config for group in groups for cell in group.cells), on_cpu=execution.resources.gpus <= 0)
+    if notice := idle_nodes(execution.resources, execution.muster.usable()):
+        listeners.on_notice(notice)
     rounds = Rounds(groups)
     try:
         while (current := rounds.next()) is not None:
@@ -95,6 +97,17 @@ def trial_resources(options: ExecutionOptions) -> TrialResources:
     if gpus is None:
         gpus = GPU_SHARE if ray.cluster_resources().get("GPU", 0) > 0 else 0.0
     return TrialResources(cpus=cpus, gpus=gpus, threads=cpus, company=options.company)
+
+
+def idle_nodes(resources: TrialResources, usable: Sequence[Node]) -> str | None:
+    """What a user should know of nodes that no trial can use: where trials ask for a GPU, those that have none."""
+    idle = [node.name for node in usable if resources.gpus > 0 and node.gpus < resources.gpus]
+    if not idle:
+        return None
+    return (
+        f"without work: node {', '.join(idle)}: trials ask for {resources.gpus:g} of a GPU, since a processor rounds "
+        "otherwise than a card (--gpus-per-trial 0 runs all of them on CPUs)"
+    )
 
 
 def lost_dispatcher(error: ray.exceptions.RayActorError) -> ClusterError:

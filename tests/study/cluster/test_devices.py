@@ -1,11 +1,13 @@
 """Trials and the devices of nodes: what fits which node, and a worker whose promised GPU is not there."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from promptad.datasets import Category
 from study.cluster import group_trial
-from study.cluster.executor import ResourceError, check_resources
+from study.cluster.executor import ResourceError, check_resources, idle_nodes
 from study.cluster.group_trial import GroupTrial, TrialResources, TrialSetup
 from study.cluster.nodes import Node
 from study.cluster.readiness import Needs
@@ -32,6 +34,15 @@ def test_a_trial_must_fit_one_node_not_the_largest_of_each_kind():
         check_resources(asked(65, 0), nodes)
     with pytest.raises(ResourceError, match="more than the 0 GPUs of its largest node"):
         check_resources(asked(1, 0.25), nodes[:1])
+
+
+def test_nodes_that_no_trial_can_use_are_named():
+    nodes = [node(64, 0), node(4, 1), node(8, 0)]
+    nodes = [dataclasses.replace(each, name=name) for each, name in zip(nodes, ("big", "card", "small"), strict=True)]
+    said = idle_nodes(asked(1, 0.25), nodes)
+    assert said.startswith("without work: node big, small: trials ask for 0.25 of a GPU")
+    assert idle_nodes(asked(1, 0), nodes) is None
+    assert idle_nodes(asked(1, 0.25), nodes[1:2]) is None
 
 
 class Source:
