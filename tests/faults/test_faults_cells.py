@@ -89,8 +89,8 @@ def test_the_same_command_without_faults_ends_with_the_same_tables(hurt, undistu
 
 
 def test_a_lost_dispatcher_is_an_error_that_says_what_to_do_and_rows_stay(new_study, undisturbed):
-    study = new_study()
-    (study.faults / "pause").write_text("0")
+    # One by one and with its pauses: together they would be done before it is lost.
+    study = new_study("--company", "1")
     process = study.start()
     study.await_rows(2, process)
     (study.faults / "kill_dispatcher").touch()
