@@ -43,7 +43,7 @@ _proven: dict[tuple[object, ...], bool] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learned:
+class TrainingEnd:
     """How a training ended: why before its last step, or None; and how many took their steps with it."""
 
     error: Exception | None
@@ -52,7 +52,7 @@ class Learned:
 
 def learn(
     trainings: Sequence[PromptTraining], most: int = MOST, listeners: Sequence[OnEpoch | None] | None = None
-) -> list[Learned]:
+) -> list[TrainingEnd]:
     """All steps of every training; how each ended.
 
     A training's listener is called after each of its epochs (from 1); what it raises ends that training alone. On an
@@ -63,16 +63,16 @@ def learn(
     on_cpu = all(training.prefixes.device.type == "cpu" for training in trainings)
     padded = [] if on_cpu else [each for each, heard in zip(trainings, hearing, strict=True) if heard is None]
     padded = [training for training in padded if can_be_padded(training)]
-    ended: dict[int, Learned] = {}
+    ended: dict[int, TrainingEnd] = {}
     for company in padded_companies(padded, most):
         for training, error in zip(company, learn_padded(company), strict=True):
-            ended[numbers[id(training)]] = Learned(error=error, company=len(company))
+            ended[numbers[id(training)]] = TrainingEnd(error=error, company=len(company))
     rest = [training for training in trainings if not any(training is each for each in padded)]
     for company in companies(rest, most) if on_cpu else ([training] for training in rest):
         own = [numbers[id(training)] for training in company]
         errors = learn_together(company, [hearing[number] for number in own])
         size = len(company) if len(company) > 1 and keeps_bits(company) else 1
-        ended |= {number: Learned(error=errors.get(place), company=size) for place, number in enumerate(own)}
+        ended |= {number: TrainingEnd(error=errors.get(place), company=size) for place, number in enumerate(own)}
     return [ended[number] for number in range(len(trainings))]
 
 

@@ -245,7 +245,8 @@ def test_a_search_with_trials_in_flight_exports_those_that_ended(inspection_root
 
 
 def test_an_accelerators_precision_is_refused_on_a_cpu_before_any_trial(inspection_root, tmp_path):
-    plan = search_plan(inspection_root, space=SMALL, base=PromptADConfig(epochs=3, map_size=48, precision="tf32"))
+    base = PromptADConfig(epochs=3, map_size=48, precision="tf32")
+    plan = search_plan(inspection_root, space=SMALL, trials=2, base=base)
     bench = ScoredBench()
     with pytest.raises(DeviceError, match="configs that ask for it: 1, and no GPU is used here"):
         run_search(plan, tmp_path, bench=bench)
