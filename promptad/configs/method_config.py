@@ -156,7 +156,7 @@ class MethodConfig:
         return 0
 
     def company_key(self, task: Task) -> tuple[object, ...] | None:  # noqa: ARG002
-        """What must be equal for two cells of one category to learn together (``prompts/company.py``); None: no cell.
+        """What two cells of one category must have equal to learn together (``prompts/company.py``); None: alone.
 
         Equal keys promise prompts of one form, whose learnable tokens alone differ; all else may differ.
         """

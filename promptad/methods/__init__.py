@@ -1,7 +1,7 @@
 """Anomaly detection methods: a file here for each, and an entry in ``promptad.configs.method_table.METHODS``."""
 
 from promptad.configs.method_table import METHODS
-from promptad.methods.method import Fitted, Fitting, Method, MethodSize, Scores, Together, finite_scores, fit_all
+from promptad.methods.method import FitResult, Fitted, Fitting, Method, MethodSize, Scores, finite_scores, fit_all
 
 
 def method_named(name: str) -> Method:
@@ -17,7 +17,7 @@ __all__ = [
     "Method",
     "MethodSize",
     "Scores",
-    "Together",
+    "FitResult",
     "finite_scores",
     "fit_all",
     "method_named",

@@ -54,7 +54,7 @@ class Fitting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Together:
+class FitResult:
     """What came of a fit among others: the fitted method or its error, and how many fits took their steps with it."""
 
     result: Fitted | Exception
@@ -97,7 +97,7 @@ def finite_scores(fitted: Fitted, query: Features) -> Scores:
 class FitsTogether(Protocol):
     """A method some of whose fits can be computed together, for less than they cost one by one."""
 
-    def fit_together(self, backbone: Backbone, fittings: Sequence[Fitting], most: int) -> Sequence[Together]:
+    def fit_together(self, backbone: Backbone, fittings: Sequence[Fitting], most: int) -> Sequence[FitResult]:
         """What came of each fit, in their order: what ``fit`` gives it alone (on a CPU to the bit), or raises.
 
         At most ``most`` are computed at once. What is raised from here is no single fit's fault.
@@ -105,7 +105,7 @@ class FitsTogether(Protocol):
         ...
 
 
-def fit_all(method: Method, backbone: Backbone, fittings: Sequence[Fitting], most: int) -> Sequence[Together]:
+def fit_all(method: Method, backbone: Backbone, fittings: Sequence[Fitting], most: int) -> Sequence[FitResult]:
     """What came of each fit of one method, in their order: together where the method can, else one after the other.
 
     On a CPU that is what ``fit`` gives, to the bit.
@@ -127,7 +127,7 @@ def fit_all(method: Method, backbone: Backbone, fittings: Sequence[Fitting], mos
         )
         for each in fittings
     )
-    return [Together(result=fitted) for fitted in found]
+    return [FitResult(result=fitted) for fitted in found]
 
 
 class WithoutPrompts:

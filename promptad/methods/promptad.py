@@ -18,7 +18,7 @@ from promptad.backbones.towers import grid_side, linear_local_features
 from promptad.configs.method_config import Task
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.features.extraction import Features
-from promptad.methods.method import Fitted, Fitting, MethodSize, Scores, Together
+from promptad.methods.method import FitResult, Fitted, Fitting, MethodSize, Scores
 from promptad.prompts.company import learn
 from promptad.prompts.prompt_ensemble import ensemble_prototypes
 from promptad.prompts.prompt_learning import (
@@ -164,9 +164,9 @@ class PromptAD:
                 on_epoch(epoch, _learned(backbone, fitting, training, memories))
         return _learned(backbone, fitting, training, memories)
 
-    def fit_together(self, backbone: Backbone, fittings: Sequence[Fitting], most: int) -> list[Together]:
+    def fit_together(self, backbone: Backbone, fittings: Sequence[Fitting], most: int) -> list[FitResult]:
         """What came of each fit, in their order; trainings take their steps together (`promptad.prompts.company`)."""
-        results: dict[int, Together] = {}
+        results: dict[int, FitResult] = {}
         begun: dict[int, PromptTraining] = {}
         memories: dict[int, dict[str, Tensor]] = {}
         for number, each in enumerate(fittings):
@@ -174,11 +174,11 @@ class PromptAD:
                 if each.config.learns_prompts:
                     memories[number], begun[number] = _memories(backbone, each), _training(backbone, each)
                 else:
-                    results[number] = Together(result=_without_learning(backbone, each))
+                    results[number] = FitResult(result=_without_learning(backbone, each))
             except Exception as error:
                 if is_out_of_memory(error) or is_poisoned(error):
                     raise
-                results[number] = Together(result=error)
+                results[number] = FitResult(result=error)
 
         def fitted(number: int) -> FittedPromptAD:
             return _learned(backbone, fittings[number], begun[number], memories[number])
@@ -191,7 +191,7 @@ class PromptAD:
         listeners = [None if fittings[each].on_epoch is None else functools.partial(tell, each) for each in begun]
         for number, ended in zip(begun, learn(list(begun.values()), most, listeners), strict=True):
             result = fitted(number) if ended.error is None else ended.error
-            results[number] = Together(result=result, company=ended.company)
+            results[number] = FitResult(result=result, company=ended.company)
         return [results[number] for number in range(len(fittings))]
 
     def check_prompts(self, tokenizer: SimpleTokenizer, config: PromptADConfig, task: Task, category: str) -> None:

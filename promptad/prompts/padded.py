@@ -232,7 +232,6 @@ class Recorded:
     """The step of a company as a CUDA graph; other companies of its shape are copied into its tensors."""
 
     def __init__(self, company: Padded) -> None:
-        self.company = company
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

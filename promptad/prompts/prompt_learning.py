@@ -125,7 +125,6 @@ class PromptTraining:
             identity = torch.eye(width, device=device, dtype=dtype).repeat(self._stream.shape[1] - 1, 1, 1)
             self.layers = identity.requires_grad_()
             parameters.append(self.layers)
-        self.parameters = tuple(parameters)
         self._descent = Descent(config, parameters)
 
     @property

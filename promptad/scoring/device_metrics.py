@@ -42,11 +42,6 @@ class DeviceTruth:
         )
         self._weights = torch.from_numpy(weights).to(device)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the masks are."""
-        return self._masks.device
-
     def pixel_metrics(self, maps: Float[Tensor, "image size size"], *, max_fpr: float = 0.3) -> metrics.PixelMetrics:
         """`metrics.pixel_metrics` of finished maps on the device.
 

@@ -90,10 +90,7 @@ class MapsOnDevice(MaskedMaps):
     def __init__(self, masks: MaskSet, maps: Tensor, *, size: int, smoothing: float, device: str) -> None:
         self._truth = masks.on(device)
         self._finished = finished_on(device, maps, size=size, smoothing=smoothing)
-        super().__init__(masks, self._parts())
-
-    def _parts(self) -> Iterable[NDArray[np.float32]]:
-        return _Downloaded(self._finished)
+        super().__init__(masks, _Downloaded(self._finished))
 
     def maxima(self) -> NDArray[np.float32]:
         """The largest value of each map."""

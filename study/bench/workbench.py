@@ -21,7 +21,7 @@ from promptad.features.extraction import Features, ImageInput, extract_features,
 from promptad.features.residence import residence_on
 from promptad.features.support_poses import sample_view_inputs
 from promptad.images.preparation import Preprocessing
-from promptad.methods import Fitted, Scores, Together, finite_scores, fit_all, method_named
+from promptad.methods import FitResult, Fitted, Scores, finite_scores, fit_all, method_named
 from promptad.prompts.company import MOST
 from promptad.prompts.padded import PLACES, forget_recorded
 from promptad.randomness import numpy_generator
@@ -133,6 +133,7 @@ class Workbench:
                 left = [each.cell for each in ready]
                 # What they hold goes before anything is freed.
                 ready.clear()
+                del prepared
                 if is_out_of_memory(fits):
                     self.release()
                 half = (len(left) + 1) // 2 if self.device == "cpu" else 1
@@ -144,7 +145,7 @@ class Workbench:
                 else:
                     yield each.cell, result_of(functools.partial(self._finish, each, fit), guard(1))
 
-    def _fit(self, ready: Sequence[Prepared]) -> Sequence[Together]:
+    def _fit(self, ready: Sequence[Prepared]) -> Sequence[FitResult]:
         """What came of the fits of cells of one method."""
         if not ready:
             return []
@@ -179,7 +180,7 @@ class Workbench:
             selection=Selection(cell, query, truth, watch),
         )
 
-    def _finish(self, prepared: Prepared, fit: Together) -> Outcome:
+    def _finish(self, prepared: Prepared, fit: FitResult) -> Outcome:
         assert not isinstance(fit.result, Exception)
         with prepared.watch.running():
             return self._outcome(prepared, prepared.selection.best or fit.result, fit.company)

@@ -450,10 +450,10 @@ def main() -> int:
         found.append(line)
         print(json.dumps(line), flush=True)
         if options.out is not None:
-            with options.out.open("a") as out:
+            with options.out.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(line) + "\n")
     if options.page is not None:
-        options.page.write_text(page(found))
+        options.page.write_text(page(found), encoding="utf-8")
     return int(any("failed" in line for line in found))
 
 

@@ -10,7 +10,7 @@ from helpers.cells import make_cell, make_row
 from promptad.backbones.accelerator import DeviceError
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import Category
-from promptad.methods import Together
+from promptad.methods import FitResult
 from study.bench.workbench import Workbench
 from study.records.failure import Failure
 from study.records.group import Group
@@ -70,7 +70,7 @@ class FaultyBench(Workbench):
         if "raise" in faults:
             raise ValueError("raise")
         return [
-            Together(
+            FitResult(
                 result=FloatingPointError("diverge") if self.faults.get(each.cell.seed) == "diverge" else each,
                 company=len(ready),
             )
