@@ -1,4 +1,4 @@
-"""The numbers that the PromptAD paper prints, to stand beside a study's own.
+"""The numbers that the PromptAD paper prints, and the two of AnoPLe's abstract, to stand beside a study's own.
 
 They live in published.csv, one printed number per line: percent, as printed. Only the reports compare them with
 fractions.
@@ -63,7 +63,7 @@ class PublishedCell:
 def published(table: str) -> tuple[PublishedCell, ...]:
     """The printed numbers of one table of the paper ("table1" ... "table10"), or of "figure1", in the file's order.
 
-    Figure 1 is drawn without numbers: its own are those of section 1's text.
+    Figure 1 is drawn without numbers: its own are those of section 1's text. "anople" are those of AnoPLe's abstract.
 
     Raises:
         ValueError: the file has no such table.
@@ -163,11 +163,11 @@ def _percent(text: str) -> bool:
     return math.isfinite(value) and 0 <= value <= 100
 
 
-_NAME = re.compile(r"(table|figure)([0-9]{1,3})")
+_NAME = re.compile(r"(table|figure)([0-9]{1,3})|[a-z_]+")
 
 
-def _place(name: str) -> tuple[bool, int]:
-    """Tables by their numbers, then figures by theirs."""
+def _place(name: str) -> tuple[int, int, str]:
+    """Tables by their numbers, then figures by theirs, then what is printed elsewhere."""
     found = _NAME.fullmatch(name)
     assert found is not None
-    return found[1] == "figure", int(found[2])
+    return (2, 0, name) if found[1] is None else (int(found[1] == "figure"), int(found[2]), name)

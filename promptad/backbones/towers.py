@@ -6,7 +6,7 @@ block. All functions are differentiable and keep no state.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
@@ -116,12 +116,13 @@ def linear_local_features(
 def encode_prompted_images(
     visual: nn.Module,
     images: Float[Tensor, "image 3 height width"],
-    prompts: Float[Tensor, "depth prompt width"],
+    prompts: Sequence[Float[Tensor, "*image prompt width"]],
     *,
     local: Collection[str],
 ) -> TowerOutput:
     """``encode_images`` of a tower with learnable tokens inside (visual prompts), differentiable in them.
 
+    Each entry of ``prompts`` is for one block, of any number of tokens: for all images, or some for each of them.
     ``prompts[0]`` stands behind the embedded patches, before the first layer norm and without position, and
     ``prompts[j]`` in its place at the input of block j + 1; after the last of them the tokens go on as the tower
     makes them (MaPLe, section 3.2.2). Patches see the prompts, in the local branches as values of V too.
@@ -139,13 +140,14 @@ def encode_prompted_images(
             f"visual prompts must be for 1 to {block_count(visual)} blocks of this backbone, but are for {len(prompts)}"
         )
     embedded = open_clip_parts.embedded(visual, images)
-    count, width = embedded.shape[1], prompts.shape[1]
+    count = embedded.shape[1]
     rules = _rules(local)
     branches: dict[str, Tensor] = dict.fromkeys(rules, embedded[:, 1:])
-    tokens = torch.cat([embedded, visual.ln_pre(prompts[0]).expand(len(images), width, -1)], dim=1)
+    spread = [own.expand(len(images), *own.shape[-2:]) for own in (visual.ln_pre(prompts[0]), *prompts[1:])]
+    tokens = torch.cat([embedded, spread[0]], dim=1)
     for number, block in enumerate(visual.transformer.resblocks):
-        if 0 < number < len(prompts):
-            tokens = torch.cat([tokens[:, :count], prompts[number].expand(len(images), width, -1)], dim=1)
+        if 0 < number < len(spread):
+            tokens = torch.cat([tokens[:, :count], spread[number]], dim=1)
         _, tokens, additions = _dual_block(block, tokens, rules)
         for name, addition in additions.items():
             branches[name] = branches[name] + addition[:, 1:count]

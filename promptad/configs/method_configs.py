@@ -250,7 +250,7 @@ class CoCoOpConfig(PromptLearningConfig):
         """A sentence for each value out of its domain."""
         return [
             *PromptLearningConfig.domain_problems(self),
-            *_between(1, 32, self, "n_normal_tokens"),
+            *between(1, 32, self, "n_normal_tokens"),
             *problems_below(self, {"reduction": 1}),
         ]
 
@@ -271,7 +271,7 @@ class MaPLeConfig(PromptLearningConfig):
 
     def domain_problems(self) -> list[str]:
         """A sentence for each value out of its domain; the towers' depth is checked later, with the backbone."""
-        problems = [*PromptLearningConfig.domain_problems(self), *_between(1, 32, self, "n_context_tokens")]
+        problems = [*PromptLearningConfig.domain_problems(self), *between(1, 32, self, "n_context_tokens")]
         if self.prompt_depth is not None and self.prompt_depth < 1:
             problems.append(f"prompt_depth must be at least 1, but got {self.prompt_depth}")
         return problems
@@ -314,7 +314,7 @@ class RWDAConfig(MethodConfig):
         problems = [
             *MethodConfig.domain_problems(self),
             *problems_below(self, {"n_texts": 1, "hidden_width": 1, "steps": 1}),
-            *_between(0, 16, self, "random_words"),
+            *between(0, 16, self, "random_words"),
         ]
         if not 0 < self.step_size < float("inf"):
             problems.append(f"step_size must be positive and finite, but got {self.step_size}")
@@ -327,6 +327,7 @@ class RWDAConfig(MethodConfig):
         return MethodConfig.inert(self, task) | (set() if self.names_object else {"prompt_text"})
 
 
-def _between(lowest: int, highest: int, config: MethodConfig, name: str) -> list[str]:
+def between(lowest: int, highest: int, config: MethodConfig, name: str) -> list[str]:
+    """What is wrong with a named field that must lie in a range, ends included, if anything."""
     value = getattr(config, name)
     return [] if lowest <= value <= highest else [f"{name} must be between {lowest} and {highest}, but got {value}"]

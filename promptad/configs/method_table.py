@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from promptad.configs.anople_config import AnoPLeConfig
 from promptad.configs.method_config import ConfigError, MethodConfig, Task
 from promptad.configs.method_configs import (
     CoCoOpConfig,
@@ -90,6 +91,13 @@ METHODS: Mapping[str, MethodEntry] = {
         title="MaPLe",
         config=MaPLeConfig,
         factory="promptad.methods.maple:MaPLe",
+        min_shots=1,
+        needs=("transformer", "text"),
+    ),
+    "anople": MethodEntry(
+        title="AnoPLe, rebuilt",
+        config=AnoPLeConfig,
+        factory="promptad.methods.anople:AnoPLe",
         min_shots=1,
         needs=("transformer", "text"),
     ),

@@ -4,8 +4,9 @@ A view is named ``global``, ``local/<transformation>``, ``block/<l>``, ``attende
 ``windows/<size>`` (the class token of every window of size x size patches, each a short pass of its own). All views but
 ``stream`` are l2-normalised over their last axis.
 
-``pixels`` is no feature: it is the tower's input, for methods that change the tower itself. It is never cached, but
-decoded on every request.
+``pixels`` is no feature: it is the tower's input, for methods that change the tower itself. ``pictures/<factor>`` are
+the same pixels before they are normalised, uint8 as height x width x 3, at ``factor`` times the tower's size, for
+methods that change the picture. Both are read on every request: pictures from the cache, once they were decoded.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -31,15 +32,13 @@ from promptad.backbones.windows import encode_windows
 from promptad.datasets.content import digest_of_file
 from promptad.datasets.sample import Sample
 from promptad.features.cache import FeatureCache, feature_key
+from promptad.features.pictures import PICTURES, PIXELS, ReadOnRequest, is_picture
 from promptad.features.residence import Residence
 from promptad.images.preparation import Pixels, Preprocessing, normalised, resized_pixels
 from promptad.scoring.finite import require_finite
 
 ACCELERATOR_BATCH = 16
 """Images per forward pass on an accelerator. On a CPU it is one: faster there, and bitwise independent of the batch."""
-
-PIXELS = "pixels"
-"""The view that is the tower's input: image x 3 x height x width, preprocessed."""
 
 DECODED_AHEAD = 4
 """Least number of decoded images that may wait for the tower."""
@@ -123,7 +122,7 @@ class Features:
     def _whole(self, view: str) -> Tensor | None:
         """A view that stays on the device, or None."""
         # The tower's inputs are decoded at every request: they are large, and few methods want them.
-        if self.residence is None or self.device.type == "cpu" or view == PIXELS:
+        if self.residence is None or self.device.type == "cpu" or is_picture(view):
             return None
         if view not in self._resident:
             self._resident[view] = self.residence.moved(self.views[view], self.device)
@@ -138,35 +137,14 @@ class Features:
 class ImageInput:
     """An image to encode: the identity of its pixels, and how to read them (uint8 RGB, height x width x 3).
 
-    ``name`` is its name in messages, else its identity.
+    ``name`` is its name in messages, else its identity. ``enlarged`` reads it at so many times the tower's size; None
+    where only that size is known.
     """
 
     identity: str
     pixels: Callable[[], Pixels]
     name: str = ""
-
-
-class NetworkInputs(Sequence[Tensor]):
-    """The tower's input of every image, decoded on request and not kept: the content of the view ``pixels``."""
-
-    def __init__(self, inputs: Sequence[ImageInput], preprocessing: Preprocessing, dtype: torch.dtype) -> None:
-        self._inputs, self._preprocessing, self._dtype = inputs, preprocessing, dtype
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._inputs)
-
-    @overload
-    def __getitem__(self, index: int) -> Tensor: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> NetworkInputs: ...
-
-    def __getitem__(self, index: int | slice) -> Tensor | NetworkInputs:
-        """One image decoded, or a lazy slice of them."""
-        if isinstance(index, slice):
-            return NetworkInputs(self._inputs[index], self._preprocessing, self._dtype)
-        return normalised(self._inputs[index].pixels(), self._preprocessing).to(self._dtype)
+    enlarged: Callable[[int], Pixels] | None = None
 
 
 def images_at_once(device: torch.device) -> int:
@@ -190,8 +168,10 @@ def content_of(sample: Sample) -> str:
 
 
 def _file_input(path: Path, content: str, preprocessing: Preprocessing) -> ImageInput:
-    pixels = functools.partial(resized_pixels, path, preprocessing, content=content)
-    return ImageInput(identity=content, pixels=pixels, name=str(path))
+    def enlarged(factor: int) -> Pixels:
+        return resized_pixels(path, preprocessing.at_size(factor * preprocessing.size), content=content)
+
+    return ImageInput(identity=content, pixels=functools.partial(enlarged, 1), name=str(path), enlarged=enlarged)
 
 
 def extract_features(
@@ -210,7 +190,7 @@ def extract_features(
     Raises:
         NotFiniteError: a feature is not finite, even one from the cache; the message names image and view.
     """
-    wanted = sorted(set(views) - {PIXELS})
+    wanted = sorted(view for view in set(views) if not is_picture(view))
     found: dict[str, list[Tensor | None]] = {view: [None] * len(inputs) for view in wanted}
     batch_size = images_at_once(backbone.device)
     pending: deque[tuple[int, Future[Pixels]]] = deque()
@@ -252,9 +232,42 @@ def extract_features(
         view: [feature for feature in found[view] if feature is not None] for view in wanted
     }
     if PIXELS in views:
-        complete[PIXELS] = NetworkInputs(inputs, preprocessing, backbone.dtype)
+        entering = [functools.partial(_input, image, preprocessing, backbone.dtype, cache) for image in inputs]
+        complete[PIXELS] = ReadOnRequest(entering)
+    for factor, view in PICTURES.items():
+        if view in views:
+            complete[view] = ReadOnRequest(
+                [functools.partial(_picture, image, preprocessing, factor, cache) for image in inputs]
+            )
     identities = tuple(_key(backbone, image, preprocessing, "") for image in inputs)
     return Features(views=complete, device=backbone.device, names=names, identities=identities)
+
+
+def _input(image: ImageInput, preprocessing: Preprocessing, dtype: torch.dtype, cache: FeatureCache | None) -> Tensor:
+    """The tower's input of an image."""
+    return normalised(_picture(image, preprocessing, 1, cache).numpy(), preprocessing).to(dtype)
+
+
+def _picture(image: ImageInput, preprocessing: Preprocessing, factor: int, cache: FeatureCache | None) -> Tensor:
+    """The pixels of an image at ``factor`` times the tower's size, decoded once for all towers of that size."""
+    if factor != 1 and image.enlarged is None:
+        name = image.name or image.identity
+        raise ValueError(f"{name} must be readable at {factor} times the tower's size, but is not")
+
+    def decode() -> Tensor:
+        return torch.from_numpy(image.pixels() if image.enlarged is None else image.enlarged(factor))
+
+    if cache is None:
+        return decode()
+    # Neither the order of channels nor their normalisation is in the pixels yet.
+    plain = Preprocessing(
+        size=factor * preprocessing.size, resize=preprocessing.resize, bit_depth=preprocessing.bit_depth
+    )
+    key = feature_key(
+        image=image.identity, weights="", activation=None, precision="", preprocessing=plain.key(), view="picture"
+    )
+    known = cache.get(key)
+    return cache.keep(key, decode()) if known is None else known
 
 
 def _decoders(device: torch.device) -> int:

@@ -36,17 +36,24 @@ def _view_inputs(files: Sequence[tuple[Path, str]], preprocessing: Preprocessing
             name = identity if number == 0 else f"{identity}+view{number}-shift{shift}"
             inputs.append(
                 ImageInput(
-                    identity=name, pixels=functools.partial(views.pixels, number), name=f"{path} (view {number})"
+                    identity=name,
+                    pixels=functools.partial(views.pixels, number),
+                    name=f"{path} (view {number})",
+                    enlarged=functools.partial(views.pixels, number),
                 )
             )
     return inputs
 
 
 class _LazyViews:
-    """The views of one file, made when the first is requested."""
+    """The views of one file, made when the first of a size is requested."""
 
     def __init__(self, path: Path, content: str, preprocessing: Preprocessing, shift: int) -> None:
-        self._make = functools.cache(lambda: support_views(resized_pixels(path, preprocessing, content=content), shift))
+        def made(factor: int) -> list[Pixels]:
+            larger = preprocessing.at_size(factor * preprocessing.size)
+            return support_views(resized_pixels(path, larger, content=content), factor * shift)
 
-    def pixels(self, number: int) -> Pixels:
-        return self._make()[number]
+        self._made = functools.cache(made)
+
+    def pixels(self, number: int, factor: int = 1) -> Pixels:
+        return self._made(factor)[number]

@@ -1,5 +1,6 @@
 """Images to network input: geometry and normalisation, masks and thumbnails to match, support views."""
 
+import dataclasses
 import functools
 import math
 from dataclasses import dataclass
@@ -68,6 +69,10 @@ class Preprocessing:
             problems.append(f"std must be above 0, but got {self.std}")
         if problems:
             raise ValueError("; ".join(problems))
+
+    def at_size(self, size: int) -> "Preprocessing":
+        """The same for an input of another size."""
+        return dataclasses.replace(self, size=size)
 
     def key(self) -> str:
         """A text equal for equal settings and different for different ones, stable across runs: for cache keys."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -44,7 +45,8 @@ class FittedCoCoOp:
     @torch.inference_mode()
     def score(self, query: Features) -> Scores:
         """The probability of each image's own anomaly prompt: of its global feature, or of each local one."""
-        scored = torch.cat([self._score_chunk(query, chunk) for chunk in query.chunks(CHUNK)])
+        tree = functools.cache(functools.partial(context_tree, self.backbone, self.prompts, len(self.context)))
+        scored = torch.cat([self._score_chunk(query, chunk, tree) for chunk in query.chunks(CHUNK)])
         if self.task == "image":
             return Scores(image=scored, maps=None, branches={})
         side = grid_side(scored.shape[1])
@@ -55,10 +57,9 @@ class FittedCoCoOp:
         """Context, meta-network and the ids of the prompts by name."""
         return {"context": self.context, **layer_tensors("network", self.network), **self.prompts.tensors()}
 
-    def _score_chunk(self, query: Features, chunk: slice) -> Tensor:
+    def _score_chunk(self, query: Features, chunk: slice, tree: Callable[[int], PromptTree]) -> Tensor:
         images = query.stack("global", chunk.start, chunk.stop)
-        tree = self.prompts.tree(len(images), len(self.context), device=self.backbone.device, dtype=self.backbone.dtype)
-        features = image_prompts(self.backbone, tree, self.context, self.network, images)
+        features = image_prompts(self.backbone, tree(len(images)), self.context, self.network, images)
         z = images if self.task == "image" else query.stack(_view(self.config, self.task), chunk.start, chunk.stop)
         scale = inverse_temperature(self.backbone, self.config)
         scores = [
@@ -127,8 +128,9 @@ class CoCoOp:
                 network=tuple(layer.frozen() for layer in network),
             )
 
+        tree = functools.cache(functools.partial(context_tree, backbone, prompts, len(context)))
         for epoch in range(1, config.epochs + 1):
-            descent.step(cocoop_losses(backbone, prompts, config, context, network, images, z))
+            descent.step(cocoop_losses(backbone, tree, config, context, network, images, z))
             if on_epoch is not None:
                 on_epoch(epoch, fitted())
         return fitted()
@@ -169,6 +171,11 @@ def draw_meta_network(features: int, width: int, reduction: int, generator: torc
     return Linear.draw(features, hidden, generator), Linear.draw(hidden, width, generator)
 
 
+def context_tree(backbone: Backbone, prompts: ClassPrompts, n_tokens: int, images: int) -> PromptTree:
+    """Both classes' prompts with a context of ``n_tokens`` for each of so many images."""
+    return prompts.tree(images, n_tokens, device=backbone.device, dtype=backbone.dtype)
+
+
 def image_prompts(
     backbone: Backbone,
     tree: PromptTree,
@@ -185,7 +192,7 @@ def image_prompts(
 
 def cocoop_losses(
     backbone: Backbone,
-    prompts: ClassPrompts,
+    tree: Callable[[int], PromptTree],
     config: CoCoOpConfig,
     context: Float[Tensor, "token width"],
     network: tuple[Linear, ...],
@@ -194,8 +201,7 @@ def cocoop_losses(
 ) -> Iterator[Tensor]:
     """PromptAD's eq. 12 for each image against its own prompts, a chunk of images at a time; their sum is the mean."""
     for own, visual in zip(images.split(CHUNK), z.split(CHUNK), strict=True):
-        tree = prompts.tree(len(own), len(context), device=backbone.device, dtype=backbone.dtype)
-        normal, anomaly = image_prompts(backbone, tree, context, network, own)
+        normal, anomaly = image_prompts(backbone, tree(len(own)), context, network, own)
         scale = inverse_temperature(backbone, config)
         losses = [
             contrastive_loss(visual[i : i + 1], normal[i : i + 1], anomaly[i : i + 1], scale) for i in range(len(own))

@@ -15,7 +15,7 @@ from promptad.configs.method_configs import FastReconConfig
 from promptad.features.extraction import Features
 from promptad.methods.coreset import coreset
 from promptad.methods.method import Fitted, MethodSize, Scores, WithoutPrompts
-from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
+from promptad.methods.patches import joined_patches, patch_chunks, patch_views, support_patches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class FittedFastRecon:
     def score(self, query: Features) -> Scores:
         """Length of Q - W S by position, for the image task its maximum."""
         views, memory, maps = patch_views(self.config, self.backbone), self.memory.double(), []
-        for chunk in query.chunks(CHUNK):
+        for chunk in patch_chunks(query):
             grids = joined_patches(query, views, chunk, neighbourhood=self.config.neighbourhood)
             patches = grids.flatten(1, 2)
             target = patches.double().add_(self.means, alpha=self.config.distribution_weight)

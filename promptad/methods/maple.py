@@ -16,7 +16,8 @@ from promptad.backbones.backbone_names import default_prompt_depth, prompt_block
 from promptad.backbones.towers import encode_prompted_images, grid_side
 from promptad.configs.method_config import ConfigError, Task
 from promptad.configs.method_configs import MaPLeConfig
-from promptad.features.extraction import PIXELS, Features, images_at_once
+from promptad.features.extraction import Features, images_at_once
+from promptad.features.pictures import PIXELS
 from promptad.methods.method import Fitted, MethodSize, Scores
 from promptad.prompts.class_prompts import ClassPrompts, draw_context
 from promptad.prompts.descent import Descent
@@ -217,7 +218,7 @@ def encoded(
 ) -> Float[Tensor, "image *patch embed"]:
     """The features that the task scores, l2-normalised: each image's global feature, or its local ones."""
     local = () if task == "image" else (config.transformation,)
-    output = encode_prompted_images(backbone.model.visual, images, visual_prompts, local=local)
+    output = encode_prompted_images(backbone.model.visual, images, list(visual_prompts), local=local)
     return normalize(output.global_feature if task == "image" else output.local[config.transformation], dim=-1)
 
 

@@ -14,7 +14,7 @@ from promptad.configs.method_config import Task
 from promptad.configs.method_configs import PaDiMConfig
 from promptad.features.extraction import Features
 from promptad.methods.method import Fitted, MethodSize, Scores, WithoutPrompts
-from promptad.methods.patches import CHUNK, joined_patches, joined_width, patch_views, support_patches
+from promptad.methods.patches import joined_patches, joined_width, patch_chunks, patch_views, support_patches
 from promptad.randomness import torch_generator
 
 
@@ -34,7 +34,7 @@ class FittedPaDiM:
         """Eq. 2's Mahalanobis distance by position; its maximum is the image score."""
         views, channels = patch_views(self.config, self.backbone), self.channels.cpu()
         maps = []
-        for chunk in query.chunks(CHUNK):
+        for chunk in patch_chunks(query):
             patches = joined_patches(query, views, chunk, channels=channels)
             offset = (patches.flatten(1, 2) - self.means).permute(1, 2, 0)
             solved = torch.linalg.solve_triangular(self.factors, offset, upper=False)

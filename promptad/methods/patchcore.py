@@ -15,7 +15,7 @@ from promptad.configs.method_configs import PatchCoreConfig
 from promptad.features.extraction import Features
 from promptad.methods.coreset import coreset
 from promptad.methods.method import Fitted, MethodSize, Scores, WithoutPrompts
-from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
+from promptad.methods.patches import joined_patches, patch_chunks, patch_views, support_patches
 from promptad.scoring.neighbours import nearest
 
 
@@ -32,7 +32,7 @@ class FittedPatchCore:
     def score(self, query: Features) -> Scores:
         """Eq. 6-7 for the image task, eq. 6's distances to the nearest entry for the pixel task."""
         images, maps = [], []
-        for chunk in query.chunks(CHUNK):
+        for chunk in patch_chunks(query):
             views = patch_views(self.config, self.backbone)
             patches = joined_patches(query, views, chunk, neighbourhood=self.config.neighbourhood)
             distance, index = nearest(patches.flatten(0, 2), self.memory, 1)

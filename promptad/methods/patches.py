@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import Literal, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -12,14 +14,32 @@ from torch.nn.functional import avg_pool2d, interpolate
 from promptad.backbones.backbone import Backbone
 from promptad.backbones.backbone_names import default_memory_layers
 from promptad.backbones.towers import grid_side
-from promptad.configs.shared_config import MemoryConfig
 from promptad.features.extraction import Features
 
-CHUNK = 2
-"""Number of images whose patches are joined together: bounds memory, changes no score; a CPU is faster with few."""
+CHUNK, ACCELERATOR_CHUNK = 2, 32
+"""Images whose patches are joined together, on a CPU and on an accelerator: bounds memory, changes no score."""
 
 
-def patch_views(config: MemoryConfig, backbone: Backbone) -> tuple[str, ...]:
+def patch_chunks(features: Features) -> Iterator[slice]:
+    """Slices of images whose patches are joined together."""
+    return features.chunks(CHUNK if features.device.type == "cpu" else ACCELERATOR_CHUNK)
+
+
+class NamesLayers(Protocol):
+    """A config with memory layers, whatever else it has."""
+
+    @property
+    def memory_layers(self) -> tuple[int, ...] | None:
+        """Blocks whose patches are used; None: the backbone's default."""
+        ...
+
+    @property
+    def memory_tap(self) -> Literal["block_output", "after_next_attention"]:
+        """Where in a block."""
+        ...
+
+
+def patch_views(config: NamesLayers, backbone: Backbone) -> tuple[str, ...]:
     """The views of the config's layers, or of the backbone's default ones: those of PromptAD's visual memory."""
     kind = "block" if config.memory_tap == "block_output" else "attended"
     return tuple(f"{kind}/{layer}" for layer in config.memory_layers or default_memory_layers(backbone.name))
@@ -39,7 +59,7 @@ def support_patches(
 ) -> Float[Tensor, "image row column width"]:
     """``joined_patches`` of all support images."""
     whole = None
-    for chunk in support.chunks(CHUNK):
+    for chunk in patch_chunks(support):
         part = joined_patches(support, views, chunk, neighbourhood=neighbourhood, channels=channels)
         if whole is None:
             whole = part.new_empty((len(support), *part.shape[1:]))

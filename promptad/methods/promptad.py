@@ -13,12 +13,14 @@ from torch.nn.functional import normalize
 
 from promptad.backbones.accelerator import is_out_of_memory, is_poisoned
 from promptad.backbones.backbone import Backbone
-from promptad.backbones.backbone_names import default_memory_layers, is_transformer
+from promptad.backbones.backbone_names import is_transformer
 from promptad.backbones.towers import grid_side, linear_local_features
 from promptad.configs.method_config import Task
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.features.extraction import Features
 from promptad.methods.method import FitResult, Fitted, Fitting, MethodSize, Scores
+from promptad.methods.patches import patch_views
+from promptad.methods.visual_memory import CHUNK, remembered_patches, visual_maps
 from promptad.prompts.company import learn
 from promptad.prompts.prompt_ensemble import ensemble_prototypes
 from promptad.prompts.prompt_learning import (
@@ -29,10 +31,7 @@ from promptad.prompts.prompt_learning import (
     learns_layers,
     prompts_for,
 )
-from promptad.scoring.anomaly_scores import harmonic_fusion, prompt_score, resize_maps, visual_map
-
-CHUNK = 16
-"""Query images scored at once; bounds memory, changes no score."""
+from promptad.scoring.anomaly_scores import harmonic_fusion, prompt_score, resize_maps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +55,7 @@ class FittedPromptAD:
     @torch.inference_mode()
     def score(self, query: Features) -> Scores:
         """Eq. 18's score for the image task, eq. 17's map for the pixel task."""
-        visual = self._visual_map(query) if self.memories else None
+        visual = visual_maps(query, self.memories, self.support) if self.memories else None
         parts = [
             self._score_chunk(query, chunk, None if visual is None else visual[chunk]) for chunk in query.chunks(CHUNK)
         ]
@@ -72,21 +71,6 @@ class FittedPromptAD:
         fitted = {f"memory/{view}": memory for view, memory in self.memories.items()}
         fitted |= {} if self.prototypes is None else {"prototypes": self.prototypes}
         return fitted if self.layers is None else fitted | {"layers": self.layers}
-
-    def _visual_map(self, query: Features) -> Tensor:
-        """M_v of every query image: no prompt changes it, so that arms and epochs on the same images share it."""
-
-        def compute() -> Tensor:
-            memories = list(self.memories.values())
-            parts = [
-                visual_map([query.stack(view, chunk.start, chunk.stop) for view in self.memories], memories)
-                for chunk in query.chunks(CHUNK)
-            ]
-            return torch.cat(parts).float()
-
-        if not self.support:
-            return compute()
-        return query.remembered.get(("visual map", *self.memories, *self.support), compute)
 
     def _score_chunk(self, query: Features, chunk: slice, visual: Tensor | None) -> Scores:
         branches = {} if visual is None else {"visual": visual}
@@ -271,13 +255,9 @@ def _without_learning(backbone: Backbone, fitting: Fitting) -> FittedPromptAD:
 
 
 def _memories(backbone: Backbone, fitting: Fitting) -> dict[str, Tensor]:
-    views = memory_views(fitting.config, backbone)
-    return {view: fitting.support.stack(view).flatten(0, 1) for view in views}
+    return remembered_patches(fitting.support, memory_views(fitting.config, backbone))
 
 
 def memory_views(config: PromptADConfig, backbone: Backbone) -> tuple[str, ...]:
     """The feature views of the visual memory; none without the vision-guided branch."""
-    if not config.vad:
-        return ()
-    kind = "block" if config.memory_tap == "block_output" else "attended"
-    return tuple(f"{kind}/{layer}" for layer in config.memory_layers or default_memory_layers(backbone.name))
+    return patch_views(config, backbone) if config.vad else ()

@@ -14,7 +14,7 @@ from promptad.configs.method_config import Task
 from promptad.configs.method_configs import SPADEConfig
 from promptad.features.extraction import Features
 from promptad.methods.method import Fitted, MethodSize, Scores, WithoutPrompts
-from promptad.methods.patches import CHUNK, joined_patches, patch_views, support_patches
+from promptad.methods.patches import joined_patches, patch_chunks, patch_views, support_patches
 from promptad.scoring.neighbours import nearest
 
 
@@ -33,7 +33,7 @@ class FittedSPADE:
         """Eq. 2's mean distance to the K nearest images; eq. 3's to the kappa nearest patches of these images."""
         scores: list[Tensor] = []
         maps: list[Tensor] = []
-        for chunk in query.chunks(CHUNK):
+        for chunk in patch_chunks(query):
             whole = query.stack("global", chunk.start, chunk.stop).float()
             distance, index = nearest(whole, self.images, self.config.images)
             scores.append(distance.mean(dim=1).cpu())

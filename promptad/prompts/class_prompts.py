@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import torch
@@ -32,19 +32,24 @@ class ClassPrompts:
         *,
         n_tokens: int,
         prompt_text: Literal["bare", "mapped_with_full_stop"],
+        bare_normal: bool = False,
     ) -> Self:
         """``normal {object}`` and ``abnormal {object}`` behind a context of ``n_tokens`` learnable tokens.
+
+        With ``bare_normal`` the first is ``{object}`` alone.
 
         Raises:
             PromptError: one of them is longer than the text tower's context.
         """
         mapped = prompt_text == "mapped_with_full_stop"
-        prompts = build_prompts(
-            tokenizer,
-            object_name(category, mapped),
-            PromptForm(semantic_concatenation=False, n_normal_tokens=n_tokens, full_stop=mapped),
-        )
-        return cls(normal=_ids(prompts.normal[0]), anomaly=_ids(prompts.anomaly[0]))
+        name = object_name(category, mapped)
+        two = PromptForm(semantic_concatenation=False, n_normal_tokens=n_tokens, full_stop=mapped)
+        prompts = build_prompts(tokenizer, name, two)
+        normal = prompts.normal[0]
+        if bare_normal:
+            # What semantic concatenation puts its suffixes behind.
+            (normal,) = build_prompts(tokenizer, name, replace(two, semantic_concatenation=True)).normal
+        return cls(normal=_ids(normal), anomaly=_ids(prompts.anomaly[0]))
 
     def tree(self, contexts: int, n_tokens: int, *, device: torch.device, dtype: torch.dtype) -> PromptTree:
         """Both prompts with each of ``contexts`` contexts, these being the tree's prefixes.

@@ -15,7 +15,8 @@ TILE = 2**24
 """Most entries of a tile."""
 
 BLOCK = 2**16
-"""Upper bound on the elements gathered at once when exact distances are recomputed; a single query may exceed it."""
+"""Upper bound on the elements gathered at once when exact distances are recomputed on a CPU, where they stay in its
+cache; a single query may exceed it. On an accelerator it is ``TILE``: a block costs it some microseconds."""
 
 
 def nearest(
@@ -53,17 +54,19 @@ def greedy_coreset(features: Float[Tensor, "entry width"], size: int) -> Int[Ten
         raise ValueError(f"a coreset's size must be between 1 and {len(features)}, but got {size}")
     squares = torch.linalg.vector_norm(features, dim=1).square()
 
-    def squared_gaps(index: Tensor) -> Tensor:
-        return torch.addmv(squares, features, features[index], alpha=-2).add_(squares[index])
+    # An index is a tensor of one element: as a number it would have to come back from an accelerator first.
+    def squared_gaps(index: Int[Tensor, "1"]) -> Tensor:
+        own = features.index_select(0, index)[0]
+        return torch.addmv(squares, features, own, alpha=-2).add_(squares.index_select(0, index))
 
-    taken = torch.zeros(size, dtype=torch.long, device=features.device)
+    taken = [torch.zeros(1, dtype=torch.long, device=features.device)]
     gap = squared_gaps(taken[0])
-    for step in range(1, size):
+    for _ in range(1, size):
         # Rounding must not select an entry twice.
-        gap[taken[step - 1]] = -torch.inf
-        taken[step] = gap.argmax()
-        gap = torch.minimum(gap, squared_gaps(taken[step]))
-    return taken
+        gap.index_fill_(0, taken[-1], -torch.inf)
+        taken.append(gap.argmax(dim=0, keepdim=True))
+        gap = torch.minimum(gap, squared_gaps(taken[-1]))
+    return torch.cat(taken)
 
 
 def _closeness(query: Tensor, memory: Tensor, squares: Tensor) -> Tensor:
@@ -80,8 +83,7 @@ def _nearest_in_tiles(query: Tensor, memory: Tensor, squares: Tensor, count: int
         best, where = torch.cat([best, least], dim=1), torch.cat([where, index + start], dim=1)
         best, order = _smallest(best, count)
         where = where.gather(1, order)
-    # In blocks that stay in a processor's cache.
-    rows = max(1, BLOCK // (where.shape[1] * query.shape[1]))
+    rows = max(1, (BLOCK if query.device.type == "cpu" else TILE) // (where.shape[1] * query.shape[1]))
     blocks = zip(query.split(rows), where.split(rows), strict=True)
     exact = torch.cat([_distances(part, memory, near) for part, near in blocks])
     exact, order = exact.sort(dim=1, stable=True)

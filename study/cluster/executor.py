@@ -35,7 +35,7 @@ from study.records.ledger import Ledger
 from study.records.pulse import NodeUse, Pulse
 from study.records.segment import RowState
 from study.running.execution_options import CacheSettings, ExecutionOptions, Listeners
-from study.running.rounds import Round, Rounds
+from study.running.rounds import Round, Rounds, spread
 from study.running.row_desk import Assignment, Finished, finished_with
 from study.running.worker import check_precision
 
@@ -189,7 +189,8 @@ class Execution:
         digests = [cell.digest for group in current.groups for cell in group.cells]
         before = self.ledger.sound_states(digests)
         try:
-            trouble = self._fit(current, self.setup(dispatcher, resources), overseer, trial)
+            order = spread(current.groups, room(resources, usable))
+            trouble = self._fit(order, self.setup(dispatcher, resources), overseer, trial)
         except BaseException:
             # What is finished is kept, also by Ctrl-C; where it cannot be, the first error says more.
             with contextlib.suppress(Exception):
@@ -215,8 +216,8 @@ class Execution:
         ]
         overseer.tell(finished_with(row) for row in self.ledger.rows(missed).values())
 
-    def _fit(self, current: Round, shared: TrialSetup, overseer: Overseer, trial: type[GroupTrial]) -> str | None:
-        """Run the groups on Tune; returns the message of a trial that ended with an error."""
+    def _fit(self, order: Sequence[int], shared: TrialSetup, overseer: Overseer, trial: type[GroupTrial]) -> str | None:
+        """Run the groups on Tune in this order; returns the message of a trial that ended with an error."""
         resources = shared.resources
         bundles, where = nodes.placement(
             {"CPU": resources.cpus, "GPU": resources.gpus}, without=self.muster.unfit.keys()
@@ -227,7 +228,7 @@ class Execution:
                     tune.with_parameters(trial, shared=shared),
                     tune.PlacementGroupFactory(bundles, **where),
                 ),
-                param_space={"group": tune.grid_search(list(range(len(current.groups))))},
+                param_space={"group": tune.grid_search(list(order))},
                 tune_config=tune.TuneConfig(reuse_actors=True),
                 run_config=tune.RunConfig(
                     name="study",
@@ -246,6 +247,19 @@ def _whole_device(resources: TrialResources, usable: Sequence[Node]) -> TrialRes
     if resources.gpus > 0:
         return dataclasses.replace(resources, gpus=max(1.0, resources.gpus))
     return dataclasses.replace(resources, cpus=max(resources.cpus, int(max(node.cpus for node in usable))))
+
+
+def room(resources: TrialResources, usable: Sequence[Node]) -> int:
+    """How many trials the nodes can run at the same time, at least one."""
+    places = 0
+    for node in usable:
+        shares = [
+            there // wanted
+            for there, wanted in ((node.cpus, resources.cpus), (node.gpus, resources.gpus))
+            if wanted > 0
+        ]
+        places += int(min(shares, default=0))
+    return max(1, places)
 
 
 def check_resources(resources: TrialResources, usable: Sequence[Node]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,23 @@ class Round:
     def alone(self) -> bool:
         """Whether each cell gets a whole device."""
         return self.earlier is not None
+
+
+def spread(groups: Sequence[Group], workers: int) -> list[int]:
+    """Places of the groups in an order in which so many workers begin with different categories.
+
+    Workers that begin with one category encode the same images at the same time. ``workers`` categories at a time
+    take turns, so that a worker that is done with a group of one is likely to get the next of it.
+    """
+    by_category: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, group in enumerate(groups):
+        by_category[group.category.name, group.cells[0].backbone].append(place)
+    columns = list(by_category.values())
+    order: list[int] = []
+    for start in range(0, len(columns), workers):
+        turns = itertools.zip_longest(*columns[start : start + workers])
+        order += [place for turn in turns for place in turn if place is not None]
+    return order
 
 
 class Rounds:

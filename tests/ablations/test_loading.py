@@ -3,7 +3,7 @@ import sys
 import pytest
 from helpers.places import DOCS
 
-from ablations.catalogue import CATALOGUE
+from ablations.catalogue import CATALOGUE, GROUPS
 from ablations.loading import listing, named_ablations
 from ablations.spec import AblationError
 from promptad.configs.promptad_config import PromptADConfig
@@ -28,7 +28,7 @@ def test_names_are_of_the_catalogue_once_each_and_table_3_is_the_default():
 
 def test_the_listing_has_every_name_with_its_title():
     lines = listing().splitlines()
-    assert [line.split()[0] for line in lines] == [*CATALOGUE, "core", "all"]
+    assert [line.split()[0] for line in lines] == [*CATALOGUE, *GROUPS]
     assert CATALOGUE["figure5"].title in listing()
 
 

@@ -154,5 +154,7 @@ def test_figure_1_has_the_numbers_of_section_1():
 
 
 def test_an_unknown_table_is_an_error_that_lists_the_known():
-    with pytest.raises(ValueError, match=r"got 'table11': known are \['table1', 'table2', .*'table10', 'figure1'\]"):
+    with pytest.raises(
+        ValueError, match=r"got 'table11': known are \['table1', 'table2', .*'table10', 'figure1', 'anople'\]"
+    ):
         published("table11")

@@ -14,7 +14,10 @@ from promptad.configs.method_table import method_of
 from promptad.features.extraction import Features
 from promptad.methods import method_named
 
-VIEWS = ("global", "local/vv", "block/1", "block/2", "block/3", "attended/1", "windows/2", "windows/3", "pixels")
+VIEWS = (
+    *("global", "local/vv", "block/1", "block/2", "block/3", "attended/1", "windows/2", "windows/3", "pixels"),
+    *("pictures/1", "pictures/2"),
+)
 
 
 @functools.cache

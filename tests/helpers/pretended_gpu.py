@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import open_clip
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
@@ -12,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from promptad.backbones.backbone import Backbone
 from promptad.backbones.backbone_names import BackboneName
-from promptad.features.extraction import PIXELS, Features
+from promptad.features.extraction import Features
+from promptad.features.pictures import PICTURES, PIXELS
 from promptad.images.preparation import CLIP_MEAN, CLIP_STD
 from promptad.prompts.padded import Padded
 
@@ -81,6 +83,9 @@ def pretended_gpu() -> Iterator[None]:
         made = real_tensor(data, *more, **options)
         return made if device is None else torch.empty(made.shape, dtype=made.dtype, device=device)
 
+    def from_numpy(array: Any) -> Any:
+        return torch.empty(array.shape, dtype=getattr(torch, array.dtype.name))
+
     def as_list(self: Any) -> Any:
         return [as_list(part) for part in self] if self.dim() > 1 else [0] * self.numel() if self.dim() else 0
 
@@ -105,6 +110,8 @@ def pretended_gpu() -> Iterator[None]:
         FakeTensorMode(),
         answers(),
         patch.object(torch, "tensor", tensor),
+        patch.object(torch, "from_numpy", from_numpy),
+        patch("promptad.anople.picture_views.as_pixels", lambda picture: np.zeros(tuple(picture.shape), np.uint8)),
         patch.object(torch.Tensor, "tolist", as_list),
         patch.object(FakeTensor, "tolist", as_list),
         patch.object(torch.autograd, "backward", no_gradients),
@@ -157,6 +164,9 @@ def _shape(view: str) -> tuple[int, ...]:
         return (SIDE, SIDE * SIDE, WIDTH)
     if view == PIXELS:
         return (3, SIZE, SIZE)
+    for factor, name in PICTURES.items():
+        if view == name:
+            return (factor * SIZE, factor * SIZE, 3)
     if view.startswith("windows/"):
         return ((SIDE - int(view.split("/")[1]) + 1) ** 2, WIDTH)
     return (SIDE * SIDE, WIDTH)

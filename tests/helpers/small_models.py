@@ -88,5 +88,12 @@ def image_files(folder: Path, seeds: Iterable[int], size: tuple[int, int] = (48,
 def small_features(backbone: Backbone, seeds: Iterable[int], views: Sequence[str]) -> Features:
     """Features of random images, one per seed."""
     size = backbone.image_size
-    inputs = [ImageInput(identity=f"pixels {seed}", pixels=functools.partial(pixels, seed, size)) for seed in seeds]
+    inputs = [
+        ImageInput(
+            identity=f"pixels {seed}",
+            pixels=functools.partial(pixels, seed, size),
+            enlarged=lambda factor, seed=seed: pixels(seed, factor * size),  # type: ignore[misc]
+        )
+        for seed in seeds
+    ]
     return extract_features(backbone, inputs, preprocessing=Preprocessing(size=size), views=views)

@@ -1,5 +1,6 @@
 """Feature extraction: one forward pass an image, the same bits in any company, and the cache in between."""
 
+import dataclasses
 import functools
 
 import pytest
@@ -104,7 +105,7 @@ def test_cache_hits_do_no_forward_pass(backbone, forwards, tmp_path):
     assert forwards == [1, 1, 1, 1]
 
 
-def test_pixels_are_the_towers_input_decoded_when_asked_for(backbone, forwards, tmp_path):
+def test_pixels_are_the_towers_input_decoded_when_asked_for_and_once_for_a_cache(backbone, forwards, tmp_path):
     decoded = []
 
     def pixels_of(seed):
@@ -126,11 +127,41 @@ def test_pixels_are_the_towers_input_decoded_when_asked_for(backbone, forwards, 
     assert torch.equal(found.stack("pixels"), expected)
     assert torch.equal(found.stack("pixels", 1, 2), expected[1:2])
     assert torch.equal(found.views["pixels"][-1], expected[2])
-    assert decoded == [1, 2, 3, 2, 3]
+    assert decoded == [1, 2, 3]
+    # Neither another tower of this input's size nor another order of channels decodes again; without a cache all do.
+    blue_first = dataclasses.replace(PREPROCESSING, channels="bgr")
+    turned = extract_features(backbone, three, preprocessing=blue_first, views=["pixels"], cache=stored)
+    assert torch.equal(turned.stack("pixels")[0], normalised(pixels(1), blue_first))
+    assert decoded == [1, 2, 3]
+    assert stored.info().files == 3
+    for _ in range(2):
+        extract_features(backbone, three[:1], preprocessing=PREPROCESSING, views=["pixels"]).stack("pixels")
+    assert decoded == [1, 2, 3, 1, 1]
     assert forwards == []
     beside = extract(backbone, [1, 2], [*VIEWS, "pixels"])
     assert torch.equal(beside.stack("pixels"), expected[:2])
     assert_same(extract(backbone, [1, 2]), Features(views={v: beside.views[v] for v in VIEWS}, device=beside.device))
+
+
+def test_pictures_are_cached_by_their_size(backbone, tmp_path):
+    decoded = []
+
+    def enlarged(factor):
+        decoded.append(factor)
+        return pixels(1, factor * 32)
+
+    one = [ImageInput(identity="1", pixels=functools.partial(enlarged, 1), enlarged=enlarged)]
+    views = ["pixels", "pictures/1", "pictures/2"]
+    for _ in range(2):
+        found = extract_features(backbone, one, preprocessing=PREPROCESSING, views=views, cache=FeatureCache(tmp_path))
+        for factor in (1, 2):
+            assert torch.equal(found.stack(f"pictures/{factor}")[0], torch.from_numpy(pixels(1, factor * 32)))
+        assert torch.equal(found.stack("pixels")[0], normalised(pixels(1), PREPROCESSING))
+    assert decoded == [1, 2]
+    only = [ImageInput(identity="2", pixels=functools.partial(pixels, 2), name="screw/7.png")]
+    found = extract_features(backbone, only, preprocessing=PREPROCESSING, views=views)
+    with pytest.raises(ValueError, match=r"screw/7\.png must be readable at 2 times the tower's size, but is not"):
+        found.stack("pictures/2")
 
 
 def test_pixels_have_the_backbones_precision():

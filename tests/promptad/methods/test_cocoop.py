@@ -1,6 +1,7 @@
 """CoCoOp by hand, against prompts encoded one by one, and against our CoOp form where its network is silent."""
 
 import dataclasses
+import functools
 import math
 
 import pytest
@@ -14,7 +15,7 @@ from promptad.configs.method_config import ConfigError
 from promptad.configs.method_configs import CoCoOpConfig
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.features.extraction import Features
-from promptad.methods.cocoop import CHUNK, CoCoOp, cocoop_losses, draw_meta_network
+from promptad.methods.cocoop import CHUNK, CoCoOp, cocoop_losses, context_tree, draw_meta_network
 from promptad.methods.promptad import PromptAD
 from promptad.prompts.linear_layers import Linear, feed_forward
 from promptad.prompts.prompt_learning import begin_training
@@ -129,8 +130,9 @@ def test_a_silent_network_leaves_our_coop_form(task):
     training = begin_training(small_backbone(), support, coop, **options)
     loss, _ = training.loss()
     context = method.context.clone().requires_grad_()
+    tree = functools.partial(context_tree, small_backbone(), method.prompts, len(context))
     (own,) = cocoop_losses(
-        small_backbone(), method.prompts, STRONG, context, silent, support.stack("global"), visual(support, task)
+        small_backbone(), tree, STRONG, context, silent, support.stack("global"), visual(support, task)
     )
     torch.testing.assert_close(own, loss, rtol=1e-5, atol=1e-6)
     wanted, found = torch.autograd.grad(loss, training.prefixes)[0][0], torch.autograd.grad(own, context)[0]

@@ -12,7 +12,7 @@ from promptad.backbones.towers import linear_local_features
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.features.extraction import Features
 from promptad.methods import method_named
-from promptad.methods import promptad as promptad_module
+from promptad.methods import visual_memory as memory_module
 from promptad.methods.promptad import CHUNK, FittedPromptAD, PromptAD, memory_views
 from promptad.prompts.prompt_learning import LearnableTokens, PromptTraining, prompts_for
 from promptad.scoring.anomaly_scores import prompt_score, resize_maps, visual_map
@@ -280,13 +280,13 @@ def test_scores_are_probability_like(backbone, support, query):
 def test_the_visual_map_is_computed_once_for_all_fits_on_the_same_images(monkeypatch):
     """Arms, seeds that draw the same images and epochs share it; other images, layers or queries do not."""
     backbone, calls = small_backbone(), []
-    real = promptad_module.visual_map
+    real = memory_module.visual_map
 
     def counting(queries, memories):
         calls.append(len(queries[0]))
         return real(queries, memories)
 
-    monkeypatch.setattr(promptad_module, "visual_map", counting)
+    monkeypatch.setattr(memory_module, "visual_map", counting)
     views = ["global", "local/vv", "block/1", "block/2"]
     support, other, query = (small_features(backbone, images, views) for images in ([1], [2], [5, 6, 7]))
 

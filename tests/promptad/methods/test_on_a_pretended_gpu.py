@@ -10,9 +10,11 @@ from promptad.configs.method_table import METHODS
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.features.residence import Residence
 from promptad.methods import Fitting, method_named
+from promptad.methods import cocoop as cocoop_module
 from promptad.methods import promptad as promptad_module
 from promptad.methods.promptad import PromptAD
 from promptad.prompts.padded import Padded, Shape, forget_recorded
+from promptad.scoring.neighbours import greedy_coreset
 
 pytestmark = pytest.mark.slow
 
@@ -137,3 +139,44 @@ def test_the_second_cell_of_a_category_moves_next_to_nothing(task):
         assert moved[0] >= whole > 10**6
         assert moved[1] < 10**6
         forget_recorded()
+
+
+def test_a_coreset_is_taken_without_waiting_for_its_entries():
+    with pretended_gpu():
+        features = torch.empty(50, 8, device="cuda")
+        with Counts() as counts:
+            assert greedy_coreset(features, 20).shape == (20,)
+        assert counts.waits == []
+        assert counts.bytes == {"to": 0, "from": 0}
+
+
+@pytest.mark.parametrize("name", ["patchcore", "spade", "padim", "fastrecon"])
+def test_patches_of_many_images_are_joined_at_once(name):
+    # On a CPU two images at a time are faster; a card would spend its time starting operations.
+    config = METHODS[name].config().with_changes({"memory_layers": (1, 2)})
+    with pretended_gpu():
+        backbone, method = pretended_backbone(), method_named(name)
+        views = method.views(config, "pixel", backbone)
+        support = pretended_features(views, 2)
+        fitted = method.fit(backbone, support, config, task="pixel", category="cable", seed=0)
+        copies = []
+        for images in (32, 64):
+            query = pretended_features(views, images)
+            with Counts() as counts:
+                fitted.score(query)
+            copies.append(sum(name in ("_to_copy", "copy_") for name, _ in counts.operations))
+        assert copies[1] <= 2 * copies[0] <= 8
+
+
+def test_cocoop_builds_a_tree_for_each_number_of_images_and_not_for_each_step(monkeypatch):
+    built = []
+    real = cocoop_module.context_tree
+    monkeypatch.setattr(cocoop_module, "context_tree", lambda *each: built.append(each[-1]) or real(*each))
+    config = METHODS["cocoop"].config().with_changes({"epochs": 3})
+    with pretended_gpu():
+        backbone, method = pretended_backbone(), method_named("cocoop")
+        support, query = (pretended_features(frozenset({"global"}), images) for images in (3, 40))
+        fitted = method.fit(backbone, support, config, task="image", category="cable", seed=0)
+        assert built == [3]
+        fitted.score(query)
+        assert built == [3, 16, 8]

@@ -7,7 +7,7 @@ import torch
 
 from promptad.datasets import Category
 from study.cluster import group_trial
-from study.cluster.executor import ResourceError, check_resources, idle_nodes
+from study.cluster.executor import ResourceError, check_resources, idle_nodes, room
 from study.cluster.group_trial import GroupTrial, TrialResources, TrialSetup
 from study.cluster.nodes import Node
 from study.cluster.readiness import Needs
@@ -34,6 +34,15 @@ def test_a_trial_must_fit_one_node_not_the_largest_of_each_kind():
         check_resources(asked(65, 0), nodes)
     with pytest.raises(ResourceError, match="more than the 0 GPUs of its largest node"):
         check_resources(asked(1, 0.25), nodes[:1])
+
+
+def test_how_many_trials_have_room_at_the_same_time():
+    nodes = [node(64, 0), node(4, 1), node(6, 2)]
+    assert room(asked(4, 0), nodes) == 16 + 1 + 1
+    # Three CPUs of a share: one on the node with 4, two on that with 6, though its cards have room for eight.
+    assert room(asked(3, 0.25), nodes) == 1 + 2
+    assert room(asked(1, 0.25), nodes) == 4 + 6
+    assert room(asked(100, 0), nodes) == 1
 
 
 def test_nodes_that_no_trial_can_use_are_named():

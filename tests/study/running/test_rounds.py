@@ -5,7 +5,7 @@ from promptad.datasets import Category
 from study.records.failure import Failure
 from study.records.group import Group
 from study.running.dispatcher import RoundEnd, SetAside
-from study.running.rounds import BARREN_ROUNDS, NODE_LOSSES, Rounds
+from study.running.rounds import BARREN_ROUNDS, NODE_LOSSES, Rounds, spread
 from study.running.row_desk import Worker
 
 CELLS = tuple(make_cell(seed=seed) for seed in range(4))
@@ -129,3 +129,36 @@ def test_groups_of_a_category_stand_together_in_every_round():
     rounds.next()
     rounds.end(end(waiting=(CELLS[0], CELLS[3], CELLS[1], CELLS[2])), lost_nodes=())
     assert [group.category.name for group in rounds.next().groups] == ["disc", "disc", "plate", "plate"]
+
+
+def groups_of(*names, backbone="tiny"):
+    return [
+        Group(
+            category=Category(name=name, train=(), test=(), has_masks=True),
+            cells=(make_cell(seed=seed, backbone=backbone),),
+        )
+        for seed, name in enumerate(names)
+    ]
+
+
+def test_workers_begin_with_different_categories():
+    groups = groups_of("a", "a", "a", "b", "c", "c", "d")
+
+    def named(workers):
+        order = spread(groups, workers)
+        assert sorted(order) == list(range(len(groups)))
+        return "".join(groups[place].category.name for place in order)
+
+    assert named(1) == "aaabccd"
+    # Two at a time: no worker waits for a category of its own while groups are left.
+    assert named(2) == "abaacdc"
+    assert named(4) == "abcdaca"
+    assert named(100) == named(4)
+    # Groups of one category keep their order.
+    assert [place for place in spread(groups, 3) if place < 3] == [0, 1, 2]
+
+
+def test_backbones_of_one_category_are_two_features():
+    groups = groups_of("a", "a") + groups_of("a", "a", backbone="RN101")
+    assert spread(groups, 2) == [0, 2, 1, 3]
+    assert spread([], 2) == []
