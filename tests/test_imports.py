@@ -16,7 +16,8 @@ ROOMS = (
     "promptad.user_error",
     *("promptad.randomness", "promptad.flops", "promptad.texts", "promptad.datasets", "promptad.configs"),
     *("promptad.tiny.render", "promptad.tiny", "promptad.backbones", "promptad.tiny.training", "promptad.images"),
-    *("promptad.scoring", "promptad.features", "promptad.prompts", "promptad.inside", "promptad.methods"),
+    *("promptad.scoring", "promptad.features", "promptad.prompts", "promptad.networks", "promptad.inside"),
+    "promptad.methods",
     *("promptad.detector_file", "promptad.detector"),
     *("ablations.shots", "ablations.arms", "ablations.published", "ablations.designs", "ablations.fractions"),
     *("ablations.domains", "ablations.spec", "ablations.spaces", "ablations.sobol", "ablations.paper"),
@@ -41,7 +42,8 @@ ROOMS = (
 
 TORCH_ROOMS = (
     *("promptad.randomness", "promptad.flops", "promptad.tiny", "promptad.backbones", "promptad.tiny.training"),
-    *("promptad.images", "promptad.scoring", "promptad.features", "promptad.prompts", "promptad.inside"),
+    *("promptad.images", "promptad.scoring", "promptad.features", "promptad.prompts", "promptad.networks"),
+    "promptad.inside",
     *("promptad.methods", "promptad.detector_file", "promptad.detector", "study.bench"),
 )
 
