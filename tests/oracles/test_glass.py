@@ -45,6 +45,9 @@ def test_the_discriminators_logit(learning):
     hidden.weight.data.copy_(ours.hidden.weight)
     hidden.bias.data.copy_(ours.hidden.bias)
     output.weight.data.copy_(ours.output[None])
+    # It draws the normalisation's scale.
+    (norm,) = layers_of(theirs, nn.BatchNorm1d)
+    ours.norm.scale.data.copy_(norm.weight.data)
     for number in range(3):
         patches = torch.randn(6, WIDTH, generator=torch.Generator().manual_seed(number))
         theirs(patches), ours(patches, learning=True)
