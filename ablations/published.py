@@ -41,7 +41,8 @@ class PublishedCell:
     "table3" (or "figure1"), ``dataset`` the name of a published set ("mvtec"), ``metric`` that of a metric; ``shots``
     are normal images per category (0: no training; "full": the whole training set). ``row`` tells the rows of a
     table apart, ``category`` is that of a number that is no mean over all of them. ``note`` is a sentence where the
-    paper says otherwise elsewhere, or the number looks like a misprint; empty for most.
+    paper says otherwise elsewhere, the number looks like a misprint, or it is another paper's and more is known of it;
+    empty for most.
     """
 
     table: str

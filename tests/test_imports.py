@@ -16,8 +16,8 @@ ROOMS = (
     "promptad.user_error",
     *("promptad.randomness", "promptad.flops", "promptad.texts", "promptad.datasets", "promptad.configs"),
     *("promptad.tiny.render", "promptad.tiny", "promptad.backbones", "promptad.tiny.training", "promptad.images"),
-    *("promptad.scoring", "promptad.features", "promptad.prompts", "promptad.anople", "promptad.inside"),
-    *("promptad.methods", "promptad.detector_file", "promptad.detector"),
+    *("promptad.scoring", "promptad.features", "promptad.prompts", "promptad.anople", "promptad.networks"),
+    *("promptad.inside", "promptad.methods", "promptad.detector_file", "promptad.detector"),
     *("ablations.shots", "ablations.arms", "ablations.published", "ablations.designs", "ablations.fractions"),
     *("ablations.domains", "ablations.spec", "ablations.spaces", "ablations.sobol", "ablations.paper"),
     *("ablations.ours", "ablations.catalogue", "ablations.loading"),
@@ -42,7 +42,8 @@ ROOMS = (
 TORCH_ROOMS = (
     *("promptad.randomness", "promptad.flops", "promptad.tiny", "promptad.backbones", "promptad.tiny.training"),
     *("promptad.images", "promptad.scoring", "promptad.features", "promptad.prompts", "promptad.anople"),
-    *("promptad.inside", "promptad.methods", "promptad.detector_file", "promptad.detector", "study.bench"),
+    *("promptad.networks", "promptad.inside", "promptad.methods", "promptad.detector_file", "promptad.detector"),
+    "study.bench",
 )
 
 LARGEST_ROOM = 17

@@ -8,7 +8,7 @@ from ablations.spec import Ablation
 
 _METHODS = (
     *("PromptAD", "CoOp+VV-CLIP", "CoCoOp+VV-CLIP", "MaPLe", "CPE+VV-CLIP", "CPE+WinCLIP", "WinCLIP+"),
-    *("SPADE", "PaDiM", "PatchCore", "FastRecon"),
+    *("SPADE", "PaDiM", "PatchCore", "FastRecon", "SimpleNet", "MKD"),
 )
 _LABELS = {"CPE+WinCLIP": "WinCLIP"}
 
@@ -36,7 +36,7 @@ def _cost(name: str, title: str, metric: str, methods: tuple[str, ...]) -> Ablat
 
 
 COSTS = (
-    # RWDA scores images alone.
-    _cost("cost", "What does it cost to score images?", "image_auroc", (*_METHODS, "RWDA")),
+    # RWDA and DiffNet score images alone.
+    _cost("cost", "What does it cost to score images?", "image_auroc", (*_METHODS, "RWDA", "DiffNet")),
     _cost("cost_pixel", "What does it cost to locate defects?", "pixel_auroc", _METHODS),
 )

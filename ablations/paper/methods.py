@@ -20,18 +20,24 @@ BY_METHOD = ("table1", "table4", "table6", "table9", *_SUPPLEMENT)
 class PaperMethod:
     """A method as the paper's tables name it.
 
-    ``runs`` is the method of ``promptad.configs.method_table.METHODS`` that runs it (None: published numbers only),
-    with ``changes`` to its config; ``measured`` is what the paper's numbers of it were measured with. ``tables`` are
-    those of ``BY_METHOD`` in which it has a row.
+    ``runs`` is the method of ``promptad.configs.method_table.METHODS`` that runs it (None: published numbers only, for
+    the reason in ``not_built``), with ``changes`` to its config; ``measured`` is what the paper's numbers of it were
+    measured with. ``tables`` are those of ``BY_METHOD`` in which it has a row.
     """
 
     runs: str | None
+    not_built: str | None = None
     changes: Mapping[str, object] = field(default_factory=dict)
     measured: Measured = field(default_factory=Measured)
     tables: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a table that has no row for each method."""
+        """Raise ValueError for a table that has no row for each method, and for a method not built without a reason."""
+        if (self.runs is None) != (self.not_built is not None):
+            raise ValueError(
+                "a method must have runs or not_built, and not both, but got "
+                f"runs {self.runs!r} and not_built {self.not_built!r}"
+            )
         if unknown := [table for table in self.tables if table not in BY_METHOD]:
             raise ValueError(
                 f"tables of a method must be among {', '.join(BY_METHOD)}, but there is {', '.join(unknown)}"
@@ -39,7 +45,8 @@ class PaperMethod:
 
 
 # Supplement A: SPADE, PaDiM and PatchCore "adopt the results recorded in WinCLIP", whose towers for them are CNNs
-# trained on ImageNet, as those of FastRecon's paper and of full-shot PatchCore's are.
+# trained on ImageNet, as those of FastRecon's paper, of full-shot PatchCore's, and of DifferNet's (AlexNet), MKD's
+# (VGG16) and SimpleNet's (wide ResNet-50) released code are.
 _IMAGENET = Measured(weights="imagenet")
 
 METHODS: Mapping[str, PaperMethod] = {
@@ -56,12 +63,21 @@ METHODS: Mapping[str, PaperMethod] = {
     "WinCLIP+": PaperMethod(runs="winclip_plus", tables=("table1", "table4", "table9", *_SUPPLEMENT)),
     "RWDA": PaperMethod(runs="rwda", measured=Measured(described="abstract"), tables=("table1",)),
     "FastRecon": PaperMethod(runs="fastrecon", measured=_IMAGENET, tables=("table1", "table4")),
-    "DiffNet": PaperMethod(runs=None),
-    "TDG": PaperMethod(runs=None),
-    "RegAD": PaperMethod(runs=None),
-    "MKD": PaperMethod(runs=None),
-    "P-SVDD": PaperMethod(runs=None),
-    "SimpleNet": PaperMethod(runs=None),
+    "DiffNet": PaperMethod(runs="differnet", measured=_IMAGENET),
+    "TDG": PaperMethod(
+        runs=None,
+        not_built="TDG trains generative networks at five scales for each category and uses no frozen tower",
+    ),
+    "RegAD": PaperMethod(
+        runs=None,
+        not_built="RegAD learns from the normal images of all other categories, which no other row of the table sees",
+    ),
+    "MKD": PaperMethod(runs="mkd", measured=_IMAGENET),
+    "P-SVDD": PaperMethod(
+        runs=None,
+        not_built="P-SVDD learns its own encoder from nothing for each category and uses no frozen tower",
+    ),
+    "SimpleNet": PaperMethod(runs="simplenet", measured=_IMAGENET),
     "PromptAD": PaperMethod(runs="promptad", tables=BY_METHOD),
 }
 """Every method that a table of the paper names, in the order of these tables' rows. A new one is one entry here, which
@@ -92,7 +108,7 @@ def method_arm(
         published=PrintedRow.of(method, **(published or {})),
         measured=own.measured,
         shots=shots,
-        not_runnable=f"{method} is not implemented here" if own.runs is None else None,
+        not_runnable=own.not_built,
     )
 
 

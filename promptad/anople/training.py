@@ -12,15 +12,15 @@ from torch.nn.functional import interpolate
 
 from promptad.anople.coupled_prompts import CoupledPrompts
 from promptad.anople.decoder import Decoder
-from promptad.anople.encoding import (
+from promptad.anople.map_losses import alignment_to_local, dice_loss, focal_loss, image_loss
+from promptad.anople.picture_views import TrainingViews, pictures_of, view_count, views_in_step
+from promptad.anople.prompted_features import (
     anomaly_map,
     class_prototypes,
     class_tree,
     decoded,
     encode_views,
 )
-from promptad.anople.map_losses import alignment_to_local, dice_loss, focal_loss, image_loss
-from promptad.anople.picture_views import TrainingViews, pictures_of, view_count, views_in_step
 from promptad.backbones.backbone import Backbone
 from promptad.configs.anople_config import AnoPLeConfig
 from promptad.features.extraction import ACCELERATOR_BATCH, Features

@@ -37,8 +37,9 @@ class AnoPLeConfig(PromptLearningConfig):
     view_signal: Literal["tower", "decoder", "none"] = "tower"
     """Where the learnable row of a view enters: as a token in the image tower's first block, or added to what the
     decoder reads."""
-    views_per_step: int = 1 + QUARTERS
-    """Views of each support image in a step; fewer than there are: drawn anew for each step."""
+    views_per_step: int = 1
+    """Views of each support image in a step; fewer than there are: drawn anew for each step. Five take five times as
+    long as one."""
 
     pixel_anomalies: bool = True
     """Each view also with a pseudo-anomaly pasted on its pixels."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 from promptad.configs.method_config import MethodConfig, Task, TowerFacts
-from promptad.configs.shared_config import MemoryConfig, TemperatureConfig, problems_below
+from promptad.configs.shared_config import Activations, MemoryConfig, TemperatureConfig, problems_below
 from promptad.configs.transformation_table import transformation_problems, unlearned
 from promptad.texts.templates import N_TEMPLATES
 
@@ -48,14 +48,30 @@ class PatchCoreConfig(CoresetConfig):
 
     neighbours: int = 9
     """b of eq. 7: entries around the nearest one that weigh the image score."""
+    image_score: Literal["weighted", "maximum"] = "weighted"
+    """Eq. 7, or the largest distance of a patch alone (the released code's: of squares, which rank alike)."""
+    activations: Activations = "unit"
+    """Whether each layer's patches are l2-normalised, or as the tower makes them (the paper's)."""
+    patch_pooling: Literal["mean", "reference"] = "mean"
+    """How a window becomes a patch: its mean inside the image, layers side by side; or the released code's, in which
+    windows with zeros around the image, and then layers, are pooled to ``pooled_width`` channels."""
+    pooled_width: int = 1024
+    """Channels of a patch where ``patch_pooling`` is ``reference``."""
 
     def domain_problems(self) -> list[str]:
         """A sentence for each value out of its domain."""
-        return [*CoresetConfig.domain_problems(self), *problems_below(self, {"neighbours": 1})]
+        return [*CoresetConfig.domain_problems(self), *problems_below(self, {"neighbours": 1, "pooled_width": 1})]
 
     def inert(self, task: Task) -> frozenset[str]:
-        """The weight of eq. 7 is the image score's."""
-        return MemoryConfig.inert(self, task) | ({"neighbours"} if task == "pixel" else set())
+        """The weight of eq. 7 is the image score's, and only the released code's patches have a width of their own."""
+        inert = set(MemoryConfig.inert(self, task))
+        if task == "pixel":
+            inert |= {"neighbours", "image_score"}
+        if self.image_score == "maximum":
+            inert |= {"neighbours"}
+        if self.patch_pooling == "mean":
+            inert |= {"pooled_width"}
+        return frozenset(inert)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from promptad.configs.method_configs import (
     WinCLIPConfig,
     WinCLIPPlusConfig,
 )
+from promptad.configs.network_configs import DifferNetConfig, MKDConfig, SimpleNetConfig
 from promptad.configs.parts import part_at
 from promptad.configs.promptad_config import PromptADConfig
 
@@ -109,6 +110,17 @@ METHODS: Mapping[str, MethodEntry] = {
         tasks=("image",),
         needs=("text",),
     ),
+    "simplenet": MethodEntry(
+        title="SimpleNet", config=SimpleNetConfig, factory="promptad.methods.simplenet:SimpleNet", min_shots=1
+    ),
+    "differnet": MethodEntry(
+        title="DifferNet",
+        config=DifferNetConfig,
+        factory="promptad.methods.differnet:DifferNet",
+        min_shots=1,
+        tasks=("image",),
+    ),
+    "mkd": MethodEntry(title="MKD", config=MKDConfig, factory="promptad.methods.mkd:MKD", min_shots=1),
 }
 """Every method that a cell can name. A new one is a file in ``promptad/methods/``, a config and an entry here."""
 

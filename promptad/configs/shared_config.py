@@ -8,6 +8,9 @@ from typing import Literal
 
 from promptad.configs.method_config import MethodConfig, Task, layer_list_problems, tau_problems
 
+Activations = Literal["unit", "raw"]
+"""Features l2-normalised, as they are cached for all methods, or as the tower makes them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryConfig(MethodConfig):

@@ -2,7 +2,8 @@
 
 A view is named ``global``, ``local/<transformation>``, ``block/<l>``, ``attended/<l>``, ``stream`` or
 ``windows/<size>`` (the class token of every window of size x size patches, each a short pass of its own). All views but
-``stream`` are l2-normalised over their last axis.
+``stream`` are l2-normalised over their last axis; ``raw/<view>`` is one as the tower made it. ``rotated/<n>/<view>`` is
+a view of n copies of the image, turned evenly over the circle: n passes.
 
 ``pixels`` is no feature: it is the tower's input, for methods that change the tower itself. ``pictures/<factor>`` are
 the same pixels before they are normalised, uint8 as height x width x 3, at ``factor`` times the tower's size, for
@@ -18,20 +19,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from promptad.backbones.accelerator import card_of
 from promptad.backbones.backbone import Backbone
-from promptad.backbones.towers import TowerOutput, encode_images
-from promptad.backbones.windows import encode_windows
 from promptad.datasets.content import digest_of_file
 from promptad.datasets.sample import Sample
 from promptad.features.cache import FeatureCache, feature_key
+from promptad.features.encoding import encoded_views
 from promptad.features.pictures import PICTURES, PIXELS, ReadOnRequest, is_picture
 from promptad.features.residence import Residence
 from promptad.images.preparation import Pixels, Preprocessing, normalised, resized_pixels
@@ -202,7 +200,7 @@ def extract_features(
     def encode(count: int) -> None:
         batch = [pending.popleft() for _ in range(min(count, len(pending)))]
         missing = [view for view in wanted if any(found[view][index] is None for index, _ in batch)]
-        encoded = _encode(backbone, [pixels.result() for _, pixels in batch], preprocessing, missing, batch_size)
+        encoded = encoded_views(backbone, [pixels.result() for _, pixels in batch], preprocessing, missing, batch_size)
         for view in missing:
             check(encoded[view], view, [names[index] for index, _ in batch])
         for position, (index, _) in enumerate(batch):
@@ -288,58 +286,3 @@ def _key(backbone: Backbone, image: ImageInput, preprocessing: Preprocessing, vi
         preprocessing=preprocessing.key(),
         view=view if card is None else f"{view} on {card}",
     )
-
-
-@torch.inference_mode()
-def _encode(
-    backbone: Backbone, pixels: Sequence[Pixels], preprocessing: Preprocessing, views: Sequence[str], batch: int
-) -> dict[str, Tensor]:
-    images = torch.stack([normalised(image, preprocessing) for image in pixels])
-    # A constant shape keeps an accelerator's kernels, and so its rounding, the same for the last batch.
-    padding = images.new_zeros((batch - len(images), *images.shape[1:]))
-    images = torch.cat([images, padding]).to(device=backbone.device, dtype=backbone.dtype)
-    encoded = {}
-    if windows := _numbers(views, "windows/"):
-        found = encode_windows(backbone.model.visual, images, windows)
-        encoded = {f"windows/{size}": _unit(value) for size, value in found.items()}
-    if whole := [view for view in views if view not in encoded]:
-        encoded |= _whole_images(backbone, images, whole)
-    return {view: encoded[view][: len(pixels)].cpu() for view in views}
-
-
-def _whole_images(backbone: Backbone, images: Tensor, views: Sequence[str]) -> dict[str, Tensor]:
-    local: list[Any] = [view.removeprefix("local/") for view in views if view.startswith("local/")]
-    output = encode_images(
-        backbone.model.visual,
-        images,
-        local=[*local, "linear"] if "stream" in views else local,
-        blocks=_numbers(views, "block/"),
-        attended=_numbers(views, "attended/"),
-    )
-    return {view: _view(output, view) for view in views}
-
-
-def _numbers(views: Sequence[str], prefix: str) -> list[int]:
-    return [int(view.removeprefix(prefix)) for view in views if view.startswith(prefix)]
-
-
-def _view(output: TowerOutput, view: str) -> Tensor:
-    if view == "stream":
-        assert output.stream is not None
-        return output.stream
-    kind, _, name = view.partition("/")
-    if kind == "global":
-        raw = output.global_feature
-    elif kind == "local":
-        raw = output.local[name]
-    else:
-        raw = (output.blocks if kind == "block" else output.attended)[int(name)]
-    return _unit(raw)
-
-
-def _unit(raw: Tensor) -> Tensor:
-    """``raw`` l2-normalised over its last axis; 0 stays 0, and a norm that overflows gives NaN, not 0."""
-    overflown = raw.norm(dim=-1, keepdim=True).isinf()
-    # 1e-12 is 0 in half precision, and 0 / 0 is no number.
-    eps = max(1e-12, torch.finfo(raw.dtype).tiny)
-    return normalize(raw, dim=-1, eps=eps).masked_fill(overflown, torch.nan)

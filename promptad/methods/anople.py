@@ -12,8 +12,8 @@ from torch import Tensor
 
 from promptad.anople.coupled_prompts import CoupledPrompts
 from promptad.anople.decoder import Decoder
-from promptad.anople.encoding import anomaly_map, class_words, decoded, encode_views
 from promptad.anople.picture_views import wanted_pictures
+from promptad.anople.prompted_features import anomaly_map, class_words, decoded, encode_views
 from promptad.anople.training import AnoPLeTraining
 from promptad.backbones.backbone import Backbone
 from promptad.configs.anople_config import AnoPLeConfig
@@ -101,9 +101,9 @@ class AnoPLe:
       not depend on the image.
     - The four parts are the quarters of the image at twice the tower's size. A view's row is one more token in the
       first block of the image tower, or is added to what the decoder reads.
-    - In a step every view appears normal, with a pseudo-anomaly of its own on its pixels (this project's Perlin
-      textures or CutPaste, drawn anew), and with noise on its local features where Perlin noise is high. The latter
-      has no global feature, and enters the loss of maps alone.
+    - In a step a drawn view of each image (``views_per_step``) appears normal, with a pseudo-anomaly of its own on its
+      pixels (this project's Perlin textures or CutPaste, drawn anew), and with noise on its local features where
+      Perlin noise is high. The latter has no global feature, and enters the loss of maps alone.
     - The decoder adds two convolutions to the local features of the V-V branch; it begins as identity, and Adam
       moves it. Losses are means over views, without weights. Dice adds 1 to both parts; gamma is 2.
     - The alignment is of pixel pseudo-anomalies alone: with normal views it would reward anomaly where there is none.

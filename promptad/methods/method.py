@@ -20,6 +20,8 @@ from promptad.scoring.finite import require_finite
 class Scores:
     """Anomaly scores of query images, higher is more anomalous: PromptAD's in [0, 1], distances of others not negative.
 
+    SimpleNet's are a discriminator's output, of either sign.
+
     ``image`` is set for the image task, ``maps`` (on the patch grid, before upsampling) for the pixel task.
     ``branches`` are the maps of single branches by name (``textual``, ``visual``), as far as the method has them.
     """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from jaxtyping import Float
@@ -15,7 +17,7 @@ from promptad.configs.method_configs import PatchCoreConfig
 from promptad.features.extraction import Features
 from promptad.methods.coreset import coreset
 from promptad.methods.method import Fitted, MethodSize, Scores, WithoutPrompts
-from promptad.methods.patches import joined_patches, patch_chunks, patch_views, support_patches
+from promptad.methods.patches import gathered, joined_patches, patch_chunks, patch_views, reference_patches
 from promptad.scoring.neighbours import nearest
 
 
@@ -33,8 +35,7 @@ class FittedPatchCore:
         """Eq. 6-7 for the image task, eq. 6's distances to the nearest entry for the pixel task."""
         images, maps = [], []
         for chunk in patch_chunks(query):
-            views = patch_views(self.config, self.backbone)
-            patches = joined_patches(query, views, chunk, neighbourhood=self.config.neighbourhood)
+            patches = patches_of(query, self.config, self.backbone, chunk)
             distance, index = nearest(patches.flatten(0, 2), self.memory, 1)
             grid = distance.view(patches.shape[:3])
             maps.append(grid.cpu())
@@ -49,6 +50,8 @@ class FittedPatchCore:
         return {"memory": self.memory}
 
     def _image_scores(self, patches: Tensor, grid: Tensor, index: Tensor) -> list[Tensor]:
+        if self.config.image_score == "maximum":
+            return list(grid.amax(dim=1))
         scores = []
         for image, farthest in enumerate(grid.argmax(dim=1).tolist()):
             score = grid[image, farthest]
@@ -77,11 +80,13 @@ class PatchCore(WithoutPrompts):
       of a whole training set, which it reports to be as good as more, are about 2000.
     - m* is one of its own b neighbours. A memory of one entry leaves scores unweighed: all weights would be 0.
     - Maps are not smoothed unless the protocol says so for all methods.
+
+    ``activations=raw``, ``patch_pooling=reference`` and ``image_score=maximum`` are the released code's choices.
     """
 
     def views(self, config: PatchCoreConfig, task: Task, backbone: Backbone) -> frozenset[str]:
         """The memory layers."""
-        return frozenset(patch_views(config, backbone))
+        return frozenset(patch_views(config, backbone, config.activations))
 
     def fit(
         self,
@@ -95,9 +100,8 @@ class PatchCore(WithoutPrompts):
         on_epoch: Callable[[int, Fitted], None] | None = None,
     ) -> FittedPatchCore:
         """Remember a coreset of the support patches."""
-        views = patch_views(config, backbone)
-        patches = support_patches(support, views, neighbourhood=config.neighbourhood).flatten(0, 2)
-        memory = coreset(patches, config, category=category, seed=seed)
+        patches = gathered(support, functools.partial(patches_of, support, config, backbone))
+        memory = coreset(patches.flatten(0, 2), config, category=category, seed=seed)
         return FittedPatchCore(backbone=backbone, config=config, task=task, memory=memory)
 
     def size(self, backbone: Backbone, config: PatchCoreConfig, *, task: Task, category: str) -> MethodSize:
@@ -110,3 +114,19 @@ class PatchCore(WithoutPrompts):
         """A fitted method from its tensors."""
         memory = tensors["memory"].to(backbone.device)
         return FittedPatchCore(backbone=backbone, config=config, task=task, memory=memory)
+
+
+def patches_of(
+    features: Features, config: PatchCoreConfig, backbone: Backbone, chunk: slice
+) -> Float[Tensor, "image row column width"]:
+    """The locally aware patches of some images, as the config has them pooled."""
+    views = patch_views(config, backbone, config.activations)
+    match config.patch_pooling:
+        case "mean":
+            return joined_patches(features, views, chunk, neighbourhood=config.neighbourhood)
+        case "reference":
+            return reference_patches(
+                features, views, chunk, neighbourhood=config.neighbourhood, width=config.pooled_width
+            )
+        case _:
+            assert_never(config.patch_pooling)

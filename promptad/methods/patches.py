@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import adaptive_avg_pool1d, avg_pool2d, interpolate, unfold
 
 from promptad.backbones.backbone import Backbone
 from promptad.backbones.backbone_names import default_memory_layers
 from promptad.backbones.towers import grid_side
+from promptad.configs.shared_config import Activations
+from promptad.features.encoding import raw_view
 from promptad.features.extraction import Features
 
 CHUNK, ACCELERATOR_CHUNK = 2, 32
@@ -39,10 +41,16 @@ class NamesLayers(Protocol):
         ...
 
 
-def patch_views(config: NamesLayers, backbone: Backbone) -> tuple[str, ...]:
+def patch_views(config: NamesLayers, backbone: Backbone, activations: Activations = "unit") -> tuple[str, ...]:
     """The views of the config's layers, or of the backbone's default ones: those of PromptAD's visual memory."""
     kind = "block" if config.memory_tap == "block_output" else "attended"
-    return tuple(f"{kind}/{layer}" for layer in config.memory_layers or default_memory_layers(backbone.name))
+    layers = config.memory_layers or default_memory_layers(backbone.name)
+    return tuple(view_as(f"{kind}/{layer}", activations) for layer in layers)
+
+
+def view_as(view: str, activations: Activations) -> str:
+    """The name of a view whose features are l2-normalised, or as the tower makes them."""
+    return raw_view(view) if activations == "raw" else view
 
 
 def joined_width(features: Features, views: tuple[str, ...]) -> int:
@@ -58,9 +66,17 @@ def support_patches(
     channels: Int[Tensor, " channel"] | None = None,
 ) -> Float[Tensor, "image row column width"]:
     """``joined_patches`` of all support images."""
+    return gathered(
+        support,
+        lambda chunk: joined_patches(support, views, chunk, neighbourhood=neighbourhood, channels=channels),
+    )
+
+
+def gathered(support: Features, patches_of: Callable[[slice], Tensor]) -> Tensor:
+    """What ``patches_of`` makes of some images at a time, of all: image first."""
     whole = None
     for chunk in patch_chunks(support):
-        part = joined_patches(support, views, chunk, neighbourhood=neighbourhood, channels=channels)
+        part = patches_of(chunk)
         if whole is None:
             whole = part.new_empty((len(support), *part.shape[1:]))
         whole[chunk] = part
@@ -106,6 +122,32 @@ def joined_patches(
     ]
     whole = sized[0] if len(sized) == 1 else torch.cat(sized, dim=1)
     return whole.permute(0, 2, 3, 1).contiguous()
+
+
+def reference_patches(
+    features: Features, views: tuple[str, ...], chunk: slice, *, neighbourhood: int, width: int
+) -> Float[Tensor, "image row column width"]:
+    """Patches as PatchCore's released code makes them (Roth et al., CVPR 2022, section 3.1).
+
+    A layer's p x p window, with zeros outside the image, is one list of channels x p x p numbers, which adaptive
+    average pooling makes ``width`` ones: means of neighbours in that list, and not of a channel's window. Coarser
+    layers are upsampled bilinearly to the finest; then the layers' lists, joined, are pooled to ``width`` again.
+    """
+    layers = []
+    finest = max(grid_side(len(features.views[view][0])) for view in views)
+    for view in views:
+        patches = features.stack(view, chunk.start, chunk.stop).float()
+        side = grid_side(patches.shape[1])
+        grid = patches.unflatten(1, (side, side)).permute(0, 3, 1, 2)
+        windows = unfold(grid, neighbourhood, padding=neighbourhood // 2).mT
+        pooled = adaptive_avg_pool1d(windows, width).unflatten(1, (side, side))
+        if side < finest:
+            # Both are linear, so a layer may be pooled before it grows.
+            grown = interpolate(pooled.permute(0, 3, 1, 2), size=(finest, finest), mode="bilinear", align_corners=False)
+            pooled = grown.permute(0, 2, 3, 1)
+        layers.append(pooled.flatten(1, 2))
+    joined: Tensor = adaptive_avg_pool1d(torch.cat(layers, dim=-1), width).unflatten(1, (finest, finest))
+    return joined
 
 
 def _within(channels: Tensor, start: int, stop: int) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from promptad.configs.method_table import METHODS
 from promptad.scoring.metric_table import METRICS
 from reports.reading.plan_document import Plan
 from reports.reading.plan_parts import Arm
@@ -16,6 +17,8 @@ from reports.tables.published import published_values
 
 # With several causes in one place, the one that most needs a person's action is printed.
 URGENCY: tuple[Kind, ...] = ("failed", "pruned", "unavailable", "missing", "not planned", "published only")
+
+_SCORED = {"image": "images", "pixel": "pixels"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +106,10 @@ def build_table(plan: Plan, rows: Mapping[str, Document] | TypedRows) -> Table:
             }
             key = (arm.name, column)
             absent = None if arm.not_runnable is None else _Gap(kind="published only", reason=arm.not_runnable)
-            slots[key] = {place: absent or _slot(digest, usable, column.metric) for place, digest in places.items()}
+            slots[key] = {
+                place: absent or _slot(digest, usable, column.metric, _unplanned(arm, column))
+                for place, digest in places.items()
+            }
             digests[key] = {place: digest for place, digest in places.items() if digest is not None}
 
     entries: dict[tuple[str, Column], Entry] = {}
@@ -159,9 +165,17 @@ def _scope(measured: Sequence[str], planned: Sequence[str]) -> str:
     return "" if len(measured) == len(planned) else f"{len(measured)} of {len(planned)} categories"
 
 
-def _slot(digest: str | None, usable: PlannedRows, metric: str) -> float | _Gap:
+def _unplanned(arm: Arm, column: Column) -> _Gap:
+    """Why an arm that runs has no cells in a column."""
+    method = METHODS.get(arm.runs)
+    if method is not None and column.task not in method.tasks:
+        return _Gap(kind="unavailable", reason=f"{method.title} does not score {_SCORED[column.task]}")
+    return _Gap(kind="not planned", reason="not in the plan")
+
+
+def _slot(digest: str | None, usable: PlannedRows, metric: str, unplanned: _Gap) -> float | _Gap:
     if digest is None:
-        return _Gap(kind="not planned", reason="not in the plan")
+        return unplanned
     if digest in usable.faults:
         return _Gap(kind="failed", reason="damaged row")
     row = usable.found.get(digest)

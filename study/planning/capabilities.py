@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from ablations.arms import Arm
 from ablations.shots import Setting
 from ablations.spec import Ablation
 from promptad.backbones.backbone_names import BackboneName, is_transformer, kind_of
@@ -41,17 +42,27 @@ def unfit_backbones(
     return printed, others
 
 
+def tasks_of(arm: Arm, ablation: Ablation) -> tuple[Task, ...]:
+    """The ablation's tasks for which an arm has cells: all, but of a row that the paper prints those it can score."""
+    if arm.published is None:
+        return ablation.tasks
+    return tuple(task for task in ablation.tasks if task in METHODS[arm.runs].tasks) or ablation.tasks
+
+
 def impossible_requests(ablation: Ablation, arms: Iterable[str], columns: Sequence[Setting]) -> list[str]:
     """A sentence for each method with fewer support images than it needs, or with a task that it does not support.
 
     ``columns`` are those of the table (``Ablation.settings``); all normal images of a category count as at least one.
+    A printed row that scores some of the tasks has no cells of the others (``tasks_of``).
     """
     asking: dict[str, list[str]] = defaultdict(list)
     least: dict[str, int] = {}
+    tasks: dict[str, dict[Task, None]] = defaultdict(dict)
     wanted = set(arms)
     for arm in ablation.arms:
         if arm.name in wanted:
             asking[arm.runs].append(arm.name)
+            tasks[arm.runs].update(dict.fromkeys(tasks_of(arm, ablation)))
             shots = [shots_of(arm, column) for column in settings_of(arm, columns)]
             counts = [1 if each == "full" else each for each in shots]
             least[arm.runs] = min([*counts, *([least[arm.runs]] if arm.runs in least else [])])
@@ -64,7 +75,7 @@ def impossible_requests(ablation: Ablation, arms: Iterable[str], columns: Sequen
                 f"{entry.title} needs at least {entry.min_shots} normal image of a category, but {fewest} shots are "
                 f"asked for {whose}: use --shots {entry.min_shots}" + (f", or {able}" if able else "")
             )
-        for task in ablation.tasks:
+        for task in tasks[method]:
             if task not in entry.tasks:
                 able = _names(other for other in METHODS.values() if task in other.tasks)
                 problems.append(

@@ -19,7 +19,7 @@ from reports.reading.plan_document import Plan
 from reports.reading.planned_cells import PlannedBlock
 from reports.view_table import view_problems
 from study.planning.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones, weights_here
-from study.planning.capabilities import impossible_requests, unfit_backbones
+from study.planning.capabilities import impossible_requests, tasks_of, unfit_backbones
 from study.planning.cell_config import kinds_of, tower_facts, with_suffixes
 from study.planning.data_source import Opened, OpenedCategory, chosen_categories
 from study.planning.plan_document import plan_document
@@ -188,7 +188,12 @@ def _blocks(
     seeds = tuple(range(planned.seeds))
     # Categories have most configs in common.
     spelled_out = functools.cache(lambda config, task, tower: config.spelled_out(task, tower))
-    for arm, category, task in itertools.product(arms, planned.categories, planned.ablation.tasks):
+    places = (
+        (arm, category, task)
+        for arm, category in itertools.product(arms, planned.categories)
+        for task in tasks_of(arm, planned.ablation)
+    )
+    for arm, category, task in places:
         backbone = planned.backbones[arm.name]
         asked = with_suffixes(planned.configs[arm.name], category, request)
         config = spelled_out(asked, task, tower_facts(backbone.text, backbone.name))

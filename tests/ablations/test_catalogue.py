@@ -8,9 +8,10 @@ from ablations.arms import Arm, PrintedRow
 from ablations.catalogue import CATALOGUE
 from ablations.designs import PaperTable
 from ablations.loading import named_ablations
-from ablations.paper.methods import METHODS, method_arm
+from ablations.paper.methods import METHODS, PaperMethod, method_arm
 from ablations.published import published
 from ablations.spec import Ablation
+from promptad.configs.method_configs import PatchCoreConfig
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.configs.protocol import DEVIATIONS, protocol_config
 from promptad.texts.suffixes import manual_suffixes
@@ -22,7 +23,7 @@ from study.planning.request import StudyRequest
 # (Table 8: where there are weights), and the arms that only we have.
 ROWS = {
     "table1": (7, 7, 0),
-    "table2": (9, 4, 0),
+    "table2": (9, 7, 0),
     "table3": (5, 5, 0),
     "table4": (6, 6, 0),
     "table5": (7, 7, 0),
@@ -136,10 +137,42 @@ def test_d8_alone_would_change_nothing():
 
 
 def test_a_method_that_nothing_runs_has_published_numbers_only():
-    assert method_arm("TDG").not_runnable == "TDG is not implemented here"
+    for name, reason in {
+        "TDG": "trains generative networks at five scales",
+        "RegAD": "learns from the normal images of all other categories",
+        "P-SVDD": "learns its own encoder from nothing",
+    }.items():
+        assert method_arm(name).not_runnable.startswith(f"{name} {reason}")
     assert method_arm("PromptAD").not_runnable is None
+    for runs, not_built in ((None, None), ("padim", "no one knows")):
+        with pytest.raises(ValueError, match="a method must have runs or not_built, and not both"):
+            PaperMethod(runs=runs, not_built=not_built)
     named = {arm.method for name in ROWS for arm in CATALOGUE[name].arms}
     assert {name for name, method in METHODS.items() if method.runs is None} <= named
+
+
+def test_table_2_trains_as_it_says():
+    configs = CATALOGUE["table2"].configs(PromptADConfig())
+    assert configs["PatchCore full"] == PatchCoreConfig(coreset=0.25, most_entries=100_000)
+    assert configs["SimpleNet full"].steps == 600
+    assert "SimpleNet takes 600 steps here" in CATALOGUE["table2"].note
+    # A quarter of all patches of the largest category of MVTec AD on ViT-B/16+, and on a CNN's grid of 28 x 28.
+    assert [configs["PatchCore full"].entries(391 * side**2, 1) for side in (15, 28)] == [21994, 76636]
+
+
+def test_the_forms_are_the_released_codes_choices():
+    configs = CATALOGUE["forms"].configs(PromptADConfig())
+    released = PatchCoreConfig(activations="raw", patch_pooling="reference", image_score="maximum")
+    assert configs["released"] == released
+    assert configs["patchcore"] == PatchCoreConfig()
+    assert configs["unregistered"].dimensions == 64 + 128 + 256
+    assert configs["unregistered"].support_views == "augmented"
+    assert {type(config).__name__ for config in configs.values()} == {
+        "PatchCoreConfig",
+        "PaDiMConfig",
+        "SimpleNetConfig",
+        "MKDConfig",
+    }
 
 
 def test_figure_1_is_winclips_curve_and_counts_its_prompts():

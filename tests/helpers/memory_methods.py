@@ -16,7 +16,7 @@ from promptad.methods import method_named
 
 VIEWS = (
     *("global", "local/vv", "block/1", "block/2", "block/3", "attended/1", "windows/2", "windows/3", "pixels"),
-    *("pictures/1", "pictures/2"),
+    *("pictures/1", "pictures/2", "raw/block/1", "raw/block/2", "rotated/8/raw/global"),
 )
 
 
@@ -51,7 +51,7 @@ def joined(features: Features, layers: Sequence[int], window: int = 1) -> NDArra
     return result
 
 
-def one_layer(*images: Sequence[Sequence[float]]) -> Features:
+def one_layer(*images: Sequence[Sequence[float]], view: str = "block/1") -> Features:
     """Features by hand: each image a list of patch vectors of one layer."""
     patches = [torch.tensor(image, dtype=torch.float32) for image in images]
-    return Features(views={"block/1": patches}, device=torch.device("cpu"))
+    return Features(views={view: patches}, device=torch.device("cpu"))

@@ -158,6 +158,10 @@ def pretended_features(views: frozenset[str], images: int) -> Features:
 
 
 def _shape(view: str) -> tuple[int, ...]:
+    if view.startswith("rotated/"):
+        _, copies, inner = view.split("/", 2)
+        return (int(copies), *_shape(inner))
+    view = view.removeprefix("raw/")
     if view == "global":
         return (WIDTH,)
     if view == "stream":

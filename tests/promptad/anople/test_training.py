@@ -20,7 +20,13 @@ from promptad.images.preparation import Preprocessing
 from promptad.randomness import numpy_generator
 
 STRONG = AnoPLeConfig(
-    epochs=3, learning_rate=0.02, initial_deviation=0.5, decoder_width=8, decoder_rate=0.01, latent_noise=0.5
+    epochs=3,
+    learning_rate=0.02,
+    initial_deviation=0.5,
+    views_per_step=5,
+    decoder_width=8,
+    decoder_rate=0.01,
+    latent_noise=0.5,
 )
 SCALE = 20.0
 

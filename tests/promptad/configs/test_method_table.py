@@ -17,6 +17,7 @@ from promptad.configs.method_configs import (
     WinCLIPPlusConfig,
 )
 from promptad.configs.method_table import METHODS, method_of, under_protocol
+from promptad.configs.network_configs import DifferNetConfig, MKDConfig, SimpleNetConfig
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.configs.shared_config import MemoryConfig, MethodConfig
 from promptad.features.extraction import Features
@@ -28,8 +29,10 @@ OTHERS = [name for name in METHODS if name != "promptad"]
 
 
 def small_config(name):
+    """Few layers, and few steps of a network that is learned on images."""
     kind = METHODS[name].config
-    return kind().with_changes(FEW if issubclass(kind, MemoryConfig) else {})
+    few = {"steps": 3} if {"steps", "rounds"} <= set(kind.field_names()) else {}
+    return kind().with_changes(few | (FEW if issubclass(kind, MemoryConfig) else {}))
 
 
 @pytest.mark.slow
@@ -83,6 +86,8 @@ VARIANTS = [
     ("cocoop", {"n_normal_tokens": 6, "reduction": 4}),
     ("maple", {"prompt_depth": 2}),
     ("rwda", {"n_texts": 20, "hidden_width": 8}),
+    ("simplenet", {"hidden_width": 8, "activations": "raw"}),
+    ("differnet", {"blocks": 3, "width": 5}),
 ]
 
 
@@ -152,8 +157,8 @@ def test_every_method_runs_under_the_protocol_of_the_base(name):
     shared = set(config.as_dict()) & set(base.as_dict())
     assert shared >= set(MethodConfig().as_dict())
     other = {field for field in shared if getattr(config, field) != getattr(base, field)}
-    # There is an epoch to select where there are epochs, and nowhere else.
-    assert other == (set() if "epochs" in shared else {"selection"})
+    # There is an epoch, or round, to select where a method learns in them, and nowhere else.
+    assert other == (set() if METHODS[name].config.learns else {"selection"})
     assert METHODS[name].config.from_dict(config.as_dict()) == config
     with pytest.raises(ConfigError, match="config has no field coresets"):
         config.with_changes({"coresets": 1})
@@ -163,6 +168,19 @@ def test_what_cannot_matter_is_reset():
     changed = PatchCoreConfig(map_size=400, map_smoothing=2.0, neighbours=2, coreset=0.5)
     assert changed.canonical("image") == PatchCoreConfig(neighbours=2, coreset=0.5)
     assert changed.canonical("pixel") == PatchCoreConfig(map_size=400, map_smoothing=2.0, coreset=0.5)
+    largest = PatchCoreConfig(neighbours=2, image_score="maximum", pooled_width=8)
+    assert largest.canonical("image") == PatchCoreConfig(image_score="maximum")
+    assert largest.canonical("pixel") == PatchCoreConfig()
+    pooled = PatchCoreConfig(patch_pooling="reference", pooled_width=8, activations="raw")
+    assert pooled.canonical("image") == pooled.canonical("pixel") == pooled
+    number = SimpleNetConfig(noise=0.015, noise_in_rms=3.0, rounds=2)
+    assert number.canonical("image") == SimpleNetConfig(noise=0.015)
+    selected = SimpleNetConfig(noise_in_rms=3.0, rounds=2, selection="best_on_test")
+    assert selected.canonical("image") == selected
+    guided = MKDConfig(gradient="guided", rounds=2)
+    assert guided.canonical("image") == MKDConfig()
+    assert guided.canonical("pixel") == MKDConfig(gradient="guided")
+    assert DifferNetConfig(rounds=2, map_size=64).canonical("image") == DifferNetConfig()
     cocoop = CoCoOpConfig(transformation="clip", momentum=0.5, epochs=2, selection="best_on_test")
     assert cocoop.canonical("pixel") == cocoop
     assert cocoop.canonical("image") == CoCoOpConfig(momentum=0.5, epochs=2, selection="best_on_test")
@@ -199,6 +217,28 @@ def test_an_unknown_method_names_the_known_ones():
         (PaDiMConfig, {"memory_layers": (0,)}, "memory_layers must be different blocks"),
         (PaDiMConfig, {"map_size": 1}, "map_size must be between 16 and 2048"),
         (PaDiMConfig, {"map_smoothing": -1.0}, "map_smoothing must be between 0 and 2048 pixels, but got -1.0"),
+        (PatchCoreConfig, {"pooled_width": 0}, "pooled_width must be at least 1, but got 0"),
+        (
+            PatchCoreConfig,
+            {"patch_pooling": "median"},
+            "patch_pooling must be one of mean, reference, but got 'median'",
+        ),
+        (SimpleNetConfig, {"neighbourhood": 2}, "neighbourhood must be odd and positive, but got 2"),
+        (
+            SimpleNetConfig,
+            {"noise_in_rms": 0.0, "noise": float("inf"), "threshold": -1.0, "steps": 0, "adaptor_decay": -1.0},
+            "steps must be at least 1, but got 0; noise_in_rms must be positive and finite, but got 0.0; threshold "
+            "must be positive and finite, but got -1.0; adaptor_decay must be finite and not negative, but got -1.0; "
+            "noise must be positive and finite, but got inf",
+        ),
+        (DifferNetConfig, {"copies": 0, "clamp": 0.0}, "copies must be at least 1, but got 0; clamp must be positive"),
+        (DifferNetConfig, {"decay": float("inf")}, "decay must be finite and not negative, but got inf"),
+        (
+            MKDConfig,
+            {"rounds": 0, "step_size": 0.0},
+            "rounds must be at least 1, but got 0; step_size must be positive",
+        ),
+        (MKDConfig, {"distance_weight": -0.5}, "distance_weight must be finite and not negative, but got -0.5"),
     ],
 )
 def test_values_out_of_their_domain(kind, changes, message):

@@ -179,6 +179,16 @@ def test_an_arm_without_cells_in_a_column_is_not_planned():
     assert table_of(plan, make_rows(plan)).entries["vad", IMAGE].value.text == "not planned"
 
 
+def test_a_method_that_does_not_score_pixels_says_so():
+    plan = make_plan()
+    plan["cells"] = [cell for cell in plan["cells"] if not (cell["arm"] == "vad" and cell["task"] == "pixel")]
+    (arm,) = (arm for arm in plan["arms"] if arm["name"] == "vad")
+    arm["runs"] = "differnet"
+    entry = table_of(plan, make_rows(plan)).entries["vad", PIXEL]
+    assert entry.value.text == entry.effect.text == "unavailable (DifferNet does not score pixels)"
+    assert table_of(plan, make_rows(plan)).entries["vad", IMAGE].value.n == 3
+
+
 def test_by_category_uses_the_seeds_that_are_there_and_says_how_many():
     plan = make_plan()
     table = table_of(plan, damaged_rows(plan))

@@ -26,10 +26,23 @@ pytestmark = pytest.mark.slow
 NAMES = {"prompts", "learned_parameters", "fit_seconds", "score_seconds", "fit_flop", "encode_flop", "score_flop"}
 
 
+NETWORKS = ("SimpleNet", "MKD", "DiffNet")
+
+
+def few_steps(ablation):
+    """The ablation with two steps for each network that is learned on images."""
+    rows = tuple(
+        dataclasses.replace(arm, changes={**arm.changes, "steps": 2}) if arm.name in NETWORKS else arm
+        for arm in ablation.arms
+    )
+    return dataclasses.replace(ablation, design=PaperTable(rows=rows, baseline=ablation.baseline))
+
+
 def measured(root, name, epochs=2, cache=None, **options):
     """Rows of the embedded tiny backbone by arm, on one category."""
     base = PromptADConfig().with_changes({"epochs": epochs, "map_size": 48})
-    plan = plan_study(request(root, base=base, categories=("plate",), ablations=(CATALOGUE[name],), **options))
+    ablations = (few_steps(CATALOGUE[name]),)
+    plan = plan_study(request(root, base=base, categories=("plate",), ablations=ablations, **options))
     (document,) = documents_of(plan)
     (group,) = plan.groups(plan.cells)
     bench = Workbench(cache=cache, device="cpu", threads=1)
@@ -49,7 +62,7 @@ def costs_of(outcomes):
 
 def test_every_method_of_the_table_says_what_it_costs(outcomes):
     found = costs_of(outcomes)
-    assert len(found) == 12
+    assert len(found) == 15
     for arm, cost in found.items():
         assert set(cost) == NAMES, arm
         assert cost["fit_seconds"] > 0
@@ -65,10 +78,14 @@ def test_every_method_of_the_table_says_what_it_costs(outcomes):
         "CPE+WinCLIP": 242,
         "WinCLIP+": 242,
         "RWDA": 1024,
-        **dict.fromkeys(("SPADE", "PaDiM", "PatchCore", "FastRecon"), 0),
+        **dict.fromkeys(("SPADE", "PaDiM", "PatchCore", "FastRecon", *NETWORKS), 0),
     }
     learning = {arm for arm, cost in found.items() if cost["learned_parameters"]}
-    assert learning == {"PromptAD", "CoOp+VV-CLIP", "CoCoOp+VV-CLIP", "MaPLe", "RWDA"}
+    assert learning == {"PromptAD", "CoOp+VV-CLIP", "CoCoOp+VV-CLIP", "MaPLe", "RWDA", *NETWORKS}
+    # Two layers of 128 channels: the adaptor, the hidden layer with its normalisation, and the output.
+    assert found["SimpleNet"]["learned_parameters"] == 256 * 257 + 256 * 1024 + 3 * 1024 + 1024
+    # Eight copies of an image pass the tower.
+    assert found["DiffNet"]["encode_flop"] > 7 * found["RWDA"]["encode_flop"]
     # Its tower runs in every step and for every query, and no feature can be made in advance.
     assert found["MaPLe"]["encode_flop"] == 0
     assert all(cost["encode_flop"] > 0 for arm, cost in found.items() if arm != "MaPLe")

@@ -113,6 +113,7 @@ def reasons(table, arm, dataset, *, on=None, weights=PAPER, metric="image_auroc"
         ("table4", "PatchCore", "mvtec", {"metric": "pixel_auroc"}, ["imagenet"]),
         ("table1", "FastRecon", "mvtec", {"shots": 2}, ["imagenet"]),
         ("table2", "PatchCore full", "mvtec", {}, ["imagenet"]),
+        ("table2", "SimpleNet full", "mvtec", {}, ["imagenet"]),
         ("table1", "PatchCore", "mvtec", {"weights": backbone("timm/wide_resnet50_2:tv_in1k")}, ["imagenet"]),
         ("table1", "RWDA", "mvtec", {}, ["abstract"]),
         ("table6", "MaPLe", "mvtec", {"metric": "pixel_auroc"}, ["unstated_metric"]),
@@ -269,7 +270,9 @@ def test_all_normal_images_are_one_support_set(tmp_path):
     document = plan_of(root, "table2")
     assert [(each["arm"], each["shots"]) for each in document["one_support_set"]] == [
         ("FastRecon 8", "own"),
+        ("MKD full", "own"),
         ("PatchCore full", "own"),
+        ("SimpleNet full", "own"),
     ]
 
 

@@ -132,7 +132,7 @@ def test_all_normal_images_are_each_categorys_own_number(tmp_path):
 
 
 def test_rows_with_shots_of_their_own_run_at_these_whatever_is_asked_for(tmp_path):
-    root = write_inspection_set(tmp_path, ("plate",), train=9)
+    root = write_inspection_set(tmp_path, ("plate",), train=17)
     source = DataSource(name="synthetic", layout="mvtec", root=str(root))
     plan = plan_study(request(root, ablations=(TABLE2,), shots=(2,), seeds=1, source=source))
     (document,) = documents_of(plan)
@@ -140,9 +140,17 @@ def test_rows_with_shots_of_their_own_run_at_these_whatever_is_asked_for(tmp_pat
     assert {(cell["arm"], cell["shots"], cell["images"]) for cell in document["cells"]} == {
         ("PromptAD 1", "own", 1),
         ("PromptAD 4", "own", 4),
+        ("DiffNet 16", "own", 16),
         ("FastRecon 8", "own", 8),
-        ("PatchCore full", "own", 9),
+        ("MKD full", "own", 17),
+        ("PatchCore full", "own", 17),
+        ("SimpleNet full", "own", 17),
     }
+    # A printed row has cells of the tasks that its method scores.
+    tasks = {
+        arm: {cell["task"] for cell in document["cells"] if cell["arm"] == arm} for arm in ("DiffNet 16", "MKD full")
+    }
+    assert tasks == {"DiffNet 16": {"image"}, "MKD full": {"image", "pixel"}}
     # Every number of the paper's table stands beside its row.
     assert len(document["printed"]) == 18
     assert {number["printed_shots"] for number in document["printed"]} == {1, 4, 8, 10, 16, "full"}
