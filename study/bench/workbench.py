@@ -66,18 +66,19 @@ class Workbench:
         self._residence = residence_on(torch.device(device), gpus)
         self._watch = DataWatch(threads)
         self._backbone: Backbone | None = None
-        self._category: Category | None = None
+        self._categories: dict[str, Category] = {}
         self._features: dict[tuple[object, ...], Features] = {}
         self._masks: dict[tuple[object, ...], MaskSet] = {}
         self._views: dict[Preprocessing, set[str]] = {}
         self._in_view: dict[tuple[object, ...], View] = {}
 
-    def start_group(self, cells: Sequence[Cell], category: Category) -> None:
-        """Prepare for cells of one backbone and one category, so that each image is encoded once for all of them."""
+    def start_group(self, cells: Sequence[Cell], categories: Sequence[Category]) -> None:
+        """Prepare for cells of one backbone that look at ``categories``: each image is encoded once for all of them."""
         self._load(cells[0])
         settle(self._bench.device, tf32=self._bench.precision == "tf32")
-        if category != self._category:
-            self._category = category
+        named = {category.name: category for category in categories}
+        if named != self._categories:
+            self._categories = named
             if not self._all_categories:
                 self._features.clear()
                 self._masks.clear()
@@ -157,7 +158,6 @@ class Workbench:
 
     def _prepare(self, cell: Cell) -> Prepared:
         """Encode the cell's images, and look up their truth."""
-        assert self._category is not None
         watch = Stopwatch()
         with watch.running():
             with watch.timing("data"):
@@ -187,7 +187,6 @@ class Workbench:
 
     def _outcome(self, prepared: Prepared, fitted: Fitted, company: int) -> Outcome:
         """Score a fitted cell."""
-        assert self._category is not None
         cell, watch, queries, query = prepared.cell, prepared.watch, prepared.queries, prepared.query
         with watch.timing("score"):
             result = finite_scores(fitted, query)
@@ -239,14 +238,14 @@ class Workbench:
         self, prepared: Prepared, result: Scores, maps: MaskedMaps | None, image_scores: Sequence[float]
     ) -> Arrays | None:
         """The arrays that are kept of a cell for figures."""
-        assert self._category is not None
         cell, examples = prepared.cell, None
+        category = self._categories[cell.category]
         preprocessing = self._query_preprocessing(cell.config)
         if maps is not None and cell.query == "test":
             compared = "compared" in cell.artefacts
-            examples = example_maps(self._category.test, maps, result, preprocessing, compared=compared)
-        elif cell.task == "image" and cell.query == "test" and not self._category.has_masks:
-            examples = scored_examples(self._category.test, image_scores, preprocessing)
+            examples = example_maps(category.test, maps, result, preprocessing, compared=compared)
+        elif cell.task == "image" and cell.query == "test" and not category.has_masks:
+            examples = scored_examples(category.test, image_scores, preprocessing)
         if not arrays_of(cell):
             return examples
         kept = artefacts(
@@ -293,9 +292,8 @@ class Workbench:
 
     def _check_data(self, cell: Cell) -> None:
         """Check that the cell's data are the planned ones, in this process and on the disk."""
-        assert self._category is not None
         normal_only = cell.query == "synthetic"
-        category = self._category
+        category = self._categories[cell.category]
         if normal_only:
             category = dataclasses.replace(category, test=(), has_masks=False)
         if (found := data_digest(category)) != cell.data:
@@ -305,13 +303,13 @@ class Workbench:
         self._watch.check(category, normal_only=normal_only)
 
     def _support(self, cell: Cell) -> tuple[Sample, ...]:
-        assert self._category is not None
+        category = self._categories[cell.category]
         if cell.support is not None:
-            return named_support(self._category, cell.support)
+            return named_support(category, cell.support)
         if cell.shots == 0:
             return ()
         seed = cell.seed if cell.config.support_draw == "per_seed" else 0
-        return draw_support(self._category, cell.shots, numpy_generator(seed, cell.category, "support"))
+        return draw_support(category, cell.shots, numpy_generator(seed, cell.category, "support"))
 
     def _support_features(self, cell: Cell, samples: Sequence[Sample]) -> Features:
         preprocessing = self._support_preprocessing(cell.config)
@@ -322,9 +320,9 @@ class Workbench:
         return self._extract(inputs, preprocessing)
 
     def _queries(self, cell: Cell) -> Queries:
-        assert self._category is not None
         preprocessing, shift = self._query_preprocessing(cell.config), self._bench.patch_size // 2
-        return queries_of(cell, self._category, self._support(cell), preprocessing=preprocessing, shift=shift)
+        category = self._categories[cell.category]
+        return queries_of(cell, category, self._support(cell), preprocessing=preprocessing, shift=shift)
 
     def _query_features(self, cell: Cell, queries: Queries) -> Features:
         preprocessing = self._query_preprocessing(cell.config)

@@ -64,7 +64,7 @@ class StudyPlan:
         for (category, _, _), cells in sorted(by_key.items()):
             ordered = sorted(cells, key=_place)
             groups += [
-                Group(category=self.categories[category], cells=tuple(ordered[start : start + GROUP_SIZE]))
+                Group(categories=(self.categories[category],), cells=tuple(ordered[start : start + GROUP_SIZE]))
                 for start in range(0, len(ordered), GROUP_SIZE)
             ]
         return groups

@@ -55,7 +55,7 @@ class Rounds:
             self._shared = []
         elif self._alone:
             groups = tuple(
-                Group(category=self._groups[self._homes[digest]].category, cells=(cell,))
+                Group(categories=self._groups[self._homes[digest]].categories, cells=(cell,))
                 for digest, (cell, _) in self._alone.items()
             )
             self._current = Round(groups=groups, earlier={digest: why for digest, (_, why) in self._alone.items()})
@@ -107,5 +107,6 @@ class Rounds:
         for cell in cells:
             by_home[self._homes[cell.digest]].append(cell)
         return tuple(
-            Group(category=self._groups[number].category, cells=tuple(by_home[number])) for number in sorted(by_home)
+            Group(categories=self._groups[number].categories, cells=tuple(by_home[number]))
+            for number in sorted(by_home)
         )

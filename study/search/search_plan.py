@@ -110,7 +110,7 @@ def grouped(cells: Iterable[Cell], categories: Mapping[str, Category]) -> list[G
     found: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         found.setdefault((cell.category, cell.backbone, cell.config.precision), []).append(cell)
-    return [Group(category=categories[category], cells=tuple(some)) for (category, _, _), some in found.items()]
+    return [Group(categories=(categories[category],), cells=tuple(some)) for (category, _, _), some in found.items()]
 
 
 def plan_search(request: SearchRequest) -> SearchPlan:

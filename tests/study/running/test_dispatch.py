@@ -23,8 +23,8 @@ from study.running.worker import prepare_group, run_cells
 
 CELLS = tuple(make_cell(seed=seed) for seed in range(3))
 GROUPS = [
-    Group(category=Category(name="plate", train=(), test=(), has_masks=True), cells=CELLS[:2]),
-    Group(category=Category(name="disc", train=(), test=(), has_masks=True), cells=CELLS[2:]),
+    Group(categories=(Category(name="plate", train=(), test=(), has_masks=True),), cells=CELLS[:2]),
+    Group(categories=(Category(name="disc", train=(), test=(), has_masks=True),), cells=CELLS[2:]),
 ]
 ALONE = PromptADConfig(pad=False)
 """Learns nothing, so in no company."""
@@ -41,8 +41,8 @@ class Bench(OneByOne):
         self.failures, self.error = dict(failures or {}), error
         self.ran, self.started, self.released = [], [], 0
 
-    def start_group(self, _, category):
-        self.started.append(category.name)
+    def start_group(self, _, categories):
+        self.started += [category.name for category in categories]
 
     def run(self, cell):
         self.ran.append(cell.seed)
@@ -135,8 +135,8 @@ def test_a_cell_out_of_memory_twice_becomes_a_failed_row_that_says_so(ledger):
 
 def test_memory_that_runs_out_while_a_group_is_prepared_leaves_its_cells_for_later(ledger):
     class Narrow(Bench):
-        def start_group(self, cells, category):
-            super().start_group(cells, category)
+        def start_group(self, cells, categories):
+            super().start_group(cells, categories)
             if len(cells) > 1:
                 raise MemoryError
 
@@ -310,8 +310,8 @@ def test_a_cell_that_ran_with_another_config_becomes_a_failed_row(ledger):
 
 def test_a_group_that_cannot_begin_fails_as_a_whole_and_the_rest_runs(ledger):
     class NoWeights(Bench):
-        def start_group(self, _, category):
-            if category.name == "plate":
+        def start_group(self, _, categories):
+            if categories[0].name == "plate":
                 raise ValueError("weights differ")
 
     finished = run(ledger, NoWeights())
@@ -359,7 +359,7 @@ def test_the_serial_executor_tells_of_the_cell_at_work(ledger):
 
 
 def test_an_empty_group_is_over_at_once(ledger):
-    dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=())])
+    dispatcher = Dispatcher(ledger, [Group(categories=GROUPS[0].categories, cells=())])
     assert not run_cells(Bench(), dispatcher, 0, ONE)
 
 
@@ -367,7 +367,7 @@ def test_what_failed_or_took_long_is_told_before_the_next_cell_of_a_batch_begins
     """So a cell that ends its process costs the short cells just before it, and no second try of another's failure."""
     monkeypatch.setattr("study.running.worker.TOGETHER", 0.2)
     cells = tuple(make_cell(seed=seed, config=ALONE) for seed in range(8))
-    dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=cells)])
+    dispatcher = Dispatcher(ledger, [Group(categories=GROUPS[0].categories, cells=cells)])
     seeds = {cell.digest: cell.seed for cell in cells}
     told, report = [], dispatcher.report
 
@@ -389,7 +389,7 @@ def test_what_failed_or_took_long_is_told_before_the_next_cell_of_a_batch_begins
 def test_a_device_that_fails_ends_the_process_and_costs_one_cell(ledger):
     """In a process whose context is gone every later cell fails at once: it must run none."""
     cells = tuple(make_cell(seed=seed) for seed in range(6))
-    dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=cells)])
+    dispatcher = Dispatcher(ledger, [Group(categories=GROUPS[0].categories, cells=cells)])
     bench = Bench(dict.fromkeys((3, 4, 5), 9), torch.AcceleratorError)
     with pytest.raises(DeviceError, match=r"the accelerator failed \(AcceleratorError: no luck\)"):
         run_cells(bench, dispatcher, 0, ONE, seconds=60)
@@ -400,7 +400,9 @@ def test_a_device_that_fails_ends_the_process_and_costs_one_cell(ledger):
     assert [aside.cell.seed for aside in end.aside] == [3]
     assert end.aside[0].failure.kind == "device"
     assert set(ledger.rows()) == {cell.digest for cell in cells if cell.seed != 3}
-    alone = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=cells)], earlier={cells[3].digest: "no luck"})
+    alone = Dispatcher(
+        ledger, [Group(categories=GROUPS[0].categories, cells=cells)], earlier={cells[3].digest: "no luck"}
+    )
     with pytest.raises(DeviceError):
         run_cells(Bench({3: 9}, torch.AcceleratorError), alone, 0, OTHER)
     alone.end()
@@ -425,5 +427,5 @@ def test_an_accelerators_precision_is_refused_on_a_cpu_before_anything_runs(ledg
     cells = (CELLS[0], make_cell(seed=9, config=PromptADConfig(precision="tf32")))
     bench = Bench()
     with pytest.raises(DeviceError, match="configs that ask for it: 1, and no GPU is used here"):
-        run_serially(bench, ledger, [Group(category=GROUPS[0].category, cells=cells)], Listeners(on_finished=print))
+        run_serially(bench, ledger, [Group(categories=GROUPS[0].categories, cells=cells)], Listeners(on_finished=print))
     assert bench.ran == []
