@@ -10,6 +10,7 @@ from helpers.one_by_one import OneByOne
 from promptad.backbones.accelerator import DeviceError
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import Category
+from study.records.cell import PoolMember
 from study.records.failure import Failure
 from study.records.folder import LedgerError
 from study.records.group import Group
@@ -421,6 +422,47 @@ def test_a_device_that_fails_while_a_group_is_prepared_fails_no_cell(ledger):
     assert not run_cells(Bench(), dispatcher, 0, OTHER, seconds=60)
     dispatcher.end()
     assert set(ledger.rows()) == {cell.digest for cell in CELLS[:2]}
+
+
+def pooled_cells():
+    """The cells of one training for three categories."""
+    names = ("cup", "disc", "plate")
+    pool = tuple(PoolMember(category=name, data=name) for name in names)
+    config = PromptADConfig(setting="multi_class", memory_layers=(2, 3))
+    return tuple(make_cell(config=config, pool=pool, category=name) for name in names)
+
+
+def test_a_cell_that_may_learn_for_all_categories_has_the_time_of_all(ledger, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("study.running.row_desk.time.monotonic", lambda: now[0])
+    cells = pooled_cells()
+    for waited, kind in ((179.0, "death"), (180.0, "timeout")):
+        dispatcher = Dispatcher(ledger, [Group(categories=GROUPS[0].categories, cells=cells)], limit=60.0)
+        assert take(dispatcher, 0, ONE) == cells[0]
+        (assignment,) = dispatcher.at_work()
+        assert assignment.allowance == 3
+        now[0] += waited
+        end = dispatcher.end()
+        (aside,) = end.aside
+        assert (aside.failure.kind, end.waiting) == (kind, cells[1:])
+        assert ("--cell-timeout, 1 minutes for each of 3 categories" in aside.failure.reason) == (kind == "timeout")
+        dispatcher.close()
+
+
+def test_cells_of_one_training_come_one_by_one(ledger):
+    """The next is asked for when the model is there; and each reports for itself."""
+    cells = pooled_cells()
+    dispatcher = Dispatcher(ledger, [Group(categories=GROUPS[0].categories, cells=cells)], mixed=True)
+    assert dispatcher.next(0, ONE, 1, 16) == cells[:1]
+    accept(dispatcher, cells[0])
+    assert dispatcher.next(0, ONE, 1, 16) == cells[1:2]
+    # A worker that dies between two of them costs the second one's try alone.
+    assert dispatcher.begin(0, OTHER).cells == cells
+    assert dispatcher.next(0, OTHER, 1, 16) == cells[2:]
+    accept(dispatcher, cells[2], worker=OTHER)
+    end = dispatcher.end()
+    assert [aside.cell for aside in end.aside] == [cells[1]]
+    assert set(ledger.rows()) == {cells[0].digest, cells[2].digest}
 
 
 def test_an_accelerators_precision_is_refused_on_a_cpu_before_anything_runs(ledger):
