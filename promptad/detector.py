@@ -75,7 +75,8 @@ class Detector:
         suffixes. ``seed`` draws the initial prompt tokens.
 
         Raises:
-            DetectorError: no image, something that is not the path of a file, or a config that needs test labels.
+            DetectorError: no image, something that is not the path of a file, or a config that needs test labels or
+                other objects.
             UnreadableImageError: an image that cannot be decoded.
         """
         config = config or PromptADConfig()
@@ -83,6 +84,10 @@ class Detector:
         if config.selection != "last":
             raise DetectorError(
                 f"selection must be last, but is {config.selection}: a detector has no test labels to pick an epoch by"
+            )
+        if config.setting != "one_class":
+            raise DetectorError(
+                f"setting must be one_class, but is {config.setting}: a detector is fitted to one object"
             )
         _check_precision(backbone, config)
         config = _with_fixed_depth(config, paths)

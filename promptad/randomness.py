@@ -18,6 +18,11 @@ def seed_of(seed: int, *purpose: str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
+def drawn_for(category: str | None) -> tuple[str, ...]:
+    """The part of a purpose that names whose draws they are; None: of all categories together, and nothing is named."""
+    return () if category is None else (category,)
+
+
 def numpy_generator(seed: int, *purpose: str) -> np.random.Generator:
     """NumPy generator for one purpose."""
     return np.random.default_rng(seed_of(seed, *purpose))

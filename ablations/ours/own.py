@@ -5,6 +5,7 @@ from __future__ import annotations
 from ablations.arms import Arm, PrintedRow
 from ablations.designs import Cumulative, Factor, Factorial, LeaveOneOut, Level, OneFactorAtATime, PaperTable
 from ablations.fractions import FractionalFactorial
+from ablations.ours.class_settings import CLASS_SETTINGS
 from ablations.ours.costs import COSTS
 from ablations.ours.forms import FORMS
 from ablations.ours.ready_spaces import PAPER
@@ -248,5 +249,5 @@ TOWERS = Ablation(
 
 OWN = (
     *(PROTOCOL_AUDIT, SUPPORT_SETS, INTERACTIONS, STEPS, LEAVE_ONE_OUT, SCREENING, EAM_STRENGTH),
-    *(TRANSFER, TOWERS, *COSTS, FORMS),
+    *(TRANSFER, TOWERS, *COSTS, FORMS, *CLASS_SETTINGS),
 )

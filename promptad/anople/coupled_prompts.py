@@ -17,7 +17,7 @@ from promptad.configs.anople_config import AnoPLeConfig
 from promptad.configs.method_config import ConfigError
 from promptad.prompts.class_prompts import draw_context
 from promptad.prompts.linear_layers import Linear, layer_tensors, restored_layers
-from promptad.randomness import torch_generator
+from promptad.randomness import drawn_for, torch_generator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +35,10 @@ class CoupledPrompts:
     rows: Float[Tensor, "view width"]
 
     @classmethod
-    def draw(cls, backbone: Backbone, config: AnoPLeConfig, *, category: str, seed: int) -> Self:
+    def draw(cls, backbone: Backbone, config: AnoPLeConfig, *, category: str | None, seed: int) -> Self:
         """Initial values; those of a block, and of a view, are the same however many there are.
 
-        Tokens of the text tower and maps to the image tower are those of our MaPLe.
+        Tokens of the text tower and maps to the image tower are those of our MaPLe. ``category`` None: of all together.
 
         Raises:
             ConfigError: more blocks with prompts than one of the towers has.
@@ -52,12 +52,12 @@ class CoupledPrompts:
         width = int(backbone.text.token_embedding.weight.shape[1])
 
         def normal(shape: tuple[int, ...], purpose: str) -> Tensor:
-            drawn = torch.randn(shape, generator=torch_generator(seed, category, purpose))
+            drawn = torch.randn(shape, generator=torch_generator(seed, *drawn_for(category), purpose))
             return config.initial_deviation * drawn
 
         def layers(inputs: int, outputs: int, name: str) -> tuple[Linear, ...]:
             return tuple(
-                Linear.draw(inputs, outputs, torch_generator(seed, category, f"{name} of block {number}"))
+                Linear.draw(inputs, outputs, torch_generator(seed, *drawn_for(category), f"{name} of block {number}"))
                 for number in blocks
             )
 

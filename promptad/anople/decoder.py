@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, gelu
 
 from promptad.configs.anople_config import AnoPLeConfig
-from promptad.randomness import torch_generator
+from promptad.randomness import drawn_for, torch_generator
 
 _SIDES = {"windows": 3, "patches": 1}
 
@@ -31,13 +31,16 @@ class Decoder:
     second_bias: Float[Tensor, " embed"]
 
     @classmethod
-    def draw(cls, embed: int, config: AnoPLeConfig, *, category: str, seed: int) -> Self | None:
-        """Initial values as torch's own convolution has them; None for a config without a decoder."""
+    def draw(cls, embed: int, config: AnoPLeConfig, *, category: str | None, seed: int) -> Self | None:
+        """Initial values as torch's own convolution has them; None for a config without a decoder.
+
+        ``category`` None: of all categories together.
+        """
         if config.decoder == "none":
             return None
         side, hidden = _SIDES[config.decoder], config.decoder_width
         bound = 1 / math.sqrt(embed * side**2)
-        generator = torch_generator(seed, category, "decoder")
+        generator = torch_generator(seed, *drawn_for(category), "decoder")
 
         def uniform(*shape: int) -> Tensor:
             return bound * (2 * torch.rand(shape, generator=generator) - 1)

@@ -46,37 +46,43 @@ class SupportOfClass:
 
 
 class AnoPLeTraining:
-    """Prompts and decoder in training.
+    """Prompts and decoder in training, on support images of one category or of several.
 
-    ``purpose`` names the draws of initial values: a category, or what stands for several. The draws of a step are
-    those of the seed, the step and each image's category.
+    ``category`` is the one whose initial values are drawn, None: those of all together. The draws of a step are those
+    of the seed, the step and each image's category.
     """
 
     def __init__(
-        self, backbone: Backbone, config: AnoPLeConfig, support: Mapping[str, Features], *, purpose: str, seed: int
+        self,
+        backbone: Backbone,
+        config: AnoPLeConfig,
+        support: Mapping[str, Features],
+        *,
+        category: str | None,
+        seed: int,
     ) -> None:
         self._backbone, self._config, self._seed = backbone, config, seed
         self._classes = tuple(
             SupportOfClass(
-                category=category,
-                tree=class_tree(backbone, config, category),
+                category=name,
+                tree=class_tree(backbone, config, name),
                 pictures=tuple(pictures_of(features, config)) if config.epochs else (),
             )
-            for category, features in support.items()
+            for name, features in support.items()
         )
         embed = int(backbone.model.visual.output_dim)
         self._grid = (embed, backbone.image_size // backbone.patch_size)
         self._preprocessing = Preprocessing(size=backbone.image_size, mean=backbone.mean, std=backbone.std)
-        drawn = CoupledPrompts.draw(backbone, config, category=purpose, seed=seed)
+        drawn = CoupledPrompts.draw(backbone, config, category=category, seed=seed)
         self.prompts = drawn.leaf(backbone.device, backbone.dtype)
-        decoder = Decoder.draw(embed, config, category=purpose, seed=seed)
+        decoder = Decoder.draw(embed, config, category=category, seed=seed)
         self.decoder = None if decoder is None else decoder.leaf(backbone.device)
         self._descent = Descent(config, self.prompts.parameters())
         self._adam = None if self.decoder is None else torch.optim.Adam(self.decoder.parameters(), config.decoder_rate)
         self._step = 0
 
     def step(self) -> float:
-        """One step on views of all support images; the loss before it.
+        """One step down the mean over categories of their images' mean losses; returns it as it was before.
 
         Raises:
             FloatingPointError: the loss is not finite; then nothing has changed.
@@ -90,18 +96,19 @@ class AnoPLeTraining:
         return loss
 
     @torch.no_grad()
-    def prototypes(self, category: str) -> Float[Tensor, "2 embed"]:
-        """Text features of the category's normal and anomaly prompt as they are now, l2-normalised."""
-        (tree,) = (each.tree for each in self._classes if each.category == category)
-        return class_prototypes(self._backbone, tree, self.prompts).float()
+    def prototypes(self) -> dict[str, Float[Tensor, "2 embed"]]:
+        """Text features of each category's normal and anomaly prompt as they are now, l2-normalised."""
+        return {
+            each.category: class_prototypes(self._backbone, each.tree, self.prompts).float() for each in self._classes
+        }
 
     def _losses(self) -> Iterator[Tensor]:
         """Parts of the loss, of some views each; their sum is the loss."""
         config, device = self._config, self._backbone.device
         at_once = VIEWS_AT_ONCE if device.type == "cpu" else ACCELERATOR_BATCH // 2
-        images = sum(len(each.pictures) for each in self._classes)
-        share = 1 / (images * min(config.views_per_step, view_count(config)))
+        views_of_image = min(config.views_per_step, view_count(config))
         for one in self._classes:
+            share = 1 / (len(self._classes) * len(one.pictures) * views_of_image)
             draws = numpy_generator(self._seed, one.category, f"AnoPLe's step {self._step}")
             for pictures in one.pictures:
                 views = views_in_step(pictures, config, self._preprocessing, self._grid, draws)

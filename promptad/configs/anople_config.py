@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from promptad.configs.method_config import Task, TowerFacts, layer_list_problems
+from promptad.configs.method_config import ClassSetting, Task, TowerFacts, layer_list_problems
 from promptad.configs.method_configs import PromptLearningConfig, between
-from promptad.configs.shared_config import problems_below
+from promptad.configs.shared_config import PoolsCategories, problems_below
 
 QUARTERS = 4
 """Views of an image beside the whole of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnoPLeConfig(PromptLearningConfig):
+class AnoPLeConfig(PoolsCategories, PromptLearningConfig):
     """AnoPLe (Lee et al., arXiv 2408.13516), rebuilt from its abstract, its captions and notes on its second version.
 
     Only the form of prompts and losses is known. Numbers and choices without a source are ours.
@@ -69,6 +69,9 @@ class AnoPLeConfig(PromptLearningConfig):
     """As PromptAD's."""
     memory_tap: Literal["block_output", "after_next_attention"] = "block_output"
     """D20, as PromptAD's."""
+
+    setting: ClassSetting = "one_class"
+    """A model for each category, or one that learns from the support images of all."""
 
     @property
     def text_context_length(self) -> int:
@@ -125,6 +128,7 @@ class AnoPLeConfig(PromptLearningConfig):
             *between(1, 1 + QUARTERS, self, "views_per_step"),
             *problems_below(self, {"decoder_width": 1}),
             *layer_list_problems(self.memory_layers),
+            *self.setting_problems(),
         ]
         if self.prompt_depth is not None and self.prompt_depth < 1:
             problems.append(f"prompt_depth must be at least 1, but got {self.prompt_depth}")
@@ -159,6 +163,7 @@ class AnoPLeConfig(PromptLearningConfig):
         if self.epochs == 0:
             inert |= {"views", "views_per_step", "pixel_anomalies", "pixel_kinds", "latent_anomalies", "latent_noise"}
             inert |= {"decoder", "decoder_width", "decoder_rate", "pixel_loss", "focal_power", "local_alignment"}
+            inert |= {"setting"}
         return inert
 
     def spelled_out(self, task: Task, tower: TowerFacts) -> Self:

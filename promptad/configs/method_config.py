@@ -19,6 +19,9 @@ from promptad.user_error import UserError
 Task = Literal["image", "pixel"]
 """Image-level detection or pixel-level localisation: two separate trainings (deviation D17)."""
 
+ClassSetting = Literal["one_class", "multi_class"]
+"""A model for each category, or one that all categories of a study share (their *pool*)."""
+
 
 class ConfigError(UserError):
     """One or several fields of a config are out of their domain; the message names all of them."""
@@ -154,6 +157,11 @@ class MethodConfig:
     def learning_epochs(self) -> int:
         """Epochs in which prompts are learned; 0 where there are none."""
         return 0
+
+    @property
+    def pools_categories(self) -> bool:
+        """Whether one model learns from the support images of all categories; asked of canonical configs."""
+        return False
 
     def company_key(self, task: Task) -> tuple[object, ...] | None:  # noqa: ARG002
         """What two cells of one category must have equal to learn together (``prompts/company.py``); None: alone.

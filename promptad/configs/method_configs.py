@@ -9,8 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
-from promptad.configs.method_config import MethodConfig, Task, TowerFacts
-from promptad.configs.shared_config import Activations, MemoryConfig, TemperatureConfig, problems_below
+from promptad.configs.method_config import ClassSetting, MethodConfig, Task, TowerFacts
+from promptad.configs.shared_config import (
+    Activations,
+    MemoryConfig,
+    PoolsCategories,
+    TemperatureConfig,
+    problems_below,
+)
 from promptad.configs.transformation_table import transformation_problems, unlearned
 from promptad.texts.templates import N_TEMPLATES
 
@@ -272,13 +278,15 @@ class CoCoOpConfig(PromptLearningConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MaPLeConfig(PromptLearningConfig):
+class MaPLeConfig(PoolsCategories, PromptLearningConfig):
     """MaPLe (Khattak et al., CVPR 2023); see ``promptad/methods/maple.py``."""
 
     n_context_tokens: int = 2
     """Learnable tokens in a prompt, and in each block with prompts, of either tower."""
     prompt_depth: int | None = None
     """J: how many blocks of either tower have prompts; None: 9 of 12, scaled to the shallower tower and rounded up."""
+    setting: ClassSetting = "one_class"
+    """As PromptAD's: prompts and couplings for each category, or one set of them for all."""
 
     @property
     def context_length(self) -> int:
@@ -288,9 +296,14 @@ class MaPLeConfig(PromptLearningConfig):
     def domain_problems(self) -> list[str]:
         """A sentence for each value out of its domain; the towers' depth is checked later, with the backbone."""
         problems = [*PromptLearningConfig.domain_problems(self), *between(1, 32, self, "n_context_tokens")]
+        problems += self.setting_problems()
         if self.prompt_depth is not None and self.prompt_depth < 1:
             problems.append(f"prompt_depth must be at least 1, but got {self.prompt_depth}")
         return problems
+
+    def inert(self, task: Task) -> frozenset[str]:
+        """Without an epoch nothing is learned that categories could share."""
+        return PromptLearningConfig.inert(self, task) | ({"setting"} if self.epochs == 0 else set())
 
     def spelled_out(self, task: Task, tower: TowerFacts) -> Self:
         """The depth is the backbone's default where it is left open."""

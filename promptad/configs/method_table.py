@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from promptad.configs.anople_config import AnoPLeConfig
-from promptad.configs.method_config import ConfigError, MethodConfig, Task
+from promptad.configs.method_config import ClassSetting, ConfigError, MethodConfig, Task
 from promptad.configs.method_configs import (
     CoCoOpConfig,
     FastReconConfig,
@@ -32,7 +32,8 @@ class MethodEntry:
     """One method. ``title`` is what its paper calls it, ``config`` the class of its hyperparameters.
 
     ``factory`` (``module:Class``) is loaded on first use and fits ``Method``. ``min_shots`` is the least number of
-    support images, ``tasks`` what it can score, ``needs`` what the backbone must have (see ``needs_of``).
+    support images, ``tasks`` what it can score, ``needs`` what the backbone must have (see ``needs_of``). ``settings``:
+    with ``multi_class`` it fits ``FitsPools``, and its config has the field ``setting``.
     """
 
     title: str
@@ -41,6 +42,7 @@ class MethodEntry:
     min_shots: int
     tasks: tuple[Task, ...] = ("image", "pixel")
     needs: tuple[Need, ...] = ()
+    settings: tuple[ClassSetting, ...] = ("one_class",)
 
     def make(self) -> Any:
         """The method itself, a ``promptad.methods.Method``.
@@ -58,6 +60,7 @@ METHODS: Mapping[str, MethodEntry] = {
         factory="promptad.methods.promptad:PromptAD",
         min_shots=1,
         needs=("text",),
+        settings=("one_class", "multi_class"),
     ),
     "patchcore": MethodEntry(
         title="PatchCore", config=PatchCoreConfig, factory="promptad.methods.patchcore:PatchCore", min_shots=1
@@ -94,6 +97,7 @@ METHODS: Mapping[str, MethodEntry] = {
         factory="promptad.methods.maple:MaPLe",
         min_shots=1,
         needs=("transformer", "text"),
+        settings=("one_class", "multi_class"),
     ),
     "anople": MethodEntry(
         title="AnoPLe, rebuilt",
@@ -101,6 +105,7 @@ METHODS: Mapping[str, MethodEntry] = {
         factory="promptad.methods.anople:AnoPLe",
         min_shots=1,
         needs=("transformer", "text"),
+        settings=("one_class", "multi_class"),
     ),
     "rwda": MethodEntry(
         title="RWDA",

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
-from promptad.configs.method_config import MethodConfig, Task, TowerFacts, layer_list_problems, tau_problems
+from promptad.configs.method_config import (
+    ClassSetting,
+    MethodConfig,
+    Task,
+    TowerFacts,
+    layer_list_problems,
+    tau_problems,
+)
+from promptad.configs.shared_config import PoolsCategories
 from promptad.configs.transformation_table import TRANSFORMATIONS, transformation_problems, unlearned
 from promptad.texts.templates import N_TEMPLATES
 
@@ -15,7 +23,7 @@ MOST_PROMPTS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromptADConfig(MethodConfig):
+class PromptADConfig(PoolsCategories, MethodConfig):
     """Hyperparameters and protocol of one PromptAD training.
 
     The defaults are what the paper prints, and ours where it is silent or contradicts itself: docs/protocols.md says
@@ -75,6 +83,8 @@ class PromptADConfig(MethodConfig):
     """Standard deviation of the normal distribution that learnable tokens are drawn from."""
     own_suffixes: tuple[str, ...] | None = None
     """Manual suffixes of the user's, in place of the category's own (each with one ``{}``)."""
+    setting: ClassSetting = "one_class"
+    """Prompts for each category, or one set of learnable tokens for all; memory and manual suffixes are each one's."""
 
     # The protocol: the default first (printed, or ours where the paper is silent), then the released code's.
     temperature: Literal["exponential", "raw_parameter"] = "exponential"
@@ -136,7 +146,7 @@ class PromptADConfig(MethodConfig):
 
     def company_key(self, task: Task) -> tuple[object, ...] | None:
         """The fields that give the prompts their form."""
-        if not self.learns_prompts:
+        if not self.learns_prompts or self.pools_categories:
             return None
         return (
             *(self.sc, self.maps, self.laps, self.prompt_text, self.generic_suffixes, self.own_suffixes),
@@ -207,7 +217,7 @@ class PromptADConfig(MethodConfig):
             inert |= {"visual_maximum"}
         if self.epochs == 0:
             inert |= {"learning_rate", "momentum", "weight_decay", "learning_rate_schedule", "selection"}
-            inert |= {"eam", "margin", "margin_weight", "margin_distance", "align_weight", "alignment"}
+            inert |= {"eam", "margin", "margin_weight", "margin_distance", "align_weight", "alignment", "setting"}
         return frozenset(inert)
 
     def missing_parts(self) -> list[str]:
@@ -235,6 +245,7 @@ class PromptADConfig(MethodConfig):
         if not 0 < self.learning_rate < float("inf"):
             problems.append(f"learning_rate must be positive, but got {self.learning_rate}")
         problems += tau_problems(self.tau)
+        problems += self.setting_problems()
         if not 0 <= self.momentum < 1:
             problems.append(f"momentum must be at least 0 and below 1, but got {self.momentum}")
         if not 1 <= self.ensemble_templates <= N_TEMPLATES:
@@ -261,7 +272,7 @@ _LEARNING = frozenset(
         *("n_normal_prompts_image", "n_normal_prompts_pixel", "n_normal_tokens", "n_anomaly_suffixes"),
         *("n_anomaly_tokens", "align_weight", "learning_rate", "momentum", "weight_decay", "epochs"),
         *("initial_deviation", "selection", "learnable_suffix_position", "pairing", "learning_rate_schedule"),
-        *("training", "margin", "margin_weight"),
+        *("training", "margin", "margin_weight", "setting"),
     }
 )
 """Fields that only matter when prompts are learned."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from promptad.configs.method_config import MethodConfig, Task, layer_list_problems, tau_problems
+from promptad.configs.method_config import ClassSetting, MethodConfig, Task, layer_list_problems, tau_problems
 
 Activations = Literal["unit", "raw"]
 """Features l2-normalised, as they are cached for all methods, or as the tower makes them."""
@@ -51,6 +51,31 @@ class TemperatureConfig(MethodConfig):
     def inert(self, task: Task) -> frozenset[str]:
         """Which of CLIP's own does not matter where tau is a number."""
         return MethodConfig.inert(self, task) | (frozenset() if self.tau is None else {"temperature"})
+
+
+class PoolsCategories:
+    """What configs share of methods that can learn one model for all categories: a field ``setting``, of each its own.
+
+    A base beside ``MethodConfig`` without a place for values, since classes with places cannot be joined.
+    """
+
+    __slots__ = ()
+    setting: ClassSetting
+    selection: Literal["last", "best_on_test"]
+
+    @property
+    def pools_categories(self) -> bool:
+        """Whether one model learns from the support images of all categories."""
+        return self.setting == "multi_class"
+
+    def setting_problems(self) -> list[str]:
+        """One training serves all categories, so that no single test set can select an epoch."""
+        if not self.pools_categories or self.selection == "last":
+            return []
+        return [
+            f"selection must be last where one model serves all categories (setting=multi_class), but got "
+            f"{self.selection}: there is no single test set to select an epoch by"
+        ]
 
 
 def problems_below(config: MethodConfig, least: Mapping[str, int]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from promptad.datasets.catalogue import LAYOUTS, LayoutEntry, category_names, full_set_of, known_sets, open_category
 from promptad.datasets.content import ChangedDataError
-from promptad.datasets.digest import data_digest, with_contents
+from promptad.datasets.digest import data_digest, normal_digest, with_contents
 from promptad.datasets.known_sets import KnownSet
 from promptad.datasets.layouts.layout import IMAGE_SUFFIXES, Layout, Scan
 from promptad.datasets.sample import Category, DatasetError, Origin, Sample, UnreadableImageError
@@ -29,6 +29,7 @@ __all__ = [
     "full_set_of",
     "known_sets",
     "named_support",
+    "normal_digest",
     "open_category",
     "with_contents",
 ]

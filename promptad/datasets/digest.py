@@ -25,6 +25,11 @@ def data_digest(category: Category) -> str:
     return blake2b(json.dumps(records).encode(), digest_size=16).hexdigest()
 
 
+def normal_digest(category: Category) -> str:
+    """``data_digest`` of its normal images alone: all that a model of several categories reads of most of them."""
+    return data_digest(replace(category, test=(), has_masks=False))
+
+
 def with_contents(category: Category) -> Category:
     """The category with the digest of every file's bytes; those that it knows are kept. Raises OSError."""
     unknown = [sample for sample in (*category.train, *category.test) if sample.content is None]

@@ -1,7 +1,18 @@
 """Anomaly detection methods: a file here for each, and an entry in ``promptad.configs.method_table.METHODS``."""
 
 from promptad.configs.method_table import METHODS
-from promptad.methods.method import FitResult, Fitted, Fitting, Method, MethodSize, Scores, finite_scores, fit_all
+from promptad.methods.method import (
+    FitResult,
+    FitsPools,
+    Fitted,
+    Fitting,
+    Method,
+    MethodSize,
+    PooledFit,
+    Scores,
+    finite_scores,
+    fit_all,
+)
 
 
 def method_named(name: str) -> Method:
@@ -18,6 +29,8 @@ __all__ = [
     "MethodSize",
     "Scores",
     "FitResult",
+    "FitsPools",
+    "PooledFit",
     "finite_scores",
     "fit_all",
     "method_named",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from promptad.configs.anople_config import AnoPLeConfig
 from promptad.configs.method_config import Task
 from promptad.features.extraction import Features, images_at_once
 from promptad.features.pictures import PIXELS
-from promptad.methods.method import Fitted, MethodSize, Scores
+from promptad.methods.method import Fitted, MethodSize, PooledFit, Scores, require_setting
 from promptad.methods.patches import patch_views
 from promptad.methods.visual_memory import remembered_patches, visual_maps
 from promptad.prompts.prompt_learning import inverse_temperature
@@ -109,6 +110,8 @@ class AnoPLe:
     - The alignment is of pixel pseudo-anomalies alone: with normal views it would reward anomaly where there is none.
     - The memory is PromptAD's, of the unprompted tower. The image score takes the maximum of its map.
     - One training serves the scores of images and of pixels.
+    - Of several categories together (``setting=multi_class``) prompts, rows and decoder are shared; words and memory
+      are each one's, and the loss is the mean over categories.
     """
 
     def views(self, config: AnoPLeConfig, task: Task, backbone: Backbone) -> frozenset[str]:
@@ -132,26 +135,28 @@ class AnoPLe:
         Raises:
             ConfigError: more blocks with prompts than one of the towers has.
         """
-        training = AnoPLeTraining(backbone, config, {category: support}, purpose=category, seed=seed)
-        memories = remembered_patches(support, _memory_views(config, backbone))
-
-        def fitted() -> FittedAnoPLe:
-            return FittedAnoPLe(
-                backbone=backbone,
-                config=config,
-                task=task,
-                prompts=training.prompts.frozen(),
-                decoder=None if training.decoder is None else training.decoder.frozen(),
-                prototypes=training.prototypes(category),
-                memories=memories,
-                support=support.identities,
-            )
-
+        require_setting(config, task, pooled=False)
+        training = AnoPLeTraining(backbone, config, {category: support}, category=category, seed=seed)
+        learned = functools.partial(_learned, backbone, training, config, task)
         for epoch in range(1, config.epochs + 1):
             training.step()
             if on_epoch is not None:
-                on_epoch(epoch, fitted())
-        return fitted()
+                on_epoch(epoch, learned()(category, support))
+        return learned()(category, support)
+
+    def fit_pool(
+        self, backbone: Backbone, supports: Mapping[str, Features], config: AnoPLeConfig, *, task: Task, seed: int
+    ) -> PooledFit:
+        """One set of prompts and one decoder for all categories; words and memory are each one's own.
+
+        Raises:
+            ConfigError: more blocks with prompts than one of the towers has; or a config of one category's model.
+        """
+        require_setting(config, task, pooled=True)
+        training = AnoPLeTraining(backbone, config, supports, category=None, seed=seed)
+        for _ in range(config.epochs):
+            training.step()
+        return _learned(backbone, training, config, task)
 
     def check_prompts(self, tokenizer: SimpleTokenizer, config: AnoPLeConfig, task: Task, category: str) -> None:
         """Both classes behind the context."""
@@ -181,6 +186,28 @@ class AnoPLe:
                 name.removeprefix("memory/"): value for name, value in moved.items() if name.startswith("memory/")
             },
         )
+
+
+def _learned(
+    backbone: Backbone, training: AnoPLeTraining, config: AnoPLeConfig, task: Task
+) -> Callable[[str, Features], FittedAnoPLe]:
+    """The method as it is learned now, for each category of the training and its support images."""
+    prompts, decoder = training.prompts.frozen(), None if training.decoder is None else training.decoder.frozen()
+    prototypes = training.prototypes()
+
+    def fitted(category: str, support: Features) -> FittedAnoPLe:
+        return FittedAnoPLe(
+            backbone=backbone,
+            config=config,
+            task=task,
+            prompts=prompts,
+            decoder=decoder,
+            prototypes=prototypes[category],
+            memories=remembered_patches(support, _memory_views(config, backbone)),
+            support=support.identities,
+        )
+
+    return fitted
 
 
 def _memory_views(config: AnoPLeConfig, backbone: Backbone) -> tuple[str, ...]:

@@ -18,14 +18,14 @@ from promptad.configs.method_config import ConfigError, Task
 from promptad.configs.method_configs import MaPLeConfig
 from promptad.features.extraction import Features, images_at_once
 from promptad.features.pictures import PIXELS
-from promptad.methods.method import Fitted, MethodSize, Scores
+from promptad.methods.method import Fitted, MethodSize, PooledFit, Scores, require_setting
 from promptad.prompts.class_prompts import ClassPrompts, draw_context
 from promptad.prompts.descent import Descent
 from promptad.prompts.linear_layers import Linear, layer_tensors, restored_layers
 from promptad.prompts.losses import contrastive_loss
 from promptad.prompts.prompt_learning import inverse_temperature
 from promptad.prompts.prompt_tree import PromptTree, encode_tree
-from promptad.randomness import torch_generator
+from promptad.randomness import drawn_for, torch_generator
 from promptad.scoring.anomaly_scores import prompt_score
 
 TRAINED_AT_ONCE = 4
@@ -87,6 +87,8 @@ class MaPLe:
     - For the pixel task the loss and the scores take local features of the prompted tower, by default those of its V-V
       branch, in which patches attend to the prompts' values too. PromptAD prints a pixel score without its
       method; its row is not called VV-CLIP, so ``transformation=clip`` may be meant.
+    - Of several categories together (``setting=multi_class``) prompts and couplings are shared, the classes' words are
+      each one's, and the loss is the mean over categories.
     """
 
     def views(self, config: MaPLeConfig, task: Task, backbone: Backbone) -> frozenset[str]:
@@ -109,33 +111,30 @@ class MaPLe:
         Raises:
             ConfigError: more blocks with prompts than one of the towers has.
         """
-        words = ClassPrompts.of(
-            backbone.tokenizer, category, n_tokens=config.n_context_tokens, prompt_text=config.prompt_text
-        )
-        tree = words.tree(1, config.n_context_tokens, device=backbone.device, dtype=backbone.dtype)
-        drawn, layers = draw_prompts(backbone, config, category=category, seed=seed)
-        prompts = drawn.to(backbone.device, backbone.dtype).requires_grad_()
-        couplings = tuple(layer.leaf(backbone.device, backbone.dtype) for layer in layers)
-        images = support.stack(PIXELS)
-        descent = Descent(config, [prompts, *(part for layer in couplings for part in layer.parameters())])
-
-        def fitted() -> FittedMaPLe:
-            with torch.no_grad():
-                prototypes = normalize(class_features(backbone, tree, prompts), dim=-1)
-            return FittedMaPLe(
-                backbone=backbone,
-                config=config,
-                task=task,
-                prompts=prompts.detach().clone(),
-                couplings=tuple(layer.frozen() for layer in couplings),
-                prototypes=prototypes,
-            )
-
+        require_setting(config, task, pooled=False)
+        drawn = draw_prompts(backbone, config, category=category, seed=seed)
+        training = MaPLeTraining(backbone, {category: support}, config, task=task, drawn=drawn)
         for epoch in range(1, config.epochs + 1):
-            descent.step(maple_losses(backbone, tree, config, task, prompts, couplings, images))
+            training.step()
             if on_epoch is not None:
-                on_epoch(epoch, fitted())
-        return fitted()
+                on_epoch(epoch, training.fitted()[category])
+        return training.fitted()[category]
+
+    def fit_pool(
+        self, backbone: Backbone, supports: Mapping[str, Features], config: MaPLeConfig, *, task: Task, seed: int
+    ) -> PooledFit:
+        """One set of prompts and couplings for all categories; prototypes are of each one's own words.
+
+        Raises:
+            ConfigError: more blocks with prompts than one of the towers has; or a config of one category's model.
+        """
+        require_setting(config, task, pooled=True)
+        drawn = draw_prompts(backbone, config, category=None, seed=seed)
+        training = MaPLeTraining(backbone, supports, config, task=task, drawn=drawn)
+        for _ in range(config.epochs):
+            training.step()
+        fitted = training.fitted()
+        return lambda category, _support: fitted[category]
 
     def check_prompts(self, tokenizer: SimpleTokenizer, config: MaPLeConfig, task: Task, category: str) -> None:
         """Both classes behind the context."""
@@ -162,10 +161,74 @@ class MaPLe:
         )
 
 
+class MaPLeTraining:
+    """Prompts and couplings that learn from the support images of one category or of several; ``step`` is one epoch."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        supports: Mapping[str, Features],
+        config: MaPLeConfig,
+        *,
+        task: Task,
+        drawn: tuple[Float[Tensor, "depth token width"], tuple[Linear, ...]],
+    ) -> None:
+        self._backbone, self._config, self._task = backbone, config, task
+        prompts, couplings = drawn
+        self._prompts = prompts.to(backbone.device, backbone.dtype).requires_grad_()
+        self._couplings = tuple(layer.leaf(backbone.device, backbone.dtype) for layer in couplings)
+        self._trees = {category: class_tree(backbone, config, category) for category in supports}
+        self._images = {category: support.stack(PIXELS) for category, support in supports.items()}
+        layers = (part for layer in self._couplings for part in layer.parameters())
+        self._descent = Descent(config, [self._prompts, *layers])
+
+    def step(self) -> None:
+        """One step of SGD down the mean of the categories' losses. Raises as ``Descent.step``."""
+        self._descent.step(loss / len(self._trees) for category in self._trees for loss in self.losses(category))
+
+    def losses(self, category: str) -> Iterator[Tensor]:
+        """The parts of one category's own loss."""
+        return maple_losses(
+            self._backbone,
+            self._trees[category],
+            self._config,
+            self._task,
+            self._prompts,
+            self._couplings,
+            self._images[category],
+        )
+
+    @torch.no_grad()
+    def fitted(self) -> dict[str, FittedMaPLe]:
+        """The method as fitted to each category up to now."""
+        prompts, couplings = self._prompts.detach().clone(), tuple(layer.frozen() for layer in self._couplings)
+        return {
+            category: FittedMaPLe(
+                backbone=self._backbone,
+                config=self._config,
+                task=self._task,
+                prompts=prompts,
+                couplings=couplings,
+                prototypes=normalize(class_features(self._backbone, tree, prompts), dim=-1),
+            )
+            for category, tree in self._trees.items()
+        }
+
+
+def class_tree(backbone: Backbone, config: MaPLeConfig, category: str) -> PromptTree:
+    """Both classes' prompts of a category behind the context."""
+    words = ClassPrompts.of(
+        backbone.tokenizer, category, n_tokens=config.n_context_tokens, prompt_text=config.prompt_text
+    )
+    return words.tree(1, config.n_context_tokens, device=backbone.device, dtype=backbone.dtype)
+
+
 def draw_prompts(
-    backbone: Backbone, config: MaPLeConfig, *, category: str, seed: int
+    backbone: Backbone, config: MaPLeConfig, *, category: str | None, seed: int
 ) -> tuple[Float[Tensor, "depth token width"], tuple[Linear, ...]]:
     """The prompts of every block and the layers beside them; those of a block are the same whatever J is.
+
+    ``category`` None: for all categories together.
 
     Raises:
         ConfigError: more blocks with prompts than one of the towers has.
@@ -183,12 +246,12 @@ def draw_prompts(
     )
     deeper = [
         config.initial_deviation
-        * torch.randn(first.shape, generator=torch_generator(seed, category, f"prompts of block {number}"))
+        * torch.randn(first.shape, generator=torch_generator(seed, *drawn_for(category), f"prompts of block {number}"))
         for number in range(2, depth + 1)
     ]
     width = backbone.model.visual.ln_post.weight.shape[0]
     couplings = tuple(
-        Linear.draw(first.shape[-1], width, torch_generator(seed, category, f"coupling of block {number}"))
+        Linear.draw(first.shape[-1], width, torch_generator(seed, *drawn_for(category), f"coupling of block {number}"))
         for number in range(1, depth + 1)
     )
     return torch.stack([first, *deeper]), couplings

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Float
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from promptad.backbones.backbone import Backbone
-from promptad.configs.method_config import Task
+from promptad.configs.method_config import ConfigError, MethodConfig, Task
 from promptad.features.extraction import Features
 from promptad.scoring.finite import require_finite
 
@@ -130,6 +130,41 @@ def fit_all(method: Method, backbone: Backbone, fittings: Sequence[Fitting], mos
         for each in fittings
     )
     return [FitResult(result=fitted) for fitted in found]
+
+
+PooledFit: TypeAlias = Callable[[str, Features], Fitted]
+"""What a pool of categories learned, as fitted to one of them: by the category's name and its support images."""
+
+
+@runtime_checkable
+class FitsPools(Protocol):
+    """A method that can learn one model for several categories (``setting=multi_class``)."""
+
+    def fit_pool(
+        self, backbone: Backbone, supports: Mapping[str, Features], config: Any, *, task: Task, seed: int
+    ) -> PooledFit:
+        """Learn one set of parameters from the support images of all categories, in the order of ``supports``.
+
+        The loss is the mean of the losses that the categories have alone. What is drawn depends on no category. With a
+        single category and the same initial parameters, it learns what ``fit`` does.
+
+        Raises:
+            ConfigError: the config asks for a model for each category.
+        """
+        ...
+
+
+def require_setting(config: MethodConfig, task: Task, *, pooled: bool) -> None:
+    """Check that a config asks for one model of all categories (``pooled``), or for one of each.
+
+    Raises:
+        ConfigError: it asks for the other, so that the fitted method would state a config that did not run.
+    """
+    # A config whose setting cannot matter is asked for in its canonical form.
+    asks = config.pools_categories and config.canonical(task).pools_categories
+    if asks != pooled:
+        setting, fitting = ("multi_class", "fit_pool") if asks else ("one_class", "fit")
+        raise ConfigError(f"setting must be that of the fit, but is {setting}, for which there is {fitting}")
 
 
 class WithoutPrompts:

@@ -18,10 +18,11 @@ from promptad.backbones.towers import grid_side, linear_local_features
 from promptad.configs.method_config import Task
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.features.extraction import Features
-from promptad.methods.method import FitResult, Fitted, Fitting, MethodSize, Scores
+from promptad.methods.method import FitResult, Fitted, Fitting, MethodSize, PooledFit, Scores, require_setting
 from promptad.methods.patches import patch_views
 from promptad.methods.visual_memory import CHUNK, remembered_patches, visual_maps
 from promptad.prompts.company import learn
+from promptad.prompts.pooled import begin_pooled_training
 from promptad.prompts.prompt_ensemble import ensemble_prototypes
 from promptad.prompts.prompt_learning import (
     PromptTraining,
@@ -138,10 +139,11 @@ class PromptAD:
 
         Nothing is learned when the prompts are an ensemble, or when there is no prompt-guided branch.
         """
+        require_setting(config, task, pooled=False)
         fitting = Fitting(support=support, config=config, task=task, category=category, seed=seed)
         if not config.learns_prompts:
             return _without_learning(backbone, fitting)
-        memories, training = _memories(backbone, fitting), _training(backbone, fitting)
+        memories, training = _memories(backbone, support, config), _training(backbone, fitting)
         for epoch in range(1, config.epochs + 1):
             training.step()
             if on_epoch is not None:
@@ -155,8 +157,10 @@ class PromptAD:
         memories: dict[int, dict[str, Tensor]] = {}
         for number, each in enumerate(fittings):
             try:
+                require_setting(each.config, each.task, pooled=False)
                 if each.config.learns_prompts:
-                    memories[number], begun[number] = _memories(backbone, each), _training(backbone, each)
+                    memories[number] = _memories(backbone, each.support, each.config)
+                    begun[number] = _training(backbone, each)
                 else:
                     results[number] = FitResult(result=_without_learning(backbone, each))
             except Exception as error:
@@ -177,6 +181,29 @@ class PromptAD:
             result = fitted(number) if ended.error is None else ended.error
             results[number] = FitResult(result=result, company=ended.company)
         return [results[number] for number in range(len(fittings))]
+
+    def fit_pool(
+        self, backbone: Backbone, supports: Mapping[str, Features], config: PromptADConfig, *, task: Task, seed: int
+    ) -> PooledFit:
+        """One set of learnable tokens for all categories; prototypes, of its own words, and memory are each one's."""
+        require_setting(config, task, pooled=True)
+        training = begin_pooled_training(backbone, supports, config, task=task, seed=seed)
+        for _ in range(config.epochs):
+            training.step()
+        prototypes, layers = dict(zip(supports, training.prototypes(), strict=True)), training.layers()
+
+        def fitted_to(category: str, support: Features) -> FittedPromptAD:
+            return FittedPromptAD(
+                backbone=backbone,
+                config=config,
+                task=task,
+                prototypes=prototypes[category],
+                memories=_memories(backbone, support, config),
+                layers=layers,
+                support=support.identities,
+            )
+
+        return fitted_to
 
     def check_prompts(self, tokenizer: SimpleTokenizer, config: PromptADConfig, task: Task, category: str) -> None:
         """All prompts of the task."""
@@ -248,14 +275,14 @@ def _without_learning(backbone: Backbone, fitting: Fitting) -> FittedPromptAD:
         config=config,
         task=fitting.task,
         prototypes=prototypes,
-        memories=_memories(backbone, fitting),
+        memories=_memories(backbone, fitting.support, config),
         layers=None,
         support=fitting.support.identities,
     )
 
 
-def _memories(backbone: Backbone, fitting: Fitting) -> dict[str, Tensor]:
-    return remembered_patches(fitting.support, memory_views(fitting.config, backbone))
+def _memories(backbone: Backbone, support: Features, config: PromptADConfig) -> dict[str, Tensor]:
+    return remembered_patches(support, memory_views(config, backbone))
 
 
 def memory_views(config: PromptADConfig, backbone: Backbone) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from promptad.prompts.prompt_tree import PromptTree, build_tree
 from promptad.prompts.sequences import Learned, Prompt, PromptForm, Word, build_prompts
-from promptad.randomness import torch_generator
+from promptad.randomness import drawn_for, torch_generator
 from promptad.texts.suffixes import object_name
 
 
@@ -75,11 +75,14 @@ class ClassPrompts:
 
 
 def draw_context(
-    text: Any, *, n_tokens: int, deviation: float, category: str, seed: int
+    text: Any, *, n_tokens: int, deviation: float, category: str | None, seed: int
 ) -> Float[Tensor, "token width"]:
-    """A context from N(0, ``deviation``^2): equal to the initial first prefix of PromptAD, and so of its CoOp form."""
+    """A context from N(0, ``deviation``^2): equal to the initial first prefix of PromptAD, and so of its CoOp form.
+
+    ``category`` None: for all categories together.
+    """
     width = text.token_embedding.weight.shape[1]
-    generator = torch_generator(seed, category, "normal prefixes")
+    generator = torch_generator(seed, *drawn_for(category), "normal prefixes")
     return deviation * torch.randn((1, n_tokens, width), generator=generator)[0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -24,7 +24,7 @@ from promptad.prompts.losses import alignment_loss, contrastive_loss, margin_los
 from promptad.prompts.prompt_ensemble import ensemble_prompts
 from promptad.prompts.prompt_tree import build_tree, encode_tree
 from promptad.prompts.sequences import PromptForm, PromptSet, build_prompts
-from promptad.randomness import torch_generator
+from promptad.randomness import drawn_for, torch_generator
 from promptad.texts.suffixes import manual_suffixes, object_name
 
 
@@ -36,12 +36,15 @@ class LearnableTokens:
     suffixes: Float[Tensor, "suffix token width"]
 
     @classmethod
-    def draw(cls, config: PromptADConfig, task: Task, *, width: int, category: str, seed: int) -> Self:
-        """Tokens from N(0, ``initial_deviation``^2). Prefix i is the same whatever N is, as is suffix i for any L."""
+    def draw(cls, config: PromptADConfig, task: Task, *, width: int, category: str | None, seed: int) -> Self:
+        """Tokens from N(0, ``initial_deviation``^2). Prefix i is the same whatever N is, as is suffix i for any L.
+
+        ``category`` None: for all categories together.
+        """
         n_suffixes = config.n_anomaly_suffixes if config.sc and config.laps else 0
 
         def draw(purpose: str, number: int, length: int) -> Tensor:
-            generator = torch_generator(seed, category, purpose)
+            generator = torch_generator(seed, *drawn_for(category), purpose)
             return config.initial_deviation * torch.randn((number, length, width), generator=generator)
 
         return cls(
@@ -218,9 +221,17 @@ class PromptTraining:
             raise result
         return result
 
+    def learn_with(self, first: PromptTraining) -> None:
+        """Learn ``first``'s tokens and layers in place of own ones: one set of them, which ``first`` moves."""
+        self.prefixes, self.suffixes, self.layers = first.prefixes, first.suffixes, first.layers
+
     def move(self) -> None:
         """Move along the gradients that the parameters have now."""
         self._descent.move()
+
+    def descend(self, losses: Iterable[Tensor]) -> float:
+        """One step down the sum of losses of the learned parameters; returns it. Raises as ``Descent.step``."""
+        return self._descent.step(losses)
 
     def diverged(self, parts: Losses) -> FloatingPointError:
         """The error of a loss that is not finite."""

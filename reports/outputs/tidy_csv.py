@@ -74,6 +74,7 @@ def _context(table: Table, arm: Arm, column: Column) -> dict[str, str]:
         "random_weights": _truth(arm.random_weights),
         "arm": arm.name,
         "label": arm.label,
+        "setting": "multi_class" if arm.pool else "one_class",
         "metric": column.metric,
         "shots": str(column.shots),
     }

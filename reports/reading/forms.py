@@ -68,6 +68,7 @@ _ARM = record(
         "runs": text,
         "backbone": text,
         "config": by_name(anything),
+        "pool": each(text),
     },
 )
 _PRINTED = record(
@@ -129,7 +130,14 @@ PLAN = record(
 ROW = record(
     {"schema": whole, "digest": text, "status": one_of(*STATUSES)},
     {
-        "cell": record({}, {"config": by_name(anything), "category": text, "task": text, "backbone": text}),
+        "cell": record(
+            {},
+            {
+                **dict.fromkeys(("category", "task", "backbone"), text),
+                "config": by_name(anything),
+                "pool": each(record({"category": text, "data": text})),
+            },
+        ),
         "reason": text,
         # A score that is no fraction makes the row a failed one with that reason; see `read_row`.
         "scores": by_name(anything),

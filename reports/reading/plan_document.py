@@ -262,6 +262,8 @@ def _faults(plan: Plan) -> list[str]:
         faults.append(f"printed numbers are of arms that it does not have ({', '.join(strange)})")
     if len(set(names)) < len(names):
         faults.append(f"arm names repeat ({', '.join(names)})")
+    if len(pools := {arm.pool for arm in plan.arms if arm.pool}) > 1:
+        faults.append(f"models of all categories must be of one pool, but are of {len(pools)}")
     if plan.baseline is not None and plan.baseline not in names:
         faults.append(f"baseline {plan.baseline!r} is none of its arms ({', '.join(names)})")
     axes: dict[str, Sequence[Hashable]] = {

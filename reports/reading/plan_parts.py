@@ -16,6 +16,7 @@ class Arm:
     `factors` are the levels it stands for, `marks` those of them that are on or off. `method` is the paper's word for
     the row's method, `runs` the method that runs, on `backbone` (None: not known), with `config` (None: not known, or
     it has no cells) and its `changes` to the base. An arm with `not_runnable` has no cells: only published numbers.
+    `pool` are the categories that its one model is learned from; empty where each category has a model of its own.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Arm:
     random_weights: bool
     changes: Mapping[str, object]
     config: Mapping[str, object] | None
+    pool: tuple[str, ...] = ()
 
     @property
     def runnable(self) -> bool:
@@ -52,6 +54,7 @@ class Arm:
             random_weights=bool(raw.get("random_weights", random_weights)),
             changes=raw.get("changes") or {},
             config=raw.get("config"),
+            pool=tuple(raw.get("pool") or ()),
         )
 
     def as_json(self) -> dict[str, object]:
@@ -69,6 +72,7 @@ class Arm:
             "random_weights": self.random_weights,
             "changes": dict(self.changes),
             "config": None if self.config is None else dict(self.config),
+            "pool": list(self.pool),
         }
 
 

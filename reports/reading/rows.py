@@ -1,6 +1,6 @@
 """Rows as the study writes them, read into typed values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reports.reading.forms import ROW
@@ -161,12 +161,13 @@ def planned_rows(plan: Plan, rows: TypedRows) -> PlannedRows:
     """The rows of a plan's cells that exist; one that is damaged, of another schema or of another cell is a fault."""
     found: dict[str, Row] = {}
     faults: dict[str, str] = {}
+    pools = {arm.name: arm.pool for arm in plan.arms}
     for cell in (*plan.cells, *plan.proxies):
         if cell.digest not in rows or cell.digest in faults:
             continue
         try:
             row = rows[cell.digest]
-            _check(row, cell)
+            _check(row, cell, pools[cell.arm])
         except DocumentError as error:
             faults[cell.digest] = str(error)
             found.pop(cell.digest, None)
@@ -175,11 +176,15 @@ def planned_rows(plan: Plan, rows: TypedRows) -> PlannedRows:
     return PlannedRows(found=found, faults=faults)
 
 
-def _check(row: Row, cell: PlannedCell) -> None:
+def _check(row: Row, cell: PlannedCell, pool: Sequence[str]) -> None:
+    ran = {
+        **{axis: row.cell.get(axis) for axis in ("category", "shots", "seed", "task")},
+        "pool": [member["category"] for member in row.cell.get("pool") or ()],
+    }
     planned = {"category": cell.category, "shots": cell.images, "seed": cell.seed, "task": cell.task}
-    for axis, value in planned.items():
-        if row.cell.get(axis) != value:
+    for axis, value in {**planned, "pool": list(pool)}.items():
+        if ran[axis] != value:
             raise DocumentError(
-                f"a row must hold the cell that was planned, but {cell.digest} ran {axis} {row.cell.get(axis)!r} "
+                f"a row must hold the cell that was planned, but {cell.digest} ran {axis} {ran[axis]!r} "
                 f"where the plan asks for {value!r}: plan and run again"
             )

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from reports.tables.formats import listing
 from reports.tables.table import Table
 
 SCORES = (
@@ -22,6 +23,8 @@ EFFECTS = (
 )
 ALL_ON_ONE_SET = "All seeds see the same support images: intervals and claims are about this one set."
 ONE_SET_CLAIMS = "Claims are about this one support set."
+NAMED = 6
+"""Categories of a pool that are named one by one."""
 
 
 def on_one_set(table: Table) -> Literal["all", "some", "none"]:
@@ -33,20 +36,37 @@ def on_one_set(table: Table) -> Literal["all", "some", "none"]:
     return "all" if planned <= set(shared) else "some"
 
 
+def shared_models(table: Table) -> str:
+    """Which rows are of one model for all categories, and of which; "" where each category has a model of its own."""
+    pooled = [arm for arm in table.plan.runnable if arm.pool]
+    if not pooled:
+        return ""
+    (pool,) = {arm.pool for arm in pooled}
+    named = listing(pool) if len(pool) <= NAMED else f"{len(pool)} categories"
+    if len(pooled) == len(table.plan.runnable):
+        return f"One model for all of {named} at a seed, in each row: it learns from the support images of all of them."
+    return (
+        f"Rows with “one model for {len(pool)} categories” have one model for all of {named} at a seed, which learns "
+        "from the support images of all of them; every other row has a model for each category."
+    )
+
+
 def scores_note(table: Table) -> str:
     """How a table's scores were made."""
     match on_one_set(table):
         case "all":
-            return SCORES_ON_ONE_SET
+            note = SCORES_ON_ONE_SET
         case "some":
-            return f"{SCORES} {SOME_ON_ONE_SET}"
+            note = f"{SCORES} {SOME_ON_ONE_SET}"
         case _:
-            return SCORES
+            note = SCORES
+    return f"{note} {shared_models(table)}".strip()
 
 
 def effects_note(table: Table) -> str:
     """How a table's effects were made."""
-    return EFFECTS if on_one_set(table) == "none" else f"{EFFECTS} {SOME_ON_ONE_SET} {ONE_SET_CLAIMS}"
+    note = EFFECTS if on_one_set(table) == "none" else f"{EFFECTS} {SOME_ON_ONE_SET} {ONE_SET_CLAIMS}"
+    return f"{note} {shared_models(table)}".strip()
 
 
 def intervals_note(table: Table) -> str:

@@ -133,6 +133,9 @@ def _alike(one: Table, other: Table) -> bool:
         same &= (mine.categories, mine.seeds) == (theirs.categories, theirs.seeds)
         metrics = {column.metric for column in one.columns} & {column.metric for column in other.columns}
         same &= not metrics or not set(mine.shots) & set(theirs.shots)
+    labels = {arm.name: arm.label for arm in theirs.arms}
+    # Methods are known by their labels, which say for how many categories one model is.
+    same &= all(labels.get(arm.name, arm.label) == arm.label for arm in mine.arms)
     return same and _conditions_agree(one, other)
 
 

@@ -21,7 +21,7 @@ from promptad.features.extraction import Features, ImageInput, extract_features,
 from promptad.features.residence import residence_on
 from promptad.features.support_poses import sample_view_inputs
 from promptad.images.preparation import Preprocessing
-from promptad.methods import FitResult, Fitted, Scores, finite_scores, fit_all, method_named
+from promptad.methods import FitResult, FitsPools, Fitted, PooledFit, Scores, finite_scores, fit_all, method_named
 from promptad.prompts.company import MOST
 from promptad.prompts.padded import PLACES, forget_recorded
 from promptad.randomness import numpy_generator
@@ -30,6 +30,7 @@ from study.bench.artefacts import arrays_of, artefacts
 from study.bench.costs import measured_cost
 from study.bench.example_maps import example_maps, scored_examples
 from study.bench.ground_truth import MaskedMaps, MaskSet, Truth
+from study.bench.pool_fits import PoolFits
 from study.bench.prepared import Guard, Prepared, Selection, masked, parts_of, result_of, share_fit, unguarded
 from study.bench.provenance import provenance
 from study.bench.queries import Queries, queries_of
@@ -66,18 +67,20 @@ class Workbench:
         self._residence = residence_on(torch.device(device), gpus)
         self._watch = DataWatch(threads)
         self._backbone: Backbone | None = None
-        self._category: Category | None = None
+        self._categories: dict[str, Category] = {}
         self._features: dict[tuple[object, ...], Features] = {}
         self._masks: dict[tuple[object, ...], MaskSet] = {}
         self._views: dict[Preprocessing, set[str]] = {}
         self._in_view: dict[tuple[object, ...], View] = {}
+        self._pool_fits = PoolFits()
 
-    def start_group(self, cells: Sequence[Cell], category: Category) -> None:
-        """Prepare for cells of one backbone and one category, so that each image is encoded once for all of them."""
+    def start_group(self, cells: Sequence[Cell], categories: Sequence[Category]) -> None:
+        """Prepare for cells of one backbone that look at ``categories``: each image is encoded once for all of them."""
         self._load(cells[0])
         settle(self._bench.device, tf32=self._bench.precision == "tf32")
-        if category != self._category:
-            self._category = category
+        named = {category.name: category for category in categories}
+        if named != self._categories:
+            self._categories = named
             if not self._all_categories:
                 self._features.clear()
                 self._masks.clear()
@@ -95,6 +98,8 @@ class Workbench:
         Raises whatever the method raises, and ``ChangedDataError``; the caller decides whether to retry.
         """
         prepared = self._prepare(cell)
+        if cell.pool:
+            return self._run_in_pool(prepared)
         (fit,) = self._fit([prepared])
         if isinstance(fit.result, Exception):
             raise fit.result
@@ -117,7 +122,7 @@ class Workbench:
         while parts:
             part = parts.pop()
             if len(part) == 1:
-                yield part[0], result_of(functools.partial(self.run, part[0]), guard(1))
+                yield part[0], result_of(functools.partial(self.run, part[0]), guard(part[0].allowance))
                 continue
             ready = list[Prepared]()
             for cell in part:
@@ -145,6 +150,35 @@ class Workbench:
                 else:
                     yield each.cell, result_of(functools.partial(self._finish, each, fit), guard(1))
 
+    def _run_in_pool(self, prepared: Prepared) -> Outcome:
+        """Score one cell by the model of its pool, which is learned for the first cell that asks for it."""
+        cell, watch = prepared.cell, prepared.watch
+        with watch.running():
+            learned, now = self._pool_fits.get(cell, functools.partial(self._learn_pool, prepared))
+            with watch.timing("fit"):
+                fitted = learned(cell.category, prepared.support)
+        outcome = self._finish(prepared, FitResult(result=fitted))
+        shared = {"pool": len(cell.pool), "pool_fit": "this row" if now else "an earlier cell"}
+        return dataclasses.replace(
+            outcome, row=dataclasses.replace(outcome.row, provenance={**outcome.row.provenance, **shared})
+        )
+
+    def _learn_pool(self, prepared: Prepared) -> PooledFit:
+        """Learn one model from the support images of every category of a cell's pool."""
+        cell, watch, method = prepared.cell, prepared.watch, method_named(prepared.cell.method)
+        # Planning refuses every other method.
+        assert isinstance(method, FitsPools)
+        with watch.timing("data"):
+            for member in cell.pool:
+                self._check_category(member.category, member.data, normal_only=True)
+        with watch.timing("features"):
+            supports = {
+                member.category: self._support_features(cell, self._support(cell, member.category))
+                for member in cell.pool
+            }
+        with watch.timing("fit"):
+            return method.fit_pool(self._bench, supports, cell.config, task=cell.task, seed=cell.seed)
+
     def _fit(self, ready: Sequence[Prepared]) -> Sequence[FitResult]:
         """What came of the fits of cells of one method."""
         if not ready:
@@ -157,7 +191,6 @@ class Workbench:
 
     def _prepare(self, cell: Cell) -> Prepared:
         """Encode the cell's images, and look up their truth."""
-        assert self._category is not None
         watch = Stopwatch()
         with watch.running():
             with watch.timing("data"):
@@ -187,7 +220,6 @@ class Workbench:
 
     def _outcome(self, prepared: Prepared, fitted: Fitted, company: int) -> Outcome:
         """Score a fitted cell."""
-        assert self._category is not None
         cell, watch, queries, query = prepared.cell, prepared.watch, prepared.queries, prepared.query
         with watch.timing("score"):
             result = finite_scores(fitted, query)
@@ -239,14 +271,14 @@ class Workbench:
         self, prepared: Prepared, result: Scores, maps: MaskedMaps | None, image_scores: Sequence[float]
     ) -> Arrays | None:
         """The arrays that are kept of a cell for figures."""
-        assert self._category is not None
         cell, examples = prepared.cell, None
+        category = self._categories[cell.category]
         preprocessing = self._query_preprocessing(cell.config)
         if maps is not None and cell.query == "test":
             compared = "compared" in cell.artefacts
-            examples = example_maps(self._category.test, maps, result, preprocessing, compared=compared)
-        elif cell.task == "image" and cell.query == "test" and not self._category.has_masks:
-            examples = scored_examples(self._category.test, image_scores, preprocessing)
+            examples = example_maps(category.test, maps, result, preprocessing, compared=compared)
+        elif cell.task == "image" and cell.query == "test" and not category.has_masks:
+            examples = scored_examples(category.test, image_scores, preprocessing)
         if not arrays_of(cell):
             return examples
         kept = artefacts(
@@ -263,6 +295,7 @@ class Workbench:
         """Free memory that can be filled again: features, masks and recorded steps, and torch's unused GPU blocks."""
         self._features.clear()
         self._masks.clear()
+        self._pool_fits.release()
         forget_recorded()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -278,6 +311,7 @@ class Workbench:
             # The old weights are freed before the new ones load.
             self._backbone = None
             self._features.clear()
+            self._pool_fits.clear()
             forget_recorded()
             self._backbone = load_backbone(cell.backbone, device=self.device, precision=cell.config.precision)
         if self._bench.weights != cell.weights:
@@ -292,26 +326,26 @@ class Workbench:
             )
 
     def _check_data(self, cell: Cell) -> None:
-        """Check that the cell's data are the planned ones, in this process and on the disk."""
-        assert self._category is not None
-        normal_only = cell.query == "synthetic"
-        category = self._category
+        """Check that the data that the cell is scored on are the planned ones, in this process and on the disk."""
+        self._check_category(cell.category, cell.data, normal_only=cell.query == "synthetic")
+
+    def _check_category(self, name: str, planned: str, *, normal_only: bool) -> None:
+        category = self._categories[name]
         if normal_only:
             category = dataclasses.replace(category, test=(), has_masks=False)
-        if (found := data_digest(category)) != cell.data:
-            raise ChangedDataError(
-                f"the data of {cell.category} must be {cell.data}, as planned, but are {found}: {REMEDY}"
-            )
+        if (found := data_digest(category)) != planned:
+            raise ChangedDataError(f"the data of {name} must be {planned}, as planned, but are {found}: {REMEDY}")
         self._watch.check(category, normal_only=normal_only)
 
-    def _support(self, cell: Cell) -> tuple[Sample, ...]:
-        assert self._category is not None
+    def _support(self, cell: Cell, name: str) -> tuple[Sample, ...]:
+        """The support images of a category that a cell looks at: its own, or one of its pool."""
+        category = self._categories[name]
         if cell.support is not None:
-            return named_support(self._category, cell.support)
+            return named_support(category, cell.support)
         if cell.shots == 0:
             return ()
         seed = cell.seed if cell.config.support_draw == "per_seed" else 0
-        return draw_support(self._category, cell.shots, numpy_generator(seed, cell.category, "support"))
+        return draw_support(category, cell.shots, numpy_generator(seed, name, "support"))
 
     def _support_features(self, cell: Cell, samples: Sequence[Sample]) -> Features:
         preprocessing = self._support_preprocessing(cell.config)
@@ -322,9 +356,10 @@ class Workbench:
         return self._extract(inputs, preprocessing)
 
     def _queries(self, cell: Cell) -> Queries:
-        assert self._category is not None
         preprocessing, shift = self._query_preprocessing(cell.config), self._bench.patch_size // 2
-        return queries_of(cell, self._category, self._support(cell), preprocessing=preprocessing, shift=shift)
+        category = self._categories[cell.category]
+        support = self._support(cell, cell.category)
+        return queries_of(cell, category, support, preprocessing=preprocessing, shift=shift)
 
     def _query_features(self, cell: Cell, queries: Queries) -> Features:
         preprocessing = self._query_preprocessing(cell.config)

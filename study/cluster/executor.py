@@ -333,8 +333,8 @@ class Overseer(tune.Callback):  # type: ignore[misc]
             raise LedgerError(cause_of(error)) from error
         limit = self._execution.limit
         for assignment in at_work:
-            # Cells that learn together may take what each of them may take.
-            if limit is not None and assignment.seconds > limit * max(1, len(assignment.cells)) + KILL_GRACE:
+            # Cells that learn together may take what each of them may take, as may categories.
+            if limit is not None and assignment.seconds > limit * assignment.allowance + KILL_GRACE:
                 nodes.end_process(assignment.worker.node, assignment.worker.process)
         self.pulse(at_work)
 

@@ -79,7 +79,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         """Open the workbench, which outlives this group, and prepare the first group."""
         self._source, self._limit = RemoteSource(shared.dispatcher), shared.limit
         self._needs, self._fit = shared.needs, shared.fit
-        self._lacks: dict[tuple[str, str], list[str]] = {}
+        self._lacks: dict[tuple[tuple[str, ...], str], list[str]] = {}
         self._worker, self._no_device = own_worker(), ""
         try:
             self._bench = self.bench(
@@ -143,7 +143,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         """What a node lacks that joined after the check of all nodes."""
         if self._worker.node in self._fit or not group.cells:
             return None
-        wanted = (group.category.name, group.cells[0].backbone)
+        wanted = (tuple(category.name for category in group.categories), group.cells[0].backbone)
         if wanted not in self._lacks:
             self._lacks[wanted] = lacks(self._needs.only(*wanted))
         return "; ".join(self._lacks[wanted]) or None

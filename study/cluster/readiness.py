@@ -37,18 +37,22 @@ class Needs:
     categories: Mapping[str, CategoryFiles]
     backbones: Mapping[str, str]
 
-    def only(self, category: str, backbone: str) -> Needs:
-        """What cells of one category and one backbone need."""
-        return Needs(categories={category: self.categories[category]}, backbones={backbone: self.backbones[backbone]})
+    def only(self, categories: Iterable[str], backbone: str) -> Needs:
+        """What cells of some categories and one backbone need."""
+        return Needs(
+            categories={name: self.categories[name] for name in categories},
+            backbones={backbone: self.backbones[backbone]},
+        )
 
 
 def needs_of(groups: Sequence[Group]) -> Needs:
     """What the groups need, as measured on this machine, where they were planned."""
     return Needs(
         categories={
-            group.category.name: _files(group.category, rendered=group.cells[0].dataset == SYNTHETIC)
+            category.name: _files(category, rendered=group.cells[0].dataset == SYNTHETIC)
             for group in groups
-            if group.category.test or group.category.train
+            for category in group.categories
+            if category.test or category.train
         },
         backbones={cell.backbone: cell.weights for group in groups for cell in group.cells},
     )

@@ -354,8 +354,8 @@ def _add_execution(verb: argparse.ArgumentParser) -> None:
         type=float,
         default=120.0,
         metavar="MINUTES",
-        help="a cell that takes longer is ended and tried once more, alone; cells that learn together may take as long "
-        "each; 0: no limit (default: 120; ray only)",
+        help="a cell that takes longer is ended and tried once more, alone; cells that learn together, and categories "
+        "that share a model, may take as long each; 0: no limit (default: 120; ray only)",
     )
     verb.add_argument(
         "--require-data",

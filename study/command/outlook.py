@@ -142,6 +142,7 @@ def _details(document: Plan, outlook: Outlook) -> list[str]:
         parts = [f"{field}={value}" for field, value in arm.changes.items()]
         parts = parts if arm.runs == "promptad" else [f"method {arm.runs}", *parts]
         parts += [f"backbone {arm.backbone}"] if arm.backbone != document.backbone else []
+        parts += [f"one model for {len(arm.pool)} categories"] if arm.pool else []
         lines.append(f"  arm {arm.name}: {len(digests)} cells ({', '.join(parts) or 'the base config'})")
     lines.append(
         f"  cells: {outlook.planned} planned, {outlook.done} done, {outlook.to_run} to run, "
@@ -162,7 +163,7 @@ def _keys(cell: Cell) -> list[tuple[object, ...]]:
     """What a cell's time depends on, from all of it to nothing."""
     config = cell.config
     kind = (
-        *(cell.task, cell.method, config.learns_prompts, config.selection, config.precision),
+        *(cell.task, cell.method, len(cell.pool), config.learns_prompts, config.selection, config.precision),
         config.learning_epochs,
     )
     # Artefacts take time too: a cell that measures its cost fits twice.
@@ -170,8 +171,8 @@ def _keys(cell: Cell) -> list[tuple[object, ...]]:
         (*kind, cell.artefacts, cell.backbone),
         (*kind, cell.backbone),
         kind,
+        kind[:6],
         kind[:5],
-        kind[:4],
         kind[:2],
         kind[:1],
         (),

@@ -22,6 +22,7 @@ def row_text(row: Row) -> str:
         *((name, f"{value:.4f}") for name, value in (row.scores or {}).items()),
         ("method", f"{cell.method} on {cell.backbone} (weights {cell.weights[:12]})"),
         ("data", f"{cell.dataset}, {cell.category} (digest {cell.data[:12]})"),
+        ("pool", ", ".join(member.category for member in cell.pool)),
         ("support", ", ".join(row.support_images) or "not drawn"),
         ("config", ", ".join(f"{name}={value}" for name, value in changed.items()) or "the defaults"),
         ("seconds", ", ".join(f"{stage} {value:g}" for stage, value in row.seconds.items())),

@@ -35,6 +35,7 @@ Reason = Literal[
     "named_support",
     "named_suffixes",
     "one_support_set",
+    "one_model",
 ]
 
 REASONS: Mapping[Reason, str] = {
@@ -53,6 +54,7 @@ REASONS: Mapping[Reason, str] = {
     "named_support": "The support images are a list of the user's.",
     "named_suffixes": "The anomaly suffixes are the user's.",
     "one_support_set": "All seeds share one support set, so that nothing is known of the spread over draws.",
+    "one_model": "One model serves all categories, and the paper's has one for each.",
 }
 """Every reason for which a printed number gets no verdict, and what it means; docs/report.md lists them."""
 
@@ -83,7 +85,8 @@ class ArmFacts:
     """An arm as it will run. ``config`` is its config before it is made canonical, ``other_settings`` the base's.
 
     ``named_support`` and ``named_suffixes`` are categories for which the user named them; ``one_support_set`` those
-    in which all seeds of the column see the same support images.
+    in which all seeds of the column see the same support images. ``pool`` are the categories that one model of the arm
+    is learned from, empty where each has its own.
     """
 
     arm: Arm
@@ -93,6 +96,7 @@ class ArmFacts:
     named_support: tuple[str, ...]
     named_suffixes: tuple[str, ...]
     one_support_set: tuple[str, ...]
+    pool: tuple[str, ...] = ()
 
 
 def obstacles(
@@ -106,11 +110,18 @@ def obstacles(
         return (Obstacle(reason="not_run", text="this row is not run here"),)
     found = [*_of_data(number, data), *_of_weights(facts), *_of_method(number, facts)]
     canonical = facts.config.canonical(task)
-    # A field that cannot influence the task was reset to its default.
-    matter = {name: value for name, value in facts.other_settings.items() if getattr(canonical, name) == value}
+    # A field that cannot influence the task was reset to its default; a pool has an obstacle of its own.
+    matter = {
+        name: value
+        for name, value in facts.other_settings.items()
+        if getattr(canonical, name) == value and name != "setting"
+    }
     if matter:
         changed = ", ".join(f"{name}={value}" for name, value in matter.items())
         found.append(Obstacle(reason="settings", text=f"settings other than the paper's ({changed})"))
+    if facts.pool:
+        text = f"one model for {len(facts.pool)} categories, where the paper has one for each"
+        found.append(Obstacle(reason="one_model", text=text))
     if canonical.sees_support:
         found += _of_support(number, column, facts)
     if facts.named_suffixes and canonical.uses_suffixes:

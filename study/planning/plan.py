@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,25 +11,24 @@ from ablations.shots import Shots
 from ablations.spec import Ablation, AblationError
 from promptad.backbones.backbone_names import available_blocks, parse_backbone
 from promptad.configs.method_table import method_of
-from promptad.datasets import Category, DatasetError, data_digest, named_support
+from promptad.datasets import Category, DatasetError, named_support, normal_digest
 from promptad.user_error import UserError
 from reports.reading.plan_document import Plan
 from reports.reading.planned_cells import PlannedBlock
 from reports.view_table import view_problems
 from study.planning.arm_backbones import PlannedBackbone, arm_backbones, planned_backbones, weights_here
 from study.planning.capabilities import impossible_requests, tasks_of, unfit_backbones
+from study.planning.category_pools import pool_of, pool_problems, pooled_arms
 from study.planning.cell_config import kinds_of, tower_facts, with_suffixes
+from study.planning.cell_groups import cell_groups
 from study.planning.data_source import Opened, OpenedCategory, chosen_categories
 from study.planning.plan_document import plan_document
 from study.planning.plan_problems import layer_problems, prompt_problems
 from study.planning.printed import PlannedAblation
 from study.planning.request import StudyRequest
 from study.planning.shots import settings_of, shots_of, support_images
-from study.records.cell import Cell, CellFamily, Query, company_of
+from study.records.cell import Cell, CellFamily, Query
 from study.records.group import Group
-
-GROUP_SIZE = 32
-"""Upper bound on the cells of a group: small enough to spread over workers, large enough for cheap scheduling."""
 
 
 class PlanError(UserError):
@@ -52,28 +49,8 @@ class StudyPlan:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def groups(self, digests: Iterable[str]) -> list[Group]:
-        """The named cells in groups, in a fixed order.
-
-        Cells of equal preprocessing stand together, and among them those that can learn together.
-        """
-        by_key: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
-        for digest in digests:
-            cell = self.cells[digest]
-            by_key[cell.category, cell.backbone, cell.config.precision].append(cell)
-        groups = []
-        for (category, _, _), cells in sorted(by_key.items()):
-            ordered = sorted(cells, key=_place)
-            groups += [
-                Group(category=self.categories[category], cells=tuple(ordered[start : start + GROUP_SIZE]))
-                for start in range(0, len(ordered), GROUP_SIZE)
-            ]
-        return groups
-
-
-def _place(cell: Cell) -> tuple[object, ...]:
-    """The order of cells in their groups."""
-    company = company_of(cell, mixed=False)
-    return (cell.config.resize, repr(company or ""), cell.task, cell.shots, cell.seed, cell.digest)
+        """The named cells in groups, in a fixed order (``cell_groups``)."""
+        return cell_groups((self.cells[digest] for digest in digests), self.categories)
 
 
 def plan_study(request: StudyRequest) -> StudyPlan:
@@ -147,12 +124,19 @@ def _planned(
     backbones, not_runnable = arm_backbones(ablation, study, named)
     columns = ablation.settings(request.shots)
     printed, unfit = unfit_backbones(ablation, configs, backbones)
+    without_pool = pool_problems(ablation, {arm: configs[arm] for arm in backbones}, columns, opened, request)
+    for arm in ablation.arms:
+        if arm.name in without_pool:
+            (printed if arm.published else unfit)[arm.name] = without_pool[arm.name]
     if set(backbones) == set(printed):
         unfit |= printed
     chosen = {name: opened[name] for name in ablation.categories(opened)}
+    pooled = pooled_arms(ablation, {arm: configs[arm] for arm in set(backbones) - set(printed)})
+    # A model of all categories sees images of each, whichever are scored.
+    looked_at = opened if pooled else chosen
     for arm in ablation.arms:
         # A printed row keeps its numbers if the data have too few images for it, as it does on another backbone.
-        if arm.name in backbones and arm.shots is not None and (few := shots_problems(chosen, [arm.shots], request)):
+        if arm.name in backbones and arm.shots is not None and (few := shots_problems(looked_at, [arm.shots], request)):
             (printed if arm.published else unfit)[arm.name] = "; ".join(few)
     problems = [f"arm {arm}: {reason}" for arm, reason in unfit.items()]
     problems += impossible_requests(ablation, set(backbones) - set(printed), columns)
@@ -168,10 +152,11 @@ def _planned(
         shots=columns,
         seeds=min(request.seeds, ablation.most_seeds or request.seeds),
         categories=tuple(chosen),
+        pool=pool_of(opened) if pooled else (),
     )
     _refuse(layer_problems(planned))
-    check_shots(chosen, [column for column in columns if column != "own"], request)
-    _refuse(prompt_problems(chosen, planned, request))
+    check_shots(looked_at, [column for column in columns if column != "own"], request)
+    _refuse(prompt_problems(looked_at, planned, request))
     return planned
 
 
@@ -182,8 +167,7 @@ def _blocks(
     data: dict[str, dict[Query, str]] = {name: {"test": category.digest} for name, category in opened.items()}
     if "synthetic" in planned.ablation.queries:
         for name in planned.categories:
-            normal = dataclasses.replace(opened[name].data, test=(), has_masks=False)
-            data[name]["synthetic"] = data_digest(normal)
+            data[name]["synthetic"] = normal_digest(opened[name].data)
     arms = [arm for arm in planned.ablation.arms if arm.name in planned.configs]
     seeds = tuple(range(planned.seeds))
     # Categories have most configs in common.
@@ -217,6 +201,7 @@ def _blocks(
                     artefacts=planned.ablation.artefacts,
                     query=query,
                     kinds=kinds_of(query),
+                    pool=planned.pool if config.pools_categories else (),
                 )
             )
             for column in settings_of(arm, planned.shots):

@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ablations.arms import Arm
+from ablations.shots import Setting
 from promptad.backbones.backbone_names import parse_backbone
+from promptad.configs.method_config import MethodConfig
 from promptad.configs.protocol import is_paper, nearest_protocol, protocol_name
 from promptad.texts.suffixes import CATEGORY_SUFFIXES, manual_suffixes
 from reports.reading.given import Given, OwnFile, OwnFolder
@@ -28,6 +30,9 @@ from study.planning.printed import (
     printed_set,
 )
 from study.planning.request import StudyRequest
+
+CAME_LATER = frozenset({"setting"})
+"""Config fields that came after plans had their names: a plan that does not use them keeps the one that it had."""
 
 
 def plan_document(
@@ -72,7 +77,7 @@ def plan_document(
         shown_as=ablation.shown_as,
         arms=tuple(_described(arm, planned) for arm in ablation.arms),
         printed=printed_numbers(planned, request, opened),
-        printed_firsts=printed_firsts(ablation) if printed_set(ablation, request, opened) else {},
+        printed_firsts=_firsts(planned, request, opened),
         one_support_set=one_support_set(planned, request, opened),
         prompts=_suffixes(request, opened) if "prompts" in ablation.shown_as else None,
         cells=PlannedCells(listed),
@@ -83,6 +88,14 @@ def plan_document(
             (f"{category}/{image}", why) for category, each in opened.items() for image, why in each.data.left_out
         ),
     )
+
+
+def _firsts(
+    planned: PlannedAblation, request: StudyRequest, opened: Opened
+) -> dict[tuple[str, str, Setting | None], bool]:
+    """Where the paper's baseline is first; nothing beside rows of one model for all categories, which it has not."""
+    ablation = planned.ablation
+    return printed_firsts(ablation) if printed_set(ablation, request, opened) and not planned.pool else {}
 
 
 def _name(planned: PlannedAblation, request: StudyRequest, digest: str) -> str:
@@ -103,11 +116,21 @@ def _digest(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> 
         {arm: _weights(backbone) for arm, backbone in planned.backbones.items()},
         {name: category.digest for name, category in opened.items()},
         list(planned.shots),
-        {arm: config.as_dict() for arm, config in planned.configs.items()},
+        {arm: _named_by(config) for arm, config in planned.configs.items()},
         request.support,
         request.suffixes,
+        # Nothing where there is no pool, so that plans from before there were pools keep their names.
+        *([[member.as_dict() for member in planned.pool]] if planned.pool else []),
     ]
     return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=3).hexdigest()
+
+
+def _named_by(config: MethodConfig) -> dict[str, object]:
+    """What a config has of a plan's name: its fields, those that came later only where they are not the default."""
+    defaults = type(config)().as_dict()
+    return {
+        name: value for name, value in config.as_dict().items() if name not in CAME_LATER or value != defaults[name]
+    }
 
 
 def _weights(backbone: PlannedBackbone) -> str:
@@ -144,9 +167,10 @@ def _suffixes(request: StudyRequest, opened: Opened) -> Suffixes:
 def _described(arm: Arm, planned: PlannedAblation) -> PlannedArm:
     config = planned.configs.get(arm.name)
     backbone = planned.backbones.get(arm.name)
+    pool = planned.pool_of(arm.name)
     return PlannedArm(
         name=arm.name,
-        label=arm.label,
+        label=f"{arm.label}, one model for {len(pool)} categories" if pool else arm.label,
         method=arm.method,
         runs=arm.runs,
         factors=dict(arm.factors),
@@ -157,6 +181,7 @@ def _described(arm: Arm, planned: PlannedAblation) -> PlannedArm:
         # As the config has them: a change may be scaled to the backbone's depth.
         changes={} if config is None else {name: config.as_dict()[name] for name in arm.changes},
         config=None if config is None else config.as_dict(),
+        pool=pool,
     )
 
 

@@ -18,7 +18,7 @@ def prompt_problems(categories: Iterable[str], planned: PlannedAblation, request
     """A sentence for each prompt that is longer than a text tower's context."""
     problems: dict[str, None] = {}
     for (arm, config), task, category in itertools.product(planned.configs.items(), planned.ablation.tasks, categories):
-        if "text" not in needs_of(config):
+        if "text" not in needs_of(config) or category not in (*planned.categories, *planned.pool_of(arm)):
             continue
         tokenizer = load_tokenizer(planned.backbones[arm].name)
         changed = with_suffixes(config, category, request)

@@ -15,17 +15,20 @@ from promptad.datasets import full_set_of
 from promptad.scoring.metric_table import METRICS
 from reports.reading.plan_parts import Obstacle, PrintedNumber
 from study.planning.arm_backbones import PlannedBackbone
+from study.planning.category_pools import pools
 from study.planning.comparability import ArmFacts, DataFacts, obstacles
 from study.planning.data_source import SYNTHETIC, Opened
 from study.planning.request import StudyRequest
 from study.planning.shots import settings_of, shots_of, support_images
+from study.records.cell import PoolMember
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedAblation:
     """An ablation as it will run; mappings are by arm. ``not_runnable`` says why an arm has no cells.
 
-    ``shots`` are the columns of its table, ``seeds`` is the number of seeds.
+    ``shots`` are the columns of its table, ``seeds`` is the number of seeds. ``pool`` are the categories that models of
+    all categories are learned from, empty where there is none.
     """
 
     ablation: Ablation
@@ -35,6 +38,14 @@ class PlannedAblation:
     shots: tuple[Setting, ...]
     seeds: int
     categories: tuple[str, ...]
+    pool: tuple[PoolMember, ...] = ()
+
+    def pool_of(self, arm: str) -> tuple[str, ...]:
+        """The categories that an arm's one model is learned from; empty where each category has its own."""
+        config = self.configs.get(arm)
+        if config is None or not pools(config, self.ablation):
+            return ()
+        return tuple(member.category for member in self.pool)
 
 
 def printed_numbers(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> tuple[PrintedNumber, ...]:
@@ -150,7 +161,7 @@ def _shared(
     config = planned.configs[arm.name]
     if not config.sees_support:
         return ()
-    return tuple(
+    shared = tuple(
         name
         for name in planned.categories
         for category in [opened[name].data]
@@ -158,6 +169,8 @@ def _shared(
         or name in (request.support or {})
         or support_images(shots_of(arm, column), category) == len(category.train)
     )
+    # A model of all categories sees the images of each: they are the same where those of all are.
+    return shared if set(planned.pool_of(arm.name)) <= set(shared) or config.support_draw == "fixed" else ()
 
 
 def data_title(request: StudyRequest, opened: Opened) -> str:
@@ -200,4 +213,5 @@ def _facts(
         named_support=tuple(name for name in planned.categories if name in (request.support or {})),
         named_suffixes=tuple(name for name in planned.categories if name in (request.suffixes or {})),
         one_support_set=_shared(arm, column, planned, request, opened),
+        pool=planned.pool_of(arm.name),
     )

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from promptad.configs.method_config import MethodConfig, Task
 from promptad.configs.method_table import METHODS, known_method, method_of
+from promptad.user_error import UserError
 from reports.reading.shapes import Document
 
 Query = Literal["test", "synthetic"]
@@ -28,16 +29,36 @@ _NOT_IDENTITY = frozenset({"backbone", "dataset"})
 """Names that a person gave; ``architecture``, ``weights``, ``category`` and ``data`` hold their meaning."""
 
 
+class CellError(UserError):
+    """A cell whose parts contradict each other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolMember:
+    """A category that one model is learned from among others: its name, a word of its prompts, and a digest.
+
+    ``data`` is the digest of its normal images alone: no other ones are read of it for the cells of other categories.
+    """
+
+    category: str
+    data: str
+
+    def as_dict(self) -> dict[str, str]:
+        """JSON-compatible form."""
+        return {"category": self.category, "data": self.data}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One training and evaluation.
+    """One training and evaluation; of cells that share a ``pool``, one evaluation of the training that they share.
 
     ``config`` is ``method``'s, in canonical form for ``task`` with its memory layers spelled out. ``weights`` and
     ``data`` are digests of the backbone's weights and of the category's images, labels and masks; ``activation`` is the
     backbone's (None: a CNN, or a row from before it was recorded). ``support`` is a user's list of support images;
     None: drawn by ``seed``. ``artefacts`` are arrays to keep for figures of a model's inside. With ``query`` synthetic
     no test image is read, ``data`` is the digest of the normal images alone, and ``kinds`` are the pseudo-anomalies
-    in their order: another set makes another cell.
+    in their order: another set makes another cell. ``pool`` are the categories that one model is learned from, the
+    cell's own among them, sorted by name; empty where each category has its own model.
     """
 
     method: str
@@ -57,7 +78,20 @@ class Cell:
     query: Query = "test"
     activation: str | None = None
     kinds: tuple[str, ...] = FIRST_KINDS
+    pool: tuple[PoolMember, ...] = ()
     _digest: str = dataclasses.field(default="", init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check that there is a pool exactly where the config asks for one, and that it is one."""
+        names = [member.category for member in self.pool]
+        if self.config.pools_categories != bool(names):
+            asked = "of all categories" if self.config.pools_categories else "of each category"
+            raise CellError(f"a pool must be named where one model serves all categories, but {asked} got {names}")
+        if names and (len(names) < 2 or self.category not in names or names != sorted(set(names))):
+            raise CellError(
+                f"a pool must be 2 or more different categories sorted by name, {self.category} among them, but got "
+                f"{', '.join(names)}"
+            )
 
     @property
     def digest(self) -> str:
@@ -91,6 +125,10 @@ class Cell:
             del values["kinds"]
         else:
             values["kinds"] = list(self.kinds)
+        if self.pool:
+            values["pool"] = [member.as_dict() for member in self.pool]
+        else:
+            del values["pool"]
         return values
 
     @classmethod
@@ -104,6 +142,7 @@ class Cell:
                 "support": None if support is None else tuple(support),
                 "artefacts": tuple(values.get("artefacts", ())),
                 "kinds": tuple(values.get("kinds", FIRST_KINDS)),
+                "pool": tuple(PoolMember(**member) for member in values.get("pool", ())),
             }
         )
 
@@ -115,7 +154,18 @@ class Cell:
     def place(self) -> str:
         """The cell's place in a study, in words; cells of several arms can share one."""
         query = "" if self.query == "test" else f" {self.query}"
-        return f"{self.category} {self.task}{query} {self.shots}-shot seed {self.seed}"
+        shared = f", one model for {len(self.pool)} categories" if self.pool else ""
+        return f"{self.category} {self.task}{query} {self.shots}-shot seed {self.seed}{shared}"
+
+    @property
+    def training(self) -> tuple[object, ...] | None:
+        """Equal for cells that one training serves, on one backbone; None where each cell has its own training."""
+        return (self.method, self.config, self.task, self.shots, self.seed, self.pool) if self.pool else None
+
+    @property
+    def allowance(self) -> int:
+        """How many cells' time it may take: the first cell of a pool learns for all of its categories."""
+        return max(1, len(self.pool))
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Cell) if field.init)

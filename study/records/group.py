@@ -10,7 +10,10 @@ from study.records.cell import Cell
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Cells that share backbone, precision and category: they run in one process, one after the other."""
+    """Cells that share backbone, precision and data: they run in one process, one after the other.
 
-    category: Category
+    ``categories`` are all that its cells look at: the one of all of them, or the pool of those that share a model.
+    """
+
+    categories: tuple[Category, ...]
     cells: tuple[Cell, ...]

@@ -20,7 +20,9 @@ _CELL = (
     *("method", "backbone", "architecture", "weights", "dataset", "category", "data", "task", "query", "shots", "seed"),
     "numerics",
 )
-_PROVENANCE = ("finished", "host", "device", "card", "threads", "company", "commit", "dirty", "attempts")
+_PROVENANCE = (
+    *("finished", "host", "device", "card", "threads", "company", "pool_fit", "commit", "dirty", "attempts"),
+)
 
 
 def tidy_rows(ledger: Ledger) -> Iterator[dict[str, Scalar]]:
@@ -59,6 +61,8 @@ def _tidy(digest: str, row: Document) -> dict[str, Scalar]:
     cell, provenance = row["cell"], row.get("provenance") or {}
     tidy: dict[str, Scalar] = {"digest": digest, "status": row["status"], "reason": row.get("reason")}
     tidy |= {name: _scalar(cell.get(name)) for name in _CELL}
+    pool = [member["category"] for member in cell.get("pool") or ()]
+    tidy["pool"] = _scalar(pool) if pool else None
     tidy |= {f"score.{name}": value for name, value in (row.get("scores") or {}).items()}
     tidy |= {f"seconds.{name}": value for name, value in (row.get("seconds") or {}).items()}
     tidy |= {f"cost.{name}": value for name, value in (row.get("cost") or {}).items()}

@@ -232,14 +232,15 @@ class Dispatcher:
                 self._begun[cell.digest] -= 1
             self._waiting[group].extendleft(reversed(lost.cells))
             return
-        late = self._limit is not None and lost.seconds >= self._limit
+        late = self._limit is not None and lost.seconds >= self._limit * lost.allowance
         task = "prepared its group" if lost.cell is None else "computed this cell"
         if late:
             assert self._limit is not None
+            each = f" for each of {lost.allowance} categories" if lost.allowance > 1 else ""
             failure = Failure(
                 kind="timeout",
                 reason=f"the worker was ended while it {task}: it took longer than --cell-timeout, "
-                f"{self._limit / 60:g} minutes",
+                f"{self._limit / 60:g} minutes{each}",
             )
         else:
             failure = Failure(kind="death", reason=f"the worker process died while it {task} (killed or crashed)")

@@ -40,9 +40,9 @@ def spread(groups: Sequence[Group], workers: int) -> list[int]:
     Workers that begin with one category encode the same images at the same time. ``workers`` categories at a time
     take turns, so that a worker that is done with a group of one is likely to get the next of it.
     """
-    by_category: dict[tuple[str, str], list[int]] = defaultdict(list)
+    by_category: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for place, group in enumerate(groups):
-        by_category[group.category.name, group.cells[0].backbone].append(place)
+        by_category[group.cells[0].backbone, *(each.name for each in group.categories)].append(place)
     columns = list(by_category.values())
     order: list[int] = []
     for start in range(0, len(columns), workers):
@@ -73,7 +73,7 @@ class Rounds:
             self._shared = []
         elif self._alone:
             groups = tuple(
-                Group(category=self._groups[self._homes[digest]].category, cells=(cell,))
+                Group(categories=self._groups[self._homes[digest]].categories, cells=(cell,))
                 for digest, (cell, _) in self._alone.items()
             )
             self._current = Round(groups=groups, earlier={digest: why for digest, (_, why) in self._alone.items()})
@@ -125,5 +125,6 @@ class Rounds:
         for cell in cells:
             by_home[self._homes[cell.digest]].append(cell)
         return tuple(
-            Group(category=self._groups[number].category, cells=tuple(by_home[number])) for number in sorted(by_home)
+            Group(categories=self._groups[number].categories, cells=tuple(by_home[number]))
+            for number in sorted(by_home)
         )

@@ -46,6 +46,11 @@ class Assignment:
         return self.cells[0] if self.cells else None
 
     @property
+    def allowance(self) -> int:
+        """How many cells' time the worker may take: of all its cells together."""
+        return max(1, sum(cell.allowance for cell in self.cells))
+
+    @property
     def seconds(self) -> float:
         """How long the worker has been at it, by the dispatcher's clock."""
         return time.monotonic() - self.began

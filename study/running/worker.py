@@ -56,8 +56,8 @@ class Bench(Protocol):
         """How many cells may learn together."""
         ...
 
-    def start_group(self, cells: Sequence[Cell], category: Category) -> None:
-        """Prepare for cells of one backbone and one category."""
+    def start_group(self, cells: Sequence[Cell], categories: Sequence[Category]) -> None:
+        """Prepare for cells of one backbone that look at these categories."""
         ...
 
     def run_together(
@@ -82,7 +82,7 @@ def prepare_group(bench: Bench, source: CellSource, number: int, group: Group) -
         DeviceError: the device can compute no more in this process, which is not the group's fault.
     """
     try:
-        bench.start_group(group.cells, group.category)
+        bench.start_group(group.cells, group.categories)
     except Exception as error:
         failure = failure_of(error)
         if failure.poisons:

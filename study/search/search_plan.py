@@ -110,7 +110,7 @@ def grouped(cells: Iterable[Cell], categories: Mapping[str, Category]) -> list[G
     found: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         found.setdefault((cell.category, cell.backbone, cell.config.precision), []).append(cell)
-    return [Group(category=categories[category], cells=tuple(some)) for (category, _, _), some in found.items()]
+    return [Group(categories=(categories[category],), cells=tuple(some)) for (category, _, _), some in found.items()]
 
 
 def plan_search(request: SearchRequest) -> SearchPlan:
@@ -138,6 +138,11 @@ def plan_search(request: SearchRequest) -> SearchPlan:
         problems.append(
             f"objective {objective.name} looks at no test label, but selection=best_on_test does: leave it out of the "
             "base (--protocol paper, or --set selection=last)"
+        )
+    if study.base.pools_categories or "setting" in _varied(space):
+        problems.append(
+            "setting must be one_class in a search, which judges each trial category by category: leave it out of the "
+            "base and of the space"
         )
     if not objective.single and set(request.tasks) != {"image", "pixel"}:
         problems.append(f"objective {objective.name} needs both tasks, but --tasks are {', '.join(request.tasks)}")
@@ -170,6 +175,19 @@ def plan_search(request: SearchRequest) -> SearchPlan:
         id=document["id"],
         document=document,
     )
+
+
+def _varied(space: Space) -> set[str]:
+    """Names of the config fields that a space varies."""
+    levels = [
+        level
+        for parameter in space.parameters
+        if isinstance(parameter.domain, Choice)
+        for level in parameter.domain.levels
+    ]
+    return {name for level in levels for name in level.changes} | {
+        name for parameter in space.parameters for name in parameter.fields
+    }
 
 
 def planned_by_text(space: Space, own: str) -> dict[str, PlannedBackbone]:

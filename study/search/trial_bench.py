@@ -31,7 +31,7 @@ class TrialBench(Workbench):
         gpus: float = 1.0,
     ) -> None:
         super().__init__(cache=cache, device=device, threads=threads, gpus=gpus, all_categories=True)
-        self._categories, self._tasks = categories, tasks
+        self._of_study, self._tasks = categories, tasks
 
     def run(self, cell: Cell) -> Outcome:
         """Fit and score one cell; each image is encoded once for all tasks."""
@@ -39,7 +39,7 @@ class TrialBench(Workbench):
         for features in self._features.values():
             features.remembered.clear()
         both = [dataclasses.replace(cell, task=task) for task in self._tasks]
-        self.start_group([cell, *both], self._categories[cell.category])
+        self.start_group([cell, *both], [self._of_study[cell.category]])
         return super().run(cell)
 
 

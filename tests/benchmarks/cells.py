@@ -115,7 +115,7 @@ def _ours(case: Case, category: Category, base: PromptADConfig, task: Task, fold
     every = _cell(case, category, last.with_changes({"selection": "best_on_test"}), task)
     bench = Workbench(cache=FeatureCache(folder / f"cache-{task}"), device="cpu", threads=torch.get_num_threads())
     start = time.perf_counter()
-    bench.start_group([*cells, every], category)
+    bench.start_group([*cells, every], (category,))
     loaded = time.perf_counter() - start
     first = bench.run(cells[0]).row.seconds
     measured = {"load_seconds": loaded, "first_cell_seconds": first["total"], "stages": dict(first)}

@@ -301,7 +301,7 @@ def cells(check: Check) -> Facts:
         bench = Workbench(cache=FeatureCache(Path(folder)), device=str(check.device), threads=1)
         for task in tasks:
             asked = [cell(task, number) for number in range(33 if check.on_card else 3)]
-            bench.start_group(asked, category)
+            bench.start_group(asked, (category,))
             began = time.perf_counter()
             first = bench.run(asked[0])
             found[f"{task}, first cell"] = {"seconds": round(time.perf_counter() - began, 3), **first.row.seconds}

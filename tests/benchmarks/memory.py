@@ -49,7 +49,7 @@ def _measure(name: str, images: int) -> dict[str, Any]:
         seconds = []
         for cell in cells:
             bench = Workbench(cache=cache, device="cpu", threads=2)
-            bench.start_group([cell], category)
+            bench.start_group([cell], (category,))
             seconds.append(bench.run(cell).row.seconds["total"])
         weights = sum(p.numel() * p.element_size() for p in bench._bench.model.parameters())
         return {

@@ -117,7 +117,7 @@ def ours(data: Path, folder: Path, protocol: str) -> dict[str, Any]:
         for number in range(1, FURTHER + 2)
     ]
     bench = Workbench(cache=FeatureCache(folder), device="cpu", threads=torch.get_num_threads())
-    bench.start_group(cells, category)
+    bench.start_group(cells, (category,))
     first = bench.run(cells[0]).row.seconds
     began = time.perf_counter()
     results = [result for _, result in bench.run_together(cells[1:])]

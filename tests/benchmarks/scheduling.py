@@ -39,7 +39,7 @@ class WaitingBench:
     def __init__(self, **_: Any) -> None:
         pass
 
-    def start_group(self, cells: Sequence[Cell], category: Category) -> None:
+    def start_group(self, cells: Sequence[Cell], categories: Sequence[Category]) -> None:
         """Nothing to prepare."""
 
     def release(self) -> None:
@@ -114,7 +114,7 @@ def _run(workers: int, count: int, duration: float) -> tuple[float, float]:
         )
         for seed in range(workers * count)
     ]
-    groups = [Group(category=category, cells=tuple(cells[worker::workers])) for worker in range(workers)]
+    groups = [Group(categories=(category,), cells=tuple(cells[worker::workers])) for worker in range(workers)]
     worker_of = {str(cell): worker for worker, group in enumerate(groups) for cell in group.cells}
     rows: dict[int, list[float]] = defaultdict(list)
     start = time.perf_counter()

@@ -43,7 +43,7 @@ def _entry(name: str, category: Any, folder: Path) -> dict[str, Any]:
     case = Case(backbone=name, shots=1, test_images=40)
     cell = _cell(case, category, PromptADConfig(epochs=1), "pixel")
     bench = Workbench(cache=None, device="cpu", threads=torch.get_num_threads())
-    bench.start_group([cell], category)
+    bench.start_group([cell], (category,))
     outcome = bench.run(cell)
     ledger = Ledger(str(folder / "study"))
 

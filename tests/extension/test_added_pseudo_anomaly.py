@@ -47,12 +47,12 @@ def test_one_that_is_added_is_asked_about_in_cells_of_its_own(inspection_root, m
     assert after["synthetic"].digest != before["synthetic"].digest
     assert after["test"] == before["test"]
     bench = Workbench(cache=None, device="cpu", threads=1)
-    bench.start_group(group.cells, group.category)
+    bench.start_group(group.cells, group.categories)
     row = bench.run(after["synthetic"]).row
     assert row.status == "ok"
     assert row.cell == after["synthetic"]
     bench = Workbench(cache=None, device="cpu", threads=1)
-    bench.start_group(group.cells, group.category)
+    bench.start_group(group.cells, group.categories)
     monkeypatch.delitem(DEFECTS, "stripe")
     other = bench.run(dataclasses.replace(after["synthetic"], kinds=FIRST_KINDS)).row
     assert other.scores != row.scores

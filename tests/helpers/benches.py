@@ -23,5 +23,5 @@ def planned(root: Path, **changes: object) -> Group:
 
 def run_all(group: Group, *, cache: FeatureCache | None = None, order: int = 1) -> dict[str, Outcome]:
     bench = Workbench(cache=cache, device="cpu", threads=1)
-    bench.start_group(group.cells, group.category)
+    bench.start_group(group.cells, group.categories)
     return {cell.digest: bench.run(cell) for cell in group.cells[::order]}

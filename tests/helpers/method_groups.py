@@ -35,5 +35,5 @@ def group_of(root: Path, *methods: str, **options: Any) -> Group:
 
 def run(group: Group, cache: FeatureCache | None = None) -> list[Outcome]:
     bench = Workbench(cache=cache, device="cpu", threads=1)
-    bench.start_group(group.cells, group.category)
+    bench.start_group(group.cells, group.categories)
     return [bench.run(cell) for cell in group.cells]

@@ -260,6 +260,7 @@ OTHER_VALUES = {
     "training": ("per_task", "joint"),
     "prompt_text": ("bare", "mapped_with_full_stop"),
     "memory_tap": ("block_output", "after_next_attention"),
+    "setting": ("one_class", "multi_class"),
 }
 
 
@@ -285,7 +286,11 @@ def scores(tmp_path_factory):
         shared = (views, config.resize)
         augmented = config.support_views == "augmented"
         seen = features(*shared, "rgb", config.bit_depth, augmented, is_support=True)
-        fitted = PromptAD().fit(backbone, seen, config, task=task, category="metal_nut", seed=3)
+        if config.canonical(task).pools_categories:
+            pool = {"bottle": seen, "metal_nut": seen}
+            fitted = PromptAD().fit_pool(backbone, pool, config, task=task, seed=3)("metal_nut", seen)
+        else:
+            fitted = PromptAD().fit(backbone, seen, config, task=task, category="metal_nut", seed=3)
         queries = features(*shared, config.query_channels, config.bit_depth, augmented=False, is_support=False)
         found = fitted.score(queries)
         if task == "image":
@@ -335,7 +340,7 @@ OPTIMISER = {"learning_rate", "momentum", "weight_decay", "learning_rate_schedul
 IMAGE = {"n_normal_prompts_pixel", "transformation", "map_size", "map_smoothing", "ensemble_templates"}
 PIXEL = {"n_normal_prompts_image", "visual_maximum", "ensemble_templates"}
 LEARNED = {"sc", "eam", "maps", "laps", "n_normal_prompts_image", "n_normal_prompts_pixel", "n_normal_tokens"}
-LEARNED |= LAPS | ALIGNMENT | SUFFIXES | OPTIMISER | {"epochs", "initial_deviation", "training"}
+LEARNED |= LAPS | ALIGNMENT | SUFFIXES | OPTIMISER | {"epochs", "initial_deviation", "training", "setting"}
 MARGIN = {"margin", "margin_weight", "margin_distance"}
 LEARNED |= MARGIN
 
@@ -368,7 +373,7 @@ LEARNED |= MARGIN
             "pixel",
             LEARNED | BRANCH | {"support_draw", "support_views", "visual_maximum"},
         ),
-        ("untrained", "pixel", PIXEL | OPTIMISER | ALIGNMENT | MARGIN | {"pairing", "eam"}),
+        ("untrained", "pixel", PIXEL | OPTIMISER | ALIGNMENT | MARGIN | {"pairing", "eam", "setting"}),
     ],
 )
 def test_fields_that_are_declared_inert(arm, task, expected):

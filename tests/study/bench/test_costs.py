@@ -46,7 +46,7 @@ def measured(root, name, epochs=2, cache=None, **options):
     (document,) = documents_of(plan)
     (group,) = plan.groups(plan.cells)
     bench = Workbench(cache=cache, device="cpu", threads=1)
-    bench.start_group(group.cells, group.category)
+    bench.start_group(group.cells, group.categories)
     arms = {cell["digest"]: cell["arm"] for cell in document["cells"]}
     return {arms[cell.digest]: (bench.run(cell), cell) for cell in group.cells}
 
@@ -142,7 +142,7 @@ def test_a_method_without_support_images_can_be_measured(inspection_root):
     plan = plan_study(request(inspection_root, categories=("plate",), ablations=(ablation,), seeds=1))
     (group,) = plan.groups(plan.cells)
     bench = Workbench(cache=None, device="cpu", threads=1)
-    bench.start_group(group.cells, group.category)
+    bench.start_group(group.cells, group.categories)
     by_task = {cell.task: bench.run(cell).row.cost for cell in group.cells}
     # Windows are encoded for maps alone.
     assert by_task["pixel"]["encode_flop"] > 2 * by_task["image"]["encode_flop"]

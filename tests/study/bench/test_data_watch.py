@@ -240,6 +240,6 @@ def test_a_cell_is_not_run_on_a_category_with_another_digest(tmp_path):
     (group,) = plan.groups(plan.cells)
     bench = Workbench(cache=None, device="cpu", threads=1)
     cell = dataclasses.replace(group.cells[0], data="0" * 32)
-    bench.start_group([cell], group.category)
+    bench.start_group([cell], group.categories)
     with pytest.raises(ChangedDataError, match=rf"must be {'0' * 32}, as planned, but are {group.cells[0].data}"):
         bench.run(cell)

@@ -113,7 +113,7 @@ def test_cells_of_figure_8_keep_the_same_images_each_with_its_own_maps(inspectio
     plan = plan_study(asked)
     (group,) = plan.groups(plan.cells)
     bench = Workbench(cache=None, device="cpu", threads=1)
-    bench.start_group(group.cells, group.category)
+    bench.start_group(group.cells, group.categories)
     kept = {cell.method: bench.run(cell).examples for cell in group.cells if cell.seed == 0}
     assert set(kept) == {"promptad", "patchcore", "winclip_plus"}
     names = [list(arrays["compared/names"]) for arrays in kept.values()]

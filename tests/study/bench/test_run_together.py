@@ -40,7 +40,7 @@ def alone(group):
 @pytest.fixture
 def bench(group):
     found = Workbench(cache=None, device="cpu", threads=1)
-    found.start_group(group.cells, group.category)
+    found.start_group(group.cells, group.categories)
     return found
 
 

@@ -68,7 +68,7 @@ def test_rows_record_what_was_run(group, outcomes):
         assert set(row.scores) == ({"image_auroc", "image_aupr"} if cell.task == "image" else {"pixel_auroc", "pro"})
         assert len(row.support_images) == 1
         assert row.support_images[0].startswith("train/good/")
-        assert row.test_images["name"] == [sample.name for sample in group.category.test]
+        assert row.test_images["name"] == [sample.name for sample in group.categories[0].test]
         assert row.seconds["total"] >= row.seconds["fit"] > 0
         assert row.provenance["device"] == "cpu"
         assert row.curve is None
@@ -134,7 +134,7 @@ def key(cell):
 def test_other_weights_than_planned_are_refused(group):
     cells = [dataclasses.replace(cell, weights="other") for cell in group.cells]
     with pytest.raises(ValueError, match="weights of tiny must be other, as planned"):
-        Workbench(cache=None, device="cpu", threads=1).start_group(cells, group.category)
+        Workbench(cache=None, device="cpu", threads=1).start_group(cells, group.categories)
 
 
 def test_pixel_scores_are_the_metrics_of_the_finished_maps(group, monkeypatch):
@@ -147,7 +147,7 @@ def test_pixel_scores_are_the_metrics_of_the_finished_maps(group, monkeypatch):
     monkeypatch.setattr("study.bench.ground_truth.metrics.pixel_metrics_of", recording)
     cell = next(cell for cell in group.cells if cell.task == "pixel")
     bench = Workbench(cache=None, device="cpu", threads=1)
-    bench.start_group(group.cells, group.category)
+    bench.start_group(group.cells, group.categories)
     bench.run(cell)
     assert seen == [((6, 48, 48), (6, 48, 48))]
 
@@ -156,7 +156,7 @@ def test_a_test_set_too_large_to_hold_gives_the_same_row(group, outcomes, monkey
     monkeypatch.setattr("promptad.scoring.maps.HELD_PIXELS", 0)
     monkeypatch.setattr("promptad.scoring.maps.IMAGES_AT_ONCE", 4)
     bench = Workbench(cache=None, device="cpu", threads=1)
-    bench.start_group(group.cells, group.category)
+    bench.start_group(group.cells, group.categories)
     for cell in [cell for cell in group.cells if cell.task == "pixel"][:2]:
         found, expected = bench.run(cell), outcomes[cell.digest]
         assert found.row.scores == expected.row.scores
@@ -206,7 +206,7 @@ def synthetic(root, **changes):
         for cell in plan.cells
         if cell.config.vad and cell.config.pad
     ]
-    return Group(category=category.data, cells=tuple(cells))
+    return Group(categories=(category.data,), cells=tuple(cells))
 
 
 @pytest.mark.parametrize(("shots", "note"), [(1, "augmented views of the one support image"), (2, "1 held-out")])
@@ -227,11 +227,11 @@ def test_a_synthetic_cell_reads_no_test_image(tmp_path, shots, note):
 
 def test_a_synthetic_cell_beside_cells_of_the_test_set_reads_no_test_image_either(tmp_path):
     group = planned(write_inspection_set(tmp_path / "data"), epochs=1)
-    for sample in group.category.test:
+    for sample in group.categories[0].test:
         sample.path.write_bytes(b"no image")
     bench = Workbench(cache=None, device="cpu", threads=1)
-    bench.start_group(group.cells, group.category)
-    normal = data_digest(dataclasses.replace(group.category, test=(), has_masks=False))
+    bench.start_group(group.cells, group.categories)
+    normal = data_digest(dataclasses.replace(group.categories[0], test=(), has_masks=False))
     assert bench.run(dataclasses.replace(group.cells[0], query="synthetic", data=normal)).row.status == "ok"
     with pytest.raises(ChangedDataError, match=r"6 changed \(test/good/000.png, .*and 1 more\)"):
         bench.run(group.cells[0])
@@ -246,7 +246,7 @@ def test_categories_that_come_again_are_not_read_again(inspection_root, monkeypa
         read.clear()
         bench = Workbench(cache=None, device="cpu", threads=1, all_categories=kept)
         for group in (*groups, *groups):
-            bench.start_group(group.cells, group.category)
+            bench.start_group(group.cells, group.categories)
             bench.run(group.cells[0])
         # Each cell also reads its support image.
         assert len(read) == 4 + expected

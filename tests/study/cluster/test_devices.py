@@ -61,7 +61,7 @@ class Source:
         self.parked = []
 
     def begin(self, _, __):
-        return Group(category=Category(name="plate", train=(), test=(), has_masks=True), cells=())
+        return Group(categories=(Category(name="plate", train=(), test=(), has_masks=True),), cells=())
 
     def park(self, number):
         self.parked.append(number)

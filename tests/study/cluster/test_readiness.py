@@ -42,7 +42,7 @@ def test_missing_and_cut_files_are_named(groups, root):
         f"{root}/plate lacks 2 of 12 files: test/good/001.png (No such file or directory), "
         f"ground_truth/spot/002_mask.png (10 bytes, not {size})",
     ]
-    assert lacks(needs.only("plate", "tiny")) == [problem for problem in lacks(needs) if "/plate" in problem]
+    assert lacks(needs.only(["plate"], "tiny")) == [problem for problem in lacks(needs) if "/plate" in problem]
 
 
 def test_many_missing_files_are_counted(groups, root):
@@ -74,7 +74,7 @@ def test_the_synthetic_set_is_rendered_where_it_is_missing(groups, tmp_path, mon
     write_benchmark(root)
     screw = open_category("mvtec", root, "screw")
     cells = tuple(dataclasses.replace(cell, dataset="synthetic") for cell in groups[0].cells)
-    needs = needs_of([Group(category=screw, cells=cells)])
+    needs = needs_of([Group(categories=(screw,), cells=cells)])
     shutil.rmtree(root)
     assert lacks(needs) == []
     assert open_category("mvtec", root, "screw") == screw

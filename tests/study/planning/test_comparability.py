@@ -129,6 +129,16 @@ def reasons(table, arm, dataset, *, on=None, weights=PAPER, metric="image_auroc"
         ("table1", "PromptAD", "mvtec", {"named_support": ("screw",)}, ["named_support"]),
         ("table1", "PromptAD", "mvtec", {"one_support_set": ("screw",)}, ["one_support_set"]),
         ("table1", "PromptAD", "mvtec", {"named_suffixes": ("screw",)}, ["named_suffixes"]),
+        # One model for all categories, by an arm's change or by the base's.
+        ("table1", "PromptAD", "mvtec", {"pool": ("cable", "screw")}, ["one_model"]),
+        (
+            "table1",
+            "PromptAD",
+            "mvtec",
+            {"pool": ("cable", "screw"), "base": PromptADConfig(setting="multi_class")},
+            ["one_model"],
+        ),
+        ("table3", "vad", "mvtec", {"base": PromptADConfig(setting="multi_class")}, []),
         ("table3", "none", "mvtec", {"named_suffixes": ("screw",)}, []),
         ("table5", "vv", "mvtec", {"metric": "pixel_auroc", "named_support": ("screw",)}, []),
     ],

@@ -51,10 +51,12 @@ def test_groups_hold_every_cell_once_and_one_category_each(inspection_root):
     plan = plan_study(request(inspection_root, seeds=5))
     groups = plan.groups(plan.cells)
     assert sorted(cell.digest for group in groups for cell in group.cells) == sorted(plan.cells)
-    assert all({cell.category for cell in group.cells} == {group.category.name} for group in groups)
+    assert all(
+        {cell.category for cell in group.cells} == {category.name for category in group.categories} for group in groups
+    )
     assert len(groups) == 4
     # Groups of a category stand together, so that few nodes encode the same images.
-    assert [group.category.name for group in groups] == ["disc", "disc", "plate", "plate"]
+    assert [category.name for group in groups for category in group.categories] == ["disc", "disc", "plate", "plate"]
 
 
 def test_pixel_cells_without_masks_are_unavailable_with_a_reason(tmp_path):

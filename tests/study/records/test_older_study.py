@@ -7,6 +7,7 @@ import zipfile
 import pytest
 from helpers.places import FIXTURES
 
+from promptad.configs.promptad_config import PromptADConfig
 from study.command.cli import main
 from study.records.ledger import Ledger
 
@@ -37,7 +38,10 @@ def test_every_row_and_plan_is_read_and_each_digest_is_that_of_its_cell(study):
 def test_a_row_is_written_again_as_it_was_read(study):
     rows = Ledger(str(study)).rows()
     for path in (study / "rows").iterdir():
-        assert rows[path.stem].plain() == json.loads(path.read_text(encoding="utf-8"))
+        before = json.loads(path.read_text(encoding="utf-8"))
+        # A field of the config that came later has its default, which is what ran.
+        before["cell"]["config"] = PromptADConfig().as_dict() | before["cell"]["config"]
+        assert rows[path.stem].plain() == before
 
 
 @pytest.mark.slow

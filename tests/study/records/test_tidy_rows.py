@@ -3,8 +3,10 @@ import csv
 import pytest
 from helpers.cells import make_cell, make_row
 
+from promptad.configs.promptad_config import PromptADConfig
 from study.command.cli import main
 from study.command.exits import USAGE
+from study.records.cell import PoolMember
 from study.records.ledger import Ledger
 from study.records.tidy_rows import study_frame, tidy_rows
 
@@ -32,6 +34,19 @@ def test_a_row_is_a_line_of_plain_values(study):
     assert all(isinstance(value, str | int | float | bool | None) for value in row.values())
     assert (failed["status"], failed["reason"]) == ("failed", "no memory")
     assert not [name for name in failed if name.startswith("score.")]
+
+
+def test_a_row_of_one_model_for_all_categories_says_of_which(tmp_path):
+    cell = make_cell(
+        config=PromptADConfig(setting="multi_class"),
+        pool=tuple(PoolMember(category=name, data=name) for name in ("disc", "plate")),
+    )
+    ledger = Ledger(str(tmp_path))
+    ledger.append([make_row(), make_row(cell=cell, provenance={"pool": 2, "pool_fit": "this row"})])
+    alone, pooled = sorted(tidy_rows(ledger), key=lambda each: each["config.setting"] == "multi_class")
+    assert (alone["pool"], alone["pool_fit"], alone["config.setting"]) == (None, None, "one_class")
+    assert (pooled["pool"], pooled["pool_fit"]) == ('["disc","plate"]', "this row")
+    assert ledger.row(cell.digest).cell == cell
 
 
 def test_a_missing_score_is_never_a_number(study, tmp_path):

@@ -90,7 +90,9 @@ class Prepared:
 
 
 def groups_of(cells, size=32):
-    return [Group(category=PLATE, cells=tuple(cells[start : start + size])) for start in range(0, len(cells), size)]
+    return [
+        Group(categories=(PLATE,), cells=tuple(cells[start : start + size])) for start in range(0, len(cells), size)
+    ]
 
 
 def play(ledger, cells, faults, company, limit=100):
@@ -152,7 +154,7 @@ def test_neighbours_that_can_learn_together_come_together_and_others_apart(tmp_p
         *(make_cell(seed=seed, config=WITHOUT_LAPS) for seed in range(2)),
         *(make_cell(seed=seed, config=NOTHING_LEARNED) for seed in range(6)),
     )
-    dispatcher = Dispatcher(Ledger(str(tmp_path)), [Group(category=PLATE, cells=cells)])
+    dispatcher = Dispatcher(Ledger(str(tmp_path)), [Group(categories=(PLATE,), cells=cells)])
     worker = Worker(node="n", name="here", process=1)
     taken = dispatcher.next(0, worker, 4, 16)
     assert taken == cells[:5]
@@ -166,7 +168,7 @@ def test_neighbours_that_can_learn_together_come_together_and_others_apart(tmp_p
 
 def test_the_group_goes_on_one_by_one_after_a_company_died(tmp_path):
     cells = tuple(make_cell(seed=seed) for seed in range(6))
-    dispatcher = Dispatcher(Ledger(str(tmp_path)), [Group(category=PLATE, cells=cells)])
+    dispatcher = Dispatcher(Ledger(str(tmp_path)), [Group(categories=(PLATE,), cells=cells)])
     first, second = (Worker(node="n", name="here", process=number) for number in (1, 2))
     assert dispatcher.next(0, first, 1, 4) == cells[:4]
     dispatcher.begin(0, second)
@@ -180,7 +182,7 @@ def test_a_late_cell_of_a_company_is_timed_from_the_last_report(tmp_path, monkey
     now = [1000.0]
     monkeypatch.setattr("study.running.row_desk.time.monotonic", lambda: now[0])
     cells = tuple(make_cell(seed=seed) for seed in range(2))
-    dispatcher = Dispatcher(Ledger(str(tmp_path)), [Group(category=PLATE, cells=cells)], limit=60.0)
+    dispatcher = Dispatcher(Ledger(str(tmp_path)), [Group(categories=(PLATE,), cells=cells)], limit=60.0)
     worker = Worker(node="n", name="here", process=1)
     assert dispatcher.next(0, worker, 1, 2) == cells
     now[0] += 90
@@ -197,7 +199,7 @@ def test_a_cell_that_was_tried_comes_alone_also_among_cells_that_learn_nothing(t
         *(make_cell(seed=seed) for seed in range(3)),
         *(make_cell(seed=seed, config=NOTHING_LEARNED) for seed in range(3)),
     )
-    dispatcher = Dispatcher(Ledger(str(tmp_path)), [Group(category=PLATE, cells=cells)])
+    dispatcher = Dispatcher(Ledger(str(tmp_path)), [Group(categories=(PLATE,), cells=cells)])
     worker, failure = Worker(node="n", name="here", process=1), Failure(kind="error", reason="no luck")
     assert dispatcher.next(0, worker, 4, 16) == cells[:3]
     failed = [Report(digest=cell.digest, result=failure) for cell in cells[:3]]
@@ -210,6 +212,6 @@ def test_a_cell_that_was_tried_comes_alone_also_among_cells_that_learn_nothing(t
 
 def test_on_an_accelerator_cells_of_any_form_come_together(tmp_path):
     cells = (make_cell(), make_cell(config=WITHOUT_LAPS), make_cell(config=NOTHING_LEARNED), make_cell(seed=1))
-    dispatcher = Dispatcher(Ledger(str(tmp_path)), [Group(category=PLATE, cells=cells)], mixed=True)
+    dispatcher = Dispatcher(Ledger(str(tmp_path)), [Group(categories=(PLATE,), cells=cells)], mixed=True)
     assert dispatcher.next(0, Worker(node="n", name="here", process=1), 4, 16) == cells[:2]
     dispatcher.close()

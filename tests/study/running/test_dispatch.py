@@ -10,6 +10,7 @@ from helpers.one_by_one import OneByOne
 from promptad.backbones.accelerator import DeviceError
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import Category
+from study.records.cell import PoolMember
 from study.records.failure import Failure
 from study.records.folder import LedgerError
 from study.records.group import Group
@@ -23,8 +24,8 @@ from study.running.worker import prepare_group, run_cells
 
 CELLS = tuple(make_cell(seed=seed) for seed in range(3))
 GROUPS = [
-    Group(category=Category(name="plate", train=(), test=(), has_masks=True), cells=CELLS[:2]),
-    Group(category=Category(name="disc", train=(), test=(), has_masks=True), cells=CELLS[2:]),
+    Group(categories=(Category(name="plate", train=(), test=(), has_masks=True),), cells=CELLS[:2]),
+    Group(categories=(Category(name="disc", train=(), test=(), has_masks=True),), cells=CELLS[2:]),
 ]
 ALONE = PromptADConfig(pad=False)
 """Learns nothing, so in no company."""
@@ -41,8 +42,8 @@ class Bench(OneByOne):
         self.failures, self.error = dict(failures or {}), error
         self.ran, self.started, self.released = [], [], 0
 
-    def start_group(self, _, category):
-        self.started.append(category.name)
+    def start_group(self, _, categories):
+        self.started += [category.name for category in categories]
 
     def run(self, cell):
         self.ran.append(cell.seed)
@@ -135,8 +136,8 @@ def test_a_cell_out_of_memory_twice_becomes_a_failed_row_that_says_so(ledger):
 
 def test_memory_that_runs_out_while_a_group_is_prepared_leaves_its_cells_for_later(ledger):
     class Narrow(Bench):
-        def start_group(self, cells, category):
-            super().start_group(cells, category)
+        def start_group(self, cells, categories):
+            super().start_group(cells, categories)
             if len(cells) > 1:
                 raise MemoryError
 
@@ -310,8 +311,8 @@ def test_a_cell_that_ran_with_another_config_becomes_a_failed_row(ledger):
 
 def test_a_group_that_cannot_begin_fails_as_a_whole_and_the_rest_runs(ledger):
     class NoWeights(Bench):
-        def start_group(self, _, category):
-            if category.name == "plate":
+        def start_group(self, _, categories):
+            if categories[0].name == "plate":
                 raise ValueError("weights differ")
 
     finished = run(ledger, NoWeights())
@@ -359,7 +360,7 @@ def test_the_serial_executor_tells_of_the_cell_at_work(ledger):
 
 
 def test_an_empty_group_is_over_at_once(ledger):
-    dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=())])
+    dispatcher = Dispatcher(ledger, [Group(categories=GROUPS[0].categories, cells=())])
     assert not run_cells(Bench(), dispatcher, 0, ONE)
 
 
@@ -367,7 +368,7 @@ def test_what_failed_or_took_long_is_told_before_the_next_cell_of_a_batch_begins
     """So a cell that ends its process costs the short cells just before it, and no second try of another's failure."""
     monkeypatch.setattr("study.running.worker.TOGETHER", 0.2)
     cells = tuple(make_cell(seed=seed, config=ALONE) for seed in range(8))
-    dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=cells)])
+    dispatcher = Dispatcher(ledger, [Group(categories=GROUPS[0].categories, cells=cells)])
     seeds = {cell.digest: cell.seed for cell in cells}
     told, report = [], dispatcher.report
 
@@ -389,7 +390,7 @@ def test_what_failed_or_took_long_is_told_before_the_next_cell_of_a_batch_begins
 def test_a_device_that_fails_ends_the_process_and_costs_one_cell(ledger):
     """In a process whose context is gone every later cell fails at once: it must run none."""
     cells = tuple(make_cell(seed=seed) for seed in range(6))
-    dispatcher = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=cells)])
+    dispatcher = Dispatcher(ledger, [Group(categories=GROUPS[0].categories, cells=cells)])
     bench = Bench(dict.fromkeys((3, 4, 5), 9), torch.AcceleratorError)
     with pytest.raises(DeviceError, match=r"the accelerator failed \(AcceleratorError: no luck\)"):
         run_cells(bench, dispatcher, 0, ONE, seconds=60)
@@ -400,7 +401,9 @@ def test_a_device_that_fails_ends_the_process_and_costs_one_cell(ledger):
     assert [aside.cell.seed for aside in end.aside] == [3]
     assert end.aside[0].failure.kind == "device"
     assert set(ledger.rows()) == {cell.digest for cell in cells if cell.seed != 3}
-    alone = Dispatcher(ledger, [Group(category=GROUPS[0].category, cells=cells)], earlier={cells[3].digest: "no luck"})
+    alone = Dispatcher(
+        ledger, [Group(categories=GROUPS[0].categories, cells=cells)], earlier={cells[3].digest: "no luck"}
+    )
     with pytest.raises(DeviceError):
         run_cells(Bench({3: 9}, torch.AcceleratorError), alone, 0, OTHER)
     alone.end()
@@ -421,9 +424,50 @@ def test_a_device_that_fails_while_a_group_is_prepared_fails_no_cell(ledger):
     assert set(ledger.rows()) == {cell.digest for cell in CELLS[:2]}
 
 
+def pooled_cells():
+    """The cells of one training for three categories."""
+    names = ("cup", "disc", "plate")
+    pool = tuple(PoolMember(category=name, data=name) for name in names)
+    config = PromptADConfig(setting="multi_class", memory_layers=(2, 3))
+    return tuple(make_cell(config=config, pool=pool, category=name) for name in names)
+
+
+def test_a_cell_that_may_learn_for_all_categories_has_the_time_of_all(ledger, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("study.running.row_desk.time.monotonic", lambda: now[0])
+    cells = pooled_cells()
+    for waited, kind in ((179.0, "death"), (180.0, "timeout")):
+        dispatcher = Dispatcher(ledger, [Group(categories=GROUPS[0].categories, cells=cells)], limit=60.0)
+        assert take(dispatcher, 0, ONE) == cells[0]
+        (assignment,) = dispatcher.at_work()
+        assert assignment.allowance == 3
+        now[0] += waited
+        end = dispatcher.end()
+        (aside,) = end.aside
+        assert (aside.failure.kind, end.waiting) == (kind, cells[1:])
+        assert ("--cell-timeout, 1 minutes for each of 3 categories" in aside.failure.reason) == (kind == "timeout")
+        dispatcher.close()
+
+
+def test_cells_of_one_training_come_one_by_one(ledger):
+    """The next is asked for when the model is there; and each reports for itself."""
+    cells = pooled_cells()
+    dispatcher = Dispatcher(ledger, [Group(categories=GROUPS[0].categories, cells=cells)], mixed=True)
+    assert dispatcher.next(0, ONE, 1, 16) == cells[:1]
+    accept(dispatcher, cells[0])
+    assert dispatcher.next(0, ONE, 1, 16) == cells[1:2]
+    # A worker that dies between two of them costs the second one's try alone.
+    assert dispatcher.begin(0, OTHER).cells == cells
+    assert dispatcher.next(0, OTHER, 1, 16) == cells[2:]
+    accept(dispatcher, cells[2], worker=OTHER)
+    end = dispatcher.end()
+    assert [aside.cell for aside in end.aside] == [cells[1]]
+    assert set(ledger.rows()) == {cells[0].digest, cells[2].digest}
+
+
 def test_an_accelerators_precision_is_refused_on_a_cpu_before_anything_runs(ledger):
     cells = (CELLS[0], make_cell(seed=9, config=PromptADConfig(precision="tf32")))
     bench = Bench()
     with pytest.raises(DeviceError, match="configs that ask for it: 1, and no GPU is used here"):
-        run_serially(bench, ledger, [Group(category=GROUPS[0].category, cells=cells)], Listeners(on_finished=print))
+        run_serially(bench, ledger, [Group(categories=GROUPS[0].categories, cells=cells)], Listeners(on_finished=print))
     assert bench.ran == []

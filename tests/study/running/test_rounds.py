@@ -10,7 +10,7 @@ from study.running.row_desk import Worker
 
 CELLS = tuple(make_cell(seed=seed) for seed in range(4))
 GROUPS = [
-    Group(category=Category(name=name, train=(), test=(), has_masks=True), cells=cells)
+    Group(categories=(Category(name=name, train=(), test=(), has_masks=True),), cells=cells)
     for name, cells in (("plate", CELLS[:2]), ("disc", CELLS[2:]))
 ]
 WORKER = Worker(node="n1", name="left", process=7)
@@ -47,7 +47,7 @@ def test_cells_set_aside_run_alone_in_groups_of_one_after_what_is_left():
     rounds.end(end(), lost_nodes=())
     alone = rounds.next()
     assert alone.alone
-    assert [(group.category.name, group.cells) for group in alone.groups] == [
+    assert [(group.categories[0].name, group.cells) for group in alone.groups] == [
         ("disc", (CELLS[2],)),
         ("plate", (CELLS[0],)),
     ]
@@ -124,17 +124,17 @@ def test_memory_is_no_fault_of_a_node(losses):
 
 
 def test_groups_of_a_category_stand_together_in_every_round():
-    halves = [Group(category=group.category, cells=(cell,)) for group in reversed(GROUPS) for cell in group.cells]
+    halves = [Group(categories=group.categories, cells=(cell,)) for group in reversed(GROUPS) for cell in group.cells]
     rounds = Rounds(halves)
     rounds.next()
     rounds.end(end(waiting=(CELLS[0], CELLS[3], CELLS[1], CELLS[2])), lost_nodes=())
-    assert [group.category.name for group in rounds.next().groups] == ["disc", "disc", "plate", "plate"]
+    assert [group.categories[0].name for group in rounds.next().groups] == ["disc", "disc", "plate", "plate"]
 
 
 def groups_of(*names, backbone="tiny"):
     return [
         Group(
-            category=Category(name=name, train=(), test=(), has_masks=True),
+            categories=(Category(name=name, train=(), test=(), has_masks=True),),
             cells=(make_cell(seed=seed, backbone=backbone),),
         )
         for seed, name in enumerate(names)
@@ -147,7 +147,7 @@ def test_workers_begin_with_different_categories():
     def named(workers):
         order = spread(groups, workers)
         assert sorted(order) == list(range(len(groups)))
-        return "".join(groups[place].category.name for place in order)
+        return "".join(groups[place].categories[0].name for place in order)
 
     assert named(1) == "aaabccd"
     # Two at a time: no worker waits for a category of its own while groups are left.

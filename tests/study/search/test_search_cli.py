@@ -198,6 +198,7 @@ def test_a_search_that_runs_out_of_time_stops_and_goes_on_later(executor, asked,
         (["--set", "learning_rate=nan"], "--set learning_rate must be a number of at most 1000000, but got nan"),
         (["--prune", "2"], "--prune must be 0 (off) or between 0 and 1, but got 2"),
         (["--shots", "1,2"], "a search has one number of --shots"),
+        (["--set", "setting=multi_class"], "setting must be one_class in a search, which judges each trial category"),
         (["--set", "laps=false"], "parameter lambda changes nothing in the base"),
         (["--set", "lambda=1"], "config has no field lambda"),
         (["--protocol", "reference"], "selection=best_on_test does: leave it out of the base"),
@@ -224,6 +225,7 @@ def test_a_mistake_is_one_line_before_anything_starts(arguments, message, asked,
     [
         ("domain=IntRange(low=4, high=2), fields=('n_anomaly_suffixes',)", 2, "its range must not be empty, but is 4"),
         ("domain=IntRange(low=1, high=3), fields=('n_anomaly_suffixes',)", 4, "holds 3 settings, but 4 trials are"),
+        ("domain=Choice.of('setting', 'one_class', 'multi_class')", 2, "setting must be one_class in a search"),
         ("domain=IntRange(low=1, high=3), fields=('suffixes',)", 2, "there is no config field suffixes; there are sc"),
         (
             "domain=IntRange(low=1, high=3), fields=('n_anomaly_suffixes',), when=When(parent='laps', values=(True,))",
@@ -235,7 +237,7 @@ def test_a_mistake_is_one_line_before_anything_starts(arguments, message, asked,
 def test_a_mistake_in_a_space_of_ones_own_too(parameters, trials, message, asked, tmp_path, capsys):
     path = tmp_path / "mine.py"
     path.write_text(
-        "from ablations import IntRange, Parameter, Space, When\n"
+        "from ablations import Choice, IntRange, Parameter, Space, When\n"
         f"MINE = Space(name='mine', title='', parameters=(Parameter(name='L', label='', {parameters}),))\n"
     )
     assert main(["search", *asked, "--space", str(path), "--trials", str(trials)]) == USAGE
