@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -42,6 +43,8 @@ DECODED_AHEAD = 4
 """Least number of decoded images that may wait for the tower."""
 
 
+_Result = TypeVar("_Result")
+
 REMEMBERED = 32
 """How many results a list of features remembers."""
 
@@ -50,20 +53,21 @@ class Remembered:
     """The last results that were computed of some features and of nothing that differs between fits."""
 
     def __init__(self) -> None:
-        self._results: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
+        self._results: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 
     def clear(self) -> None:
         """Forget everything."""
         self._results.clear()
 
-    def get(self, key: tuple[object, ...], compute: Callable[[], Tensor]) -> Tensor:
+    def get(self, key: tuple[object, ...], compute: Callable[[], _Result]) -> _Result:
         """The result under ``key``, computed at its first request; whoever receives it does not change it."""
         if key not in self._results:
             self._results[key] = compute()
             while len(self._results) > REMEMBERED:
                 self._results.popitem(last=False)
         self._results.move_to_end(key)
-        return self._results[key]
+        found: _Result = self._results[key]
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

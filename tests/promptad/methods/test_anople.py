@@ -9,12 +9,13 @@ from helpers.memory_methods import fitted, some_features
 from helpers.small_models import small_backbone, small_features
 from torch.nn.functional import normalize
 
+from promptad.anople.training import AnoPLeTraining
 from promptad.backbones.towers import encode_images, encode_prompted_images
 from promptad.configs.anople_config import AnoPLeConfig
 from promptad.configs.method_config import ConfigError, UnmetNeedError
 from promptad.configs.method_configs import MaPLeConfig
 from promptad.configs.promptad_config import PromptADConfig
-from promptad.features.extraction import Features
+from promptad.features.extraction import Features, Remembered
 from promptad.methods.anople import AnoPLe
 from promptad.methods.promptad import PromptAD
 from study.planning.plan import PlanError
@@ -59,10 +60,31 @@ def test_one_coupling_and_no_anomaly_is_maple():
     torch.testing.assert_close(found.maps, expected.maps, rtol=1e-4, atol=1e-6)
 
 
-def test_one_training_serves_both_tasks():
-    image, pixel = (fitted(SUPPORT, STRONG, task).tensors() for task in ("image", "pixel"))
+def test_one_training_serves_both_tasks_and_is_computed_once(monkeypatch):
+    steps = []
+    real = AnoPLeTraining.step
+    monkeypatch.setattr(AnoPLeTraining, "step", lambda self: steps.append(1) or real(self))
+    # Apart, each of them learns, and to the bit the same.
+    image, pixel = (fitted(anew(SUPPORT), STRONG, task).tensors() for task in ("image", "pixel"))
     assert set(image) == set(pixel)
     assert all(torch.equal(image[name], pixel[name]) for name in image)
+    assert len(steps) == 4
+    shared = anew(SUPPORT)
+    methods = [fitted(shared, STRONG, task) for task in ("image", "pixel")]
+    assert len(steps) == 6
+    assert [method.task for method in methods] == ["image", "pixel"]
+    assert all(torch.equal(value, image[name]) for name, value in methods[1].tensors().items())
+    # What only scoring reads asks for no other training; all else does.
+    bare = fitted(shared, STRONG.with_changes({"memory": False, "memory_layers": None, "map_size": 100}), "pixel")
+    assert (len(steps), bare.memories, bare.config.memory) == (6, {}, False)
+    for changes in ({"coupling": "none"}, {"learning_rate": 0.5}, {"epochs": 1}):
+        fitted(shared, STRONG.with_changes(changes), "image")
+    assert len(steps) == 6 + 2 + 2 + 1
+    fitted(shared, STRONG, "image", seed=1)
+    assert len(steps) == 13
+    # An epoch that somebody looks at is one that was computed.
+    AnoPLe().fit(small_backbone(), shared, STRONG, task="image", category="bottle", seed=0, on_epoch=lambda *_: None)
+    assert len(steps) == 15
 
 
 def test_the_memory_is_promptads():
@@ -152,13 +174,18 @@ def test_each_epoch_is_shown_as_it_was(task):
     last = AnoPLe().fit(small_backbone(), SUPPORT, STRONG, **options)
     assert [epoch for epoch, _ in seen] == [1, 2]
     for epoch, method in seen:
-        fresh = fitted(SUPPORT, STRONG.with_changes({"epochs": epoch}), task)
+        fresh = fitted(anew(SUPPORT), STRONG.with_changes({"epochs": epoch}), task)
         assert all(torch.equal(value, method.tensors()[name]) for name, value in fresh.tensors().items())
     assert all(torch.equal(value, last.tensors()[name]) for name, value in seen[-1][1].tensors().items())
 
 
+def anew(features):
+    """The same images, of which nothing is remembered."""
+    return dataclasses.replace(features, remembered=Remembered())
+
+
 def test_seeds_draw_all_anew():
-    one, same, other = (fitted(SUPPORT, STRONG, "image", seed).tensors() for seed in (0, 0, 1))
+    one, same, other = (fitted(anew(SUPPORT), STRONG, "image", seed).tensors() for seed in (0, 0, 1))
     assert all(torch.equal(one[name], same[name]) for name in one)
     learned = [name for name in one if not name.startswith("memory")]
     assert not any(torch.equal(one[name], other[name]) for name in learned)

@@ -15,13 +15,13 @@ from study.records.row import Row
 def test_all_methods_run_in_one_group_and_share_their_features(inspection_root, tmp_path, monkeypatch):
     group = group_of(inspection_root, *METHODS)
     encoded = []
-    real = extraction._encode
+    real = extraction.encoded_views
 
     def counting(backbone, images, *rest):
         encoded.extend(image.tobytes() for image in images)
         return real(backbone, images, *rest)
 
-    monkeypatch.setattr(extraction, "_encode", counting)
+    monkeypatch.setattr(extraction, "encoded_views", counting)
     outcomes = run(group, FeatureCache(tmp_path))
     assert len(outcomes) == sum(len(entry.tasks) for entry in METHODS.values())
     # Six test images and one support image, all methods together.

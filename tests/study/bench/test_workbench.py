@@ -47,13 +47,13 @@ def test_scores_do_not_depend_on_the_order_of_cells_or_on_the_cache(group, outco
 
 def test_each_image_is_encoded_once_for_all_cells(group, tmp_path, monkeypatch):
     encoded = []
-    real = extraction._encode
+    real = extraction.encoded_views
 
     def counting(backbone, images, *rest):
         encoded.extend(image.tobytes() for image in images)
         return real(backbone, images, *rest)
 
-    monkeypatch.setattr(extraction, "_encode", counting)
+    monkeypatch.setattr(extraction, "encoded_views", counting)
     run_all(group, cache=FeatureCache(tmp_path))
     assert len(encoded) == len(set(encoded))
     # Six test images, and at most one support image for each of two seeds.
@@ -248,8 +248,8 @@ def test_categories_that_come_again_are_not_read_again(inspection_root, monkeypa
         for group in (*groups, *groups):
             bench.start_group(group.cells, group.categories)
             bench.run(group.cells[0])
-        # Each cell also reads its support image.
-        assert len(read) == 4 + expected
+        # The support image of each category is read beside them, and stays.
+        assert len(read) == 2 + expected
 
 
 def counting_calls(real, calls):
