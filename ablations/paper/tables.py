@@ -50,7 +50,7 @@ TABLE2 = Ablation(
                 changes={"coreset": 0.25, "most_entries": 100_000},
                 shots="full",
             ),
-            method_arm("SimpleNet", changes={"steps": 600}, shots="full"),
+            method_arm("SimpleNet", shots="full"),
         ),
         baseline="PromptAD 1",
         factor_labels={**_METHOD, "shots": "normal images of a category"},

@@ -21,15 +21,15 @@ class SimpleNetConfig(MemoryConfig):
     """p: side in patches of the window whose mean makes a patch locally aware; odd."""
     hidden_width: int = 1024
     """Width of the discriminator's hidden layer."""
-    noise_in_rms: float = 0.25
+    noise_in_rms: float = 0.1
     """sigma of the noise that makes a normal patch anomalous, in units of the support patches' root mean square."""
     noise: float | None = None
     """sigma as a number in place of ``noise_in_rms`` (the paper's: 0.015, for a wide ResNet-50's raw activations)."""
     threshold: float = 0.5
     """th of the loss: patches that the discriminator scores beyond it, on the right side, no longer count."""
-    steps: int = 160
-    """Steps of learning. With up to ``batch`` support images they are the paper's 160 epochs; a whole category of
-    MVTec AD takes about 4800 steps there."""
+    steps: int = 600
+    """Steps of learning. The paper's 160 epochs are 160 steps with up to ``batch`` support images, and about 4800 with
+    a whole category of MVTec AD."""
     rounds: int = 40
     """Parts of the learning after each of which the network may be selected (``selection``), as in the paper."""
     batch: int = 8

@@ -11,7 +11,7 @@ from promptad.methods.differnet import DifferNet, FittedDifferNet, draw_flow
 from promptad.networks.coupling_flow import Coupling, CouplingFlow
 from promptad.prompts.linear_layers import Linear
 
-SMALL = DifferNetConfig(steps=4, width=8, blocks=2)
+SMALL = DifferNetConfig(steps=4, width=8, blocks=2, step_size=0.01)
 
 
 def nothing(outputs):
@@ -38,7 +38,7 @@ def test_learning_against_plain_torch():
     support, query = some_features()
     vectors = support.stack("rotated/8/raw/global").flatten(0, 1)
     flow = draw_flow(vectors.shape[1], SMALL, seed=0, category="bottle").leaf(torch.device("cpu"))
-    optimiser = torch.optim.Adam(flow.parameters(), lr=2e-4, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5)
+    optimiser = torch.optim.Adam(flow.parameters(), lr=0.01, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5)
     for _ in range(SMALL.steps):
         optimiser.zero_grad()
         # The likelihood by torch's own normal distribution, less its constant.

@@ -93,7 +93,7 @@ def test_learning_against_plain_torch(changes):
 
 def test_a_planted_outlier_scores_higher_the_farther_it_is():
     support, _ = some_features()
-    method = fitted(support, SimpleNetConfig(memory_layers=(1, 2), neighbourhood=1, steps=150))
+    method = fitted(support, SimpleNetConfig(memory_layers=(1, 2), neighbourhood=1, steps=300))
     views = ("block/1", "block/2")
     image = {view: support.views[view][0].clone() for view in views}
     direction = torch.randn(32, generator=torch.Generator().manual_seed(0))
