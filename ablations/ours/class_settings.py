@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablations.arms import Arm
-from ablations.designs import Factor, OneFactorAtATime, PaperTable
+from ablations.designs import PaperTable
 from ablations.spec import Ablation
 from promptad.configs.method_table import METHODS
 
@@ -50,9 +50,7 @@ MULTI_CLASS_MAPLE = Ablation(
     name="multi_class_maple",
     title="One MaPLe for all categories, or one for each",
     question="What does one model for all categories cost MaPLe?",
-    design=OneFactorAtATime(
-        factors=(Factor.of("setting", "one_class", "multi_class", label="models"),), of_method="maple"
-    ),
+    design=PaperTable(rows=_arms("maple"), baseline="maple", factor_labels={"method": "method", "setting": "models"}),
     note=f"{_NOTE} The same cells as in multi_class.",
     shown_as=("arms", "effects", "delta_map"),
 )

@@ -162,7 +162,7 @@ class Workbench:
             with watch.timing("fit"):
                 fitted = learned(cell.category, prepared.support)
         outcome = self._finish(prepared, FitResult(result=fitted))
-        shared = {"pool": len(cell.pool), "pool_fit": "this row" if now else "an earlier cell"}
+        shared = {"fit_shared_by": len(cell.pool), "fit_seconds_in": "this row" if now else "an earlier cell"}
         return dataclasses.replace(
             outcome, row=dataclasses.replace(outcome.row, provenance={**outcome.row.provenance, **shared})
         )

@@ -23,7 +23,7 @@ def row_text(row: Row) -> str:
         ("method", f"{cell.method} on {cell.backbone} (weights {cell.weights[:12]})"),
         ("data", f"{cell.dataset}, {cell.category} (digest {cell.data[:12]})"),
         ("pool", ", ".join(member.category for member in cell.pool)),
-        ("support", ", ".join(row.support_images) or "not drawn"),
+        ("support", _support(row)),
         ("config", ", ".join(f"{name}={value}" for name, value in changed.items()) or "the defaults"),
         ("seconds", ", ".join(f"{stage} {value:g}" for stage, value in row.seconds.items())),
         *((name, value) for name, value in row.provenance.items() if name != "versions"),
@@ -31,3 +31,9 @@ def row_text(row: Row) -> str:
     ]
     lines = [f"  {name:<{WIDTH}}  {value}" for name, value in facts if value != ""]
     return "\n".join([f"{cell}", *lines]) + "\n"
+
+
+def _support(row: Row) -> str:
+    """The support images of the cell's category, and that its model saw others."""
+    named = ", ".join(row.support_images) or "not drawn"
+    return f"{named}; and those of the pool's other categories" if row.cell.pool else named

@@ -32,7 +32,7 @@ from study.planning.printed import (
 from study.planning.request import StudyRequest
 
 CAME_LATER = frozenset({"setting"})
-"""Config fields that came after plans had their names: a plan that does not use them keeps the one that it had."""
+"""Config fields that came after plans and searches had their names: those that do not use them keep what they had."""
 
 
 def plan_document(
@@ -116,7 +116,7 @@ def _digest(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> 
         {arm: _weights(backbone) for arm, backbone in planned.backbones.items()},
         {name: category.digest for name, category in opened.items()},
         list(planned.shots),
-        {arm: _named_by(config) for arm, config in planned.configs.items()},
+        {arm: named_by(config) for arm, config in planned.configs.items()},
         request.support,
         request.suffixes,
         # Nothing where there is no pool, so that plans from before there were pools keep their names.
@@ -125,8 +125,8 @@ def _digest(planned: PlannedAblation, request: StudyRequest, opened: Opened) -> 
     return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=3).hexdigest()
 
 
-def _named_by(config: MethodConfig) -> dict[str, object]:
-    """What a config has of a plan's name: its fields, those that came later only where they are not the default."""
+def named_by(config: MethodConfig) -> dict[str, object]:
+    """What a config has of the names of plans and searches: its fields, later ones where they are not the default."""
     defaults = type(config)().as_dict()
     return {
         name: value for name, value in config.as_dict().items() if name not in CAME_LATER or value != defaults[name]

@@ -55,10 +55,12 @@ class Row:
 
     ``scores`` are fractions in [0, 1] by metric, present if and only if ``status`` is ok; otherwise ``reason`` says
     why not. ``unavailable`` is a cell that the data cannot answer (no masks). ``curve`` holds every epoch's metric
-    when the epoch was picked on the test set. ``test_images`` are parallel lists ``name``, ``anomalous``, ``score``.
-    ``view`` counts the test set's anomalies that the model could see (``study/bench/seen_anomalies.py``): how many
-    images are ``anomalous``, how many of them are ``with_mask``, names of those ``unseen``, and for pixels of those
-    ``vanished``; None for cells on pseudo-anomalies, and in rows from before it was recorded.
+    when the epoch was picked on the test set. ``support_images`` are those of the cell's own category; one model for
+    several categories also saw those of the others at this seed. ``test_images`` are parallel lists ``name``,
+    ``anomalous``, ``score``. ``view`` counts the test set's anomalies that the model could see
+    (``study/bench/seen_anomalies.py``): how many images are ``anomalous``, how many of them are ``with_mask``, names of
+    those ``unseen``, and for pixels of those ``vanished``; None for cells on pseudo-anomalies, and in rows from before
+    it was recorded.
     ``cost`` is what ``study.bench.costs`` measures, None unless the cell's artefacts include it.
     """
 

@@ -21,7 +21,7 @@ _CELL = (
     "numerics",
 )
 _PROVENANCE = (
-    *("finished", "host", "device", "card", "threads", "company", "pool_fit", "commit", "dirty", "attempts"),
+    *("finished", "host", "device", "card", "threads", "company", "fit_seconds_in", "commit", "dirty", "attempts"),
 )
 
 

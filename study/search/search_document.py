@@ -15,7 +15,7 @@ from promptad.configs.method_config import Task
 from reports.reading.shapes import Document
 from study.planning.arm_backbones import PlannedBackbone
 from study.planning.data_source import Opened
-from study.planning.plan_document import given_by_user
+from study.planning.plan_document import given_by_user, named_by
 from study.planning.printed import data_title
 from study.planning.request import StudyRequest
 from study.records.cell import NUMERICS
@@ -133,6 +133,7 @@ def search_document(
     ]
     identity = {
         **{name: value for name, value in document.items() if name not in NO_IDENTITY},
+        "base": named_by(study.base),
         "levels": levels,
         "weights": {text: backbone.weights for text, backbone in backbones.items()},
         "data": {name: category.digest for name, category in opened.items()},

@@ -155,7 +155,9 @@ def test_the_cells_of_a_training_learn_once(group, rows, trainings):
     for cell, outcome in found:
         assert said(outcome.row) == said(rows[cell.digest])
         assert outcome.row.cell == cell
-    notes = [(outcome.row.provenance["pool"], outcome.row.provenance["pool_fit"]) for _, outcome in found]
+    notes = [
+        (outcome.row.provenance["fit_shared_by"], outcome.row.provenance["fit_seconds_in"]) for _, outcome in found
+    ]
     assert notes == [(2, "this row"), (2, "an earlier cell")] * 4
     # What a cell took is what its row says: the second one did not learn.
     for (_, first), (_, second) in zip(found[::2], found[1::2], strict=True):

@@ -16,7 +16,7 @@ from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import normal_digest, open_category
 from study.planning.cell_groups import GROUP_SIZE
 from study.planning.plan import PlanError, plan_study
-from study.planning.plan_document import CAME_LATER, _named_by
+from study.planning.plan_document import CAME_LATER, named_by
 
 POOLED = Arm(name="all", label="PromptAD", changes={"setting": "multi_class"})
 TABLE = Ablation(
@@ -98,8 +98,8 @@ def test_plans_differ_by_their_pool_and_plans_without_one_keep_their_names(three
     assert names[0] != names[1]
     # Fields that came after plans had their names count where they are used, so that the other plans keep theirs.
     kept = PromptADConfig().field_names()
-    assert set(kept) - set(_named_by(PromptADConfig())) == CAME_LATER
-    assert _named_by(PromptADConfig(setting="multi_class")) == PromptADConfig(setting="multi_class").as_dict()
+    assert set(kept) - set(named_by(PromptADConfig())) == CAME_LATER
+    assert named_by(PromptADConfig(setting="multi_class")) == PromptADConfig(setting="multi_class").as_dict()
 
 
 def test_a_base_for_all_categories_makes_it_of_every_method_that_can_and_of_no_other(three):

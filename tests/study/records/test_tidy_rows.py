@@ -42,10 +42,10 @@ def test_a_row_of_one_model_for_all_categories_says_of_which(tmp_path):
         pool=tuple(PoolMember(category=name, data=name) for name in ("disc", "plate")),
     )
     ledger = Ledger(str(tmp_path))
-    ledger.append([make_row(), make_row(cell=cell, provenance={"pool": 2, "pool_fit": "this row"})])
+    ledger.append([make_row(), make_row(cell=cell, provenance={"fit_shared_by": 2, "fit_seconds_in": "this row"})])
     alone, pooled = sorted(tidy_rows(ledger), key=lambda each: each["config.setting"] == "multi_class")
-    assert (alone["pool"], alone["pool_fit"], alone["config.setting"]) == (None, None, "one_class")
-    assert (pooled["pool"], pooled["pool_fit"]) == ('["disc","plate"]', "this row")
+    assert (alone["pool"], alone["fit_seconds_in"], alone["config.setting"]) == (None, None, "one_class")
+    assert (pooled["pool"], pooled["fit_seconds_in"]) == ('["disc","plate"]', "this row")
     assert ledger.row(cell.digest).cell == cell
 
 

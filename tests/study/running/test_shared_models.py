@@ -49,8 +49,8 @@ def test_each_training_is_done_once_and_its_rows_say_which_did_it(serial):
     pooled = [row for row in rows if row["cell"]["config"]["setting"] == "multi_class"]
     assert len(pooled) == 8
     assert all([each["category"] for each in row["cell"]["pool"]] == ["disc", "plate"] for row in pooled)
-    assert sorted(row["provenance"]["pool_fit"] for row in pooled) == ["an earlier cell"] * 4 + ["this row"] * 4
-    assert not any("pool" in row["cell"] or "pool" in row["provenance"] for row in rows if row not in pooled)
+    assert sorted(row["provenance"]["fit_seconds_in"] for row in pooled) == ["an earlier cell"] * 4 + ["this row"] * 4
+    assert not any("pool" in row["cell"] or "fit_shared_by" in row["provenance"] for row in rows if row not in pooled)
 
 
 def test_the_table_tells_its_rows_apart(serial):
@@ -82,7 +82,7 @@ def test_what_is_missing_between_two_categories_of_a_training_is_learned_again(s
     assert {digest: after[digest] for digest in before if digest not in lost} == {
         digest: text for digest, text in before.items() if digest not in lost
     }
-    again = [row["provenance"].get("pool_fit") for digest, row in stored_rows(tmp_path).items() if digest in lost]
+    again = [row["provenance"].get("fit_seconds_in") for digest, row in stored_rows(tmp_path).items() if digest in lost]
     assert again.count("this row") == 4
 
 
@@ -100,3 +100,4 @@ def test_the_plan_and_a_row_say_it(serial, inspection_root):
     ).stdout
     assert "one model for 2 categories" in text
     assert "disc, plate" in text
+    assert "and those of the pool's other categories" in text
