@@ -59,9 +59,7 @@ MULTI_CLASS_ANOPLE = Ablation(
     name="multi_class_anople",
     title="One AnoPLe, rebuilt, for all categories, or one for each",
     question="What does one model for all categories cost AnoPLe?",
-    design=OneFactorAtATime(
-        factors=(Factor.of("setting", "one_class", "multi_class", label="models"),), of_method="anople"
-    ),
+    design=PaperTable(rows=_arms("anople"), baseline="anople", factor_labels={"method": "method", "setting": "models"}),
     note=f"{_NOTE} The same cells as in multi_class.",
     shown_as=("arms", "effects", "delta_map"),
 )
