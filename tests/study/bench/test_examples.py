@@ -155,7 +155,7 @@ def test_image_level_cells_keep_pictures_only_where_a_set_has_no_masks(inspectio
         plan = plan_study(asked)
         cell = next(cell for cell in plan.cells.values() if cell.task == "image")
         bench = Workbench(cache=None, device="cpu", threads=1)
-        bench.start_group((cell,), plan.categories["plate"])
+        bench.start_group((cell,), (plan.categories["plate"],))
         outcome = bench.run(cell)
         assert (outcome.examples is not None) == has_pictures
         if outcome.examples is not None:
