@@ -31,7 +31,7 @@ from study.planning.printed import (
 )
 from study.planning.request import StudyRequest
 
-CAME_LATER = frozenset({"setting"})
+CAME_LATER = frozenset({"setting", "activations", "image_score", "patch_pooling", "pooled_width"})
 """Config fields that came after plans and searches had their names: those that do not use them keep what they had."""
 
 
