@@ -99,7 +99,12 @@ class DifferNet(WithoutPrompts):
         learn(
             [
                 torch.optim.Adam(
-                    flow.parameters(), lr=config.step_size, betas=BETAS, eps=EPSILON, weight_decay=config.decay
+                    flow.parameters(),
+                    lr=config.step_size,
+                    betas=BETAS,
+                    eps=EPSILON,
+                    weight_decay=config.decay,
+                    fused=True,
                 )
             ],
             loss_of,

@@ -123,7 +123,7 @@ class MKD(WithoutPrompts):
             return FittedMKD(backbone=backbone, config=config, task=task, student=student.frozen())
 
         learn(
-            [torch.optim.Adam(student.parameters(), lr=config.step_size)],
+            [torch.optim.Adam(student.parameters(), lr=config.step_size, fused=True)],
             loss_of,
             Course(steps=config.steps, rounds=config.rounds, batch=config.batch),
             items=len(images),

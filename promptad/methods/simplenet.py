@@ -119,11 +119,14 @@ class SimpleNet(WithoutPrompts):
 
         learn(
             [
-                torch.optim.AdamW(adaptor.parameters(), lr=config.adaptor_step_size, weight_decay=config.adaptor_decay),
+                torch.optim.AdamW(
+                    adaptor.parameters(), lr=config.adaptor_step_size, weight_decay=config.adaptor_decay, fused=True
+                ),
                 torch.optim.Adam(
                     discriminator.parameters(),
                     lr=config.discriminator_step_size,
                     weight_decay=config.discriminator_decay,
+                    fused=True,
                 ),
             ],
             loss_of,
