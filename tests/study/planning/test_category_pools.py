@@ -11,6 +11,7 @@ from ablations.arms import Arm
 from ablations.catalogue import CATALOGUE
 from ablations.designs import PaperTable
 from ablations.spec import Ablation
+from promptad.configs.method_configs import PatchCoreConfig
 from promptad.configs.method_table import METHODS
 from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import normal_digest, open_category
@@ -97,8 +98,11 @@ def test_plans_differ_by_their_pool_and_plans_without_one_keep_their_names(three
     names = [next(iter(planned(three, some, categories=each).documents)) for each in (None, ("plate", "disc"))]
     assert names[0] != names[1]
     # Fields that came after plans had their names count where they are used, so that the other plans keep theirs.
-    kept = PromptADConfig().field_names()
-    assert set(kept) - set(named_by(PromptADConfig())) == CAME_LATER
+    for config in (PromptADConfig(), PatchCoreConfig()):
+        later = CAME_LATER & set(config.field_names())
+        assert later
+        assert set(named_by(config)) == set(config.field_names()) - later
+    assert named_by(PatchCoreConfig(activations="raw")) == named_by(PatchCoreConfig()) | {"activations": "raw"}
     assert named_by(PromptADConfig(setting="multi_class")) == PromptADConfig(setting="multi_class").as_dict()
 
 
