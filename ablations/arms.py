@@ -32,13 +32,14 @@ class Measured:
 
     ``weights``: "paper" is the ViT-B/16+ with LAION-400M's weights that section 5 names; "unnamed" is an architecture
     without the weights' name (ResNet101 and ViT-L/14 of Table 8); "imagenet" is a CNN trained on ImageNet, in another
-    paper's runs. ``described``: whether the method is built here from its paper, or from an abstract alone.
+    paper's runs. ``described``: whether the method is built here from its paper, from an abstract alone, or
+    from an abstract, captions and the notes of others.
     ``unstated`` are metrics for which the paper does not state the method's way; ``prompts``: whether it prints the
     prompts of the number (Figure 1's are "about 1000", and as many for its baseline).
     """
 
     weights: Literal["paper", "unnamed", "imagenet"] = "paper"
-    described: Literal["paper", "abstract"] = "paper"
+    described: Literal["paper", "abstract", "excerpts"] = "paper"
     unstated: frozenset[str] = frozenset()
     prompts: Literal["printed", "unprinted"] = "printed"
 

@@ -28,6 +28,7 @@ Reason = Literal[
     "unnamed_weights",
     "imagenet",
     "abstract",
+    "excerpts",
     "unstated_metric",
     "unprinted_prompts",
     "settings",
@@ -47,6 +48,7 @@ REASONS: Mapping[Reason, str] = {
     "unnamed_weights": "The paper does not name the weights of this backbone; the ones here are a choice.",
     "imagenet": "The paper took the number from runs of another paper, on a CNN trained on ImageNet.",
     "abstract": "The method is built from an abstract; the rest of it is a choice.",
+    "excerpts": "The method is built from an abstract, captions and the notes of others; the rest of it is a choice.",
     "unstated_metric": "The paper does not say how this method gives the metric; the way here is a choice.",
     "unprinted_prompts": "The paper does not print the prompts of the number; the ones here are a choice.",
     "settings": "Fields of the config are neither the paper's nor the released code's.",
@@ -191,6 +193,9 @@ def _of_method(number: PublishedCell, facts: ArmFacts) -> list[Obstacle]:
     found = []
     if measured.described == "abstract":
         found.append(Obstacle(reason="abstract", text=f"{method} is built from its abstract alone"))
+    if measured.described == "excerpts":
+        text = f"{method}: its paper's abstract and captions, and notes of others, are all that was at hand"
+        found.append(Obstacle(reason="excerpts", text=text))
     if number.metric in measured.unstated:
         text = f"the paper does not say how {method} gives this metric; the way here is a choice"
         found.append(Obstacle(reason="unstated_metric", text=text))

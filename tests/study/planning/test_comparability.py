@@ -116,6 +116,7 @@ def reasons(table, arm, dataset, *, on=None, weights=PAPER, metric="image_auroc"
         ("table2", "SimpleNet full", "mvtec", {}, ["imagenet"]),
         ("table1", "PatchCore", "mvtec", {"weights": backbone("timm/wide_resnet50_2:tv_in1k")}, ["imagenet"]),
         ("table1", "RWDA", "mvtec", {}, ["abstract"]),
+        ("anople_methods", "AnoPLe", "mvtec", {}, ["unnamed_weights", "excerpts"]),
         ("table6", "MaPLe", "mvtec", {"metric": "pixel_auroc"}, ["unstated_metric"]),
         ("figure1", "WinCLIP 924", "mvtec", {}, ["unprinted_prompts"]),
         ("figure1", "CoOp 2", "mvtec", {"metric": "pixel_auroc"}, ["unprinted_prompts"]),
