@@ -84,7 +84,10 @@ ANOPLE_ANOMALIES = Ablation(
         baseline="both",
         factor_labels={"anomalies": "pseudo-anomalies"},
     ),
-    note=f"Features alone have no global feature to be aligned: their row is without alignment. {_REBUILT}",
+    note=(
+        "Without pasted anomalies (rows none and in features) there is no alignment, and the loss of images sees "
+        f"normal views alone. {_REBUILT}"
+    ),
     shown_as=("arms", "effects", "delta_map"),
 )
 
@@ -176,7 +179,8 @@ ANOPLE_METHODS = Ablation(
     ),
     note=(
         "PromptAD-g and MaPLe+DRAEM (here with this project's pasted textures) are rows of Figure 1 of AnoPLe's paper; "
-        "how it runs them is not known. Where a category has no suffixes of its own, PromptAD-g is PromptAD. Printed "
+        "how it runs them is not known. MaPLe+DRAEM here learns from whole images alone, for maps too; MaPLe learns "
+        "from patches for maps. Where a category has no suffixes of its own, PromptAD-g is PromptAD. Printed "
         "numbers, on the sets for which there are some, are those of AnoPLe's abstract, which does not say whether one "
         f"model serves all categories. {_REBUILT}"
     ),

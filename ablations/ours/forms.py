@@ -1,4 +1,4 @@
-"""Forms of the methods that Table 2 compares with: as they stand in our tables, and as their papers have them."""
+"""Forms of the methods that Table 2 compares with: as in our tables, and with choices of their papers or code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FORMS = Ablation(
                 "PatchCore",
                 "patchcore",
                 "released",
-                "PatchCore, all three: the released code's",
+                "PatchCore, all three choices of the released code",
                 {**_RAW, **_POOLED, **_MAXIMUM},
             ),
             _form("PaDiM", "padim", "padim", "PaDiM"),
@@ -53,8 +53,9 @@ FORMS = Ablation(
     ),
     note=(
         "RegAD's estimator is PaDiM's Gaussian by position over 448 channels and turned and shifted views of the "
-        "support images; its registration, which learns from other categories, is missing. Guided backpropagation "
-        "makes maps: MKD's image scores are the same without it."
+        "support images; missing are its registration, which learns from other categories, its way back of the "
+        "features, and its quarter turns, flip and grey version. Guided backpropagation makes maps: MKD's image scores "
+        "are the same without it."
     ),
     shown_as=("arms", "effects"),
     data_sets=("mvtec",),

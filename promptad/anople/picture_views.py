@@ -75,12 +75,21 @@ class TrainingViews:
         return TrainingViews(**parts)
 
 
+@dataclass(frozen=True, slots=True)
+class StepDraws:
+    """Generators of one image in one step: of which views, of pasted anomalies, and of noise on features."""
+
+    views: np.random.Generator
+    pixels: np.random.Generator
+    features: np.random.Generator
+
+
 def views_in_step(
     pictures: list[Pixels],
     config: AnoPLeConfig,
     preprocessing: Preprocessing,
     grid: tuple[int, int],
-    generator: np.random.Generator,
+    draws: StepDraws,
 ) -> TrainingViews:
     """The views of one support image in a step, on the CPU: ``config.views_per_step`` of them, in ascending order.
 
@@ -88,7 +97,7 @@ def views_in_step(
     local feature and the side of their grid.
     """
     count = min(config.views_per_step, len(pictures))
-    numbers = sorted(generator.choice(len(pictures), size=count, replace=False).tolist())
+    numbers = sorted(draws.views.choice(len(pictures), size=count, replace=False).tolist())
     chosen = [pictures[number] for number in numbers]
 
     def inputs(views: list[Pixels]) -> Tensor:
@@ -96,13 +105,13 @@ def views_in_step(
 
     anomalous = masks = noise = disturbed = None
     if config.pixel_anomalies:
-        made = [pasted(str(generator.choice(config.pixel_kinds)), view, generator) for view in chosen]
+        made = [pasted(str(draws.pixels.choice(config.pixel_kinds)), view, draws.pixels) for view in chosen]
         anomalous = inputs([picture for picture, _ in made])
         masks = torch.from_numpy(np.stack([mask for _, mask in made]).astype(np.float32))
     if config.latent_anomalies:
         embed, side = grid
-        disturbed = torch.from_numpy(np.stack([latent_mask(side, generator) for _ in chosen]).astype(np.float32))
-        drawn = generator.standard_normal((count, embed, side, side), dtype=np.float32)
+        disturbed = torch.from_numpy(np.stack([latent_mask(side, draws.features) for _ in chosen]).astype(np.float32))
+        drawn = draws.features.standard_normal((count, embed, side, side), dtype=np.float32)
         noise = torch.from_numpy(drawn) * disturbed[:, None]
     return TrainingViews(
         numbers=tuple(numbers),

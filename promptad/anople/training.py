@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from promptad.anople.coupled_prompts import CoupledPrompts
 from promptad.anople.decoder import Decoder
 from promptad.anople.map_losses import alignment_to_local, dice_loss, focal_loss, image_loss
-from promptad.anople.picture_views import TrainingViews, pictures_of, view_count, views_in_step
+from promptad.anople.picture_views import StepDraws, TrainingViews, pictures_of, view_count, views_in_step
 from promptad.anople.prompted_features import (
     anomaly_map,
     class_prototypes,
@@ -49,7 +49,7 @@ class AnoPLeTraining:
     """Prompts and decoder in training, on support images of one category or of several.
 
     ``category`` is the one whose initial values are drawn, None: those of all together. The draws of a step are those
-    of the seed, the step and each image's category.
+    of the seed, the step, each image and what is drawn.
     """
 
     def __init__(
@@ -109,9 +109,13 @@ class AnoPLeTraining:
         views_of_image = min(config.views_per_step, view_count(config))
         for one in self._classes:
             share = 1 / (len(self._classes) * len(one.pictures) * views_of_image)
-            draws = numpy_generator(self._seed, one.category, f"AnoPLe's step {self._step}")
-            for pictures in one.pictures:
-                views = views_in_step(pictures, config, self._preprocessing, self._grid, draws)
+            for number, pictures in enumerate(one.pictures):
+                # Arms that differ in one of the draws have the others in common.
+                draws = [
+                    numpy_generator(self._seed, one.category, f"AnoPLe's step {self._step}", f"image {number}", what)
+                    for what in ("views", "pixels", "features")
+                ]
+                views = views_in_step(pictures, config, self._preprocessing, self._grid, StepDraws(*draws))
                 for start in range(0, len(views.numbers), at_once):
                     yield share * self._loss(one.tree, views.part(start, start + at_once))
 

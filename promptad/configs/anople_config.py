@@ -36,7 +36,7 @@ class AnoPLeConfig(PoolsCategories, PromptLearningConfig):
     """What is trained on: each support image, or also the four quarters of it at twice the tower's size."""
     view_signal: Literal["tower", "decoder", "none"] = "tower"
     """Where the learnable row of a view enters: as a token in the image tower's first block, or added to what the
-    decoder reads."""
+    decoder reads (where there is none, to the local features themselves)."""
     views_per_step: int = 1
     """Views of each support image in a step; fewer than there are: drawn anew for each step. Five take five times as
     long as one."""
@@ -55,7 +55,7 @@ class AnoPLeConfig(PoolsCategories, PromptLearningConfig):
     decoder_width: int = 256
     """Channels between the two convolutions."""
     decoder_rate: float = 0.001
-    """Adam's learning rate for the decoder."""
+    """Adam's learning rate for the decoder: constant, whatever ``learning_rate_schedule`` is."""
     pixel_loss: bool = True
     """Dice and focal loss of the maps."""
     focal_power: float = 2.0
@@ -89,11 +89,6 @@ class AnoPLeConfig(PoolsCategories, PromptLearningConfig):
         return self.coupling in ("both", "text_to_image")
 
     @property
-    def decodes(self) -> bool:
-        """Whether there is a decoder with something to learn from."""
-        return self.decoder != "none" and (self.pixel_loss or self.local_alignment)
-
-    @property
     def named_memory_layers(self) -> tuple[int, ...] | None:
         """The memory layers that the config names, or None."""
         return self.memory_layers
@@ -105,9 +100,9 @@ class AnoPLeConfig(PoolsCategories, PromptLearningConfig):
     def missing_parts(self) -> list[str]:
         """Maps, losses and rows without what they are made of."""
         problems = []
-        if self.coupling in ("both", "text_to_image") and not self.n_text_tokens:
+        if self.maps_to_image and not self.n_text_tokens:
             problems.append(f"coupling {self.coupling} needs text tokens to map: set n_text_tokens")
-        if self.coupling in ("both", "image_to_text") and not self.n_visual_tokens:
+        if self.maps_to_text and not self.n_visual_tokens:
             problems.append(f"coupling {self.coupling} needs visual tokens to map: set n_visual_tokens")
         if not (self.n_text_tokens or self.n_visual_tokens):
             problems.append("prompts need tokens: set n_text_tokens or n_visual_tokens")
@@ -115,6 +110,10 @@ class AnoPLeConfig(PoolsCategories, PromptLearningConfig):
             problems.append("local_alignment needs pseudo-anomalies with a global feature: set pixel_anomalies")
         if self.latent_anomalies and not self.pixel_loss:
             problems.append("latent_anomalies need a loss of maps: set pixel_loss")
+        if self.view_signal == "decoder" and not (self.pixel_loss or self.local_alignment):
+            problems.append(
+                "rows that the decoder reads need a loss: set pixel_loss or local_alignment, or view_signal to tower"
+            )
         if self.decoder != "none" and not (self.pixel_loss or self.local_alignment):
             problems.append("a decoder needs a loss: set pixel_loss or local_alignment, or decoder to none")
         return problems
@@ -144,9 +143,9 @@ class AnoPLeConfig(PoolsCategories, PromptLearningConfig):
         return problems
 
     def inert(self, task: Task) -> frozenset[str]:
-        """One training serves both tasks: of the image task's score only maps' sizes cannot matter."""
+        """One training serves both tasks: maps' branch matters to images too, unless nothing is learned of maps."""
         inert = PromptLearningConfig.inert(self, task) - {"transformation"}
-        if not (self.pixel_loss or self.local_alignment) and task == "image":
+        if task == "image" and (self.epochs == 0 or not (self.pixel_loss or self.local_alignment)):
             inert |= {"transformation"}
         if self.views == "whole":
             inert |= {"views_per_step"}

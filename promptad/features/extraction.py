@@ -19,7 +19,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -43,8 +42,6 @@ DECODED_AHEAD = 4
 """Least number of decoded images that may wait for the tower."""
 
 
-_Result = TypeVar("_Result")
-
 REMEMBERED = 32
 """How many results a list of features remembers."""
 
@@ -53,21 +50,20 @@ class Remembered:
     """The last results that were computed of some features and of nothing that differs between fits."""
 
     def __init__(self) -> None:
-        self._results: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+        self._results: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
 
     def clear(self) -> None:
         """Forget everything."""
         self._results.clear()
 
-    def get(self, key: tuple[object, ...], compute: Callable[[], _Result]) -> _Result:
+    def get(self, key: tuple[object, ...], compute: Callable[[], Tensor]) -> Tensor:
         """The result under ``key``, computed at its first request; whoever receives it does not change it."""
         if key not in self._results:
             self._results[key] = compute()
             while len(self._results) > REMEMBERED:
                 self._results.popitem(last=False)
         self._results.move_to_end(key)
-        found: _Result = self._results[key]
-        return found
+        return self._results[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +119,7 @@ class Features:
 
     def _whole(self, view: str) -> Tensor | None:
         """A view that stays on the device, or None."""
-        # The tower's inputs are decoded at every request: they are large, and few methods want them.
+        # Pictures are read at every request: they are large, and few methods want them.
         if self.residence is None or self.device.type == "cpu" or is_picture(view):
             return None
         if view not in self._resident:

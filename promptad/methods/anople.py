@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -137,19 +136,13 @@ class AnoPLe:
             ConfigError: more blocks with prompts than one of the towers has.
         """
         require_setting(config, task, pooled=False)
-
-        def learn() -> _Learned:
-            training = AnoPLeTraining(backbone, config, {category: support}, category=category, seed=seed)
-            for epoch in range(1, config.epochs + 1):
-                training.step()
-                if on_epoch is not None:
-                    on_epoch(epoch, _Learned.of(training).fitted(backbone, config, task, category, support))
-            return _Learned.of(training)
-
-        # The other task's cell on the same images asks for the same training.
-        key = ("AnoPLe", category, seed, *_training_fields(config))
-        learned = learn() if on_epoch is not None else support.remembered.get(key, learn)
-        return learned.fitted(backbone, config, task, category, support)
+        training = AnoPLeTraining(backbone, config, {category: support}, category=category, seed=seed)
+        learned = functools.partial(_learned, backbone, training, config, task)
+        for epoch in range(1, config.epochs + 1):
+            training.step()
+            if on_epoch is not None:
+                on_epoch(epoch, learned()(category, support))
+        return learned()(category, support)
 
     def fit_pool(
         self, backbone: Backbone, supports: Mapping[str, Features], config: AnoPLeConfig, *, task: Task, seed: int
@@ -163,7 +156,7 @@ class AnoPLe:
         training = AnoPLeTraining(backbone, config, supports, category=None, seed=seed)
         for _ in range(config.epochs):
             training.step()
-        return functools.partial(_Learned.of(training).fitted, backbone, config, task)
+        return _learned(backbone, training, config, task)
 
     def check_prompts(self, tokenizer: SimpleTokenizer, config: AnoPLeConfig, task: Task, category: str) -> None:
         """Both classes behind the context."""
@@ -195,40 +188,26 @@ class AnoPLe:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Learned:
-    """What a training learned, for any task and each of its categories."""
+def _learned(
+    backbone: Backbone, training: AnoPLeTraining, config: AnoPLeConfig, task: Task
+) -> Callable[[str, Features], FittedAnoPLe]:
+    """The method as it is learned now, for each category of the training and its support images."""
+    prompts, decoder = training.prompts.frozen(), None if training.decoder is None else training.decoder.frozen()
+    prototypes = training.prototypes()
 
-    prompts: CoupledPrompts
-    decoder: Decoder | None
-    prototypes: Mapping[str, Float[Tensor, "2 embed"]]
-
-    @classmethod
-    def of(cls, training: AnoPLeTraining) -> Self:
-        """The training as it is now."""
-        decoder = None if training.decoder is None else training.decoder.frozen()
-        return cls(prompts=training.prompts.frozen(), decoder=decoder, prototypes=training.prototypes())
-
-    def fitted(
-        self, backbone: Backbone, config: AnoPLeConfig, task: Task, category: str, support: Features
-    ) -> FittedAnoPLe:
-        """The method for one task and one category, whose support images are its memory."""
+    def fitted(category: str, support: Features) -> FittedAnoPLe:
         return FittedAnoPLe(
             backbone=backbone,
             config=config,
             task=task,
-            prompts=self.prompts,
-            decoder=self.decoder,
-            prototypes=self.prototypes[category],
+            prompts=prompts,
+            decoder=decoder,
+            prototypes=prototypes[category],
             memories=remembered_patches(support, _memory_views(config, backbone)),
             support=support.identities,
         )
 
-
-def _training_fields(config: AnoPLeConfig) -> tuple[tuple[str, object], ...]:
-    """All fields of a config but those that only what is learned already is scored with."""
-    scoring = {"map_size", "map_smoothing", "query_channels", "memory", "memory_layers", "memory_tap"}
-    return tuple((name, getattr(config, name)) for name in config.field_names() if name not in scoring)
+    return fitted
 
 
 def _memory_views(config: AnoPLeConfig, backbone: Backbone) -> tuple[str, ...]:

@@ -85,7 +85,8 @@ class MKD(WithoutPrompts):
       tower's normalised input, at its size.
     - The gradient passes the student alone; the teacher's maps are constants, computed once. It is averaged over
       patches; the protocol scales maps for all methods. ``gradient=guided`` is guided backpropagation.
-    - Learning is counted in steps on at most 16 images: the paper's 601 epochs are about 600 steps.
+    - Learning is counted in steps on at most 16 images, 600 of them. The paper's 601 epochs are as many steps where the
+      support is one batch, and about 2400 steps of 64 images for 240.
     """
 
     def views(self, config: MKDConfig, task: Task, backbone: Backbone) -> frozenset[str]:

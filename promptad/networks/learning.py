@@ -67,8 +67,8 @@ def learn(
         if step == course.steps or (on_round is not None and step in ends):
             if not bool(finite):
                 raise FloatingPointError(
-                    f"the training loss must stay finite, but it is not up to step {step}: make the learning steps "
-                    "smaller (the method's step_size)"
+                    f"the training loss must stay finite, but was not in some step up to {step}: lower the method's "
+                    "learning rates (its fields that end with step_size)"
                 )
             if on_round is not None:
                 on_round(ends[step])

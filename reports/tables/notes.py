@@ -47,7 +47,7 @@ def shared_models(table: Table) -> str:
         return f"One model for all of {named} at a seed, in each row: it learns from the support images of all of them."
     return (
         f"Rows with “one model for {len(pool)} categories” have one model for all of {named} at a seed, which learns "
-        "from the support images of all of them; every other row has a model for each category."
+        "from the support images of all of them. No other row that runs here shares what it learned between categories."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import TypeVar
 import torch
 
 from promptad.backbones.backbone import Backbone
-from promptad.features.extraction import Features, ImageInput, Remembered, extract_features, images_at_once
+from promptad.features.extraction import Features, ImageInput, extract_features, images_at_once
 from promptad.flops import counted
 from promptad.images.preparation import Preprocessing
 from promptad.methods import Fitted, method_named
@@ -41,8 +40,10 @@ def measured_cost(
     """
     method = method_named(cell.method)
     size = method.size(backbone, cell.config, task=cell.task, category=cell.category)
-    # Each fit is complete: it reuses no text that an earlier one encoded, and nothing that another cell learned.
-    fit = functools.partial(_fit_anew, cell, backbone, support)
+    fit = functools.partial(
+        method.fit, backbone, support, cell.config, task=cell.task, category=cell.category, seed=cell.seed
+    )
+    # Each fit is complete: it reuses no text that an earlier one encoded.
     forget_prototypes(backbone)
     fitted: Fitted
     fitted, fit_seconds = _timed(fit, backbone.device)
@@ -62,14 +63,6 @@ def measured_cost(
         # On an accelerator the tower encodes several images at once.
         "encode_flop": encoding // images_at_once(backbone.device),
     }
-
-
-def _fit_anew(cell: Cell, backbone: Backbone, support: Features) -> Fitted:
-    fresh = dataclasses.replace(support, remembered=Remembered())
-    fitted: Fitted = method_named(cell.method).fit(
-        backbone, fresh, cell.config, task=cell.task, category=cell.category, seed=cell.seed
-    )
-    return fitted
 
 
 def _timed(computation: Callable[[], _Result], device: torch.device) -> tuple[_Result, float]:

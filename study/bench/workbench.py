@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -40,9 +40,6 @@ from study.records.cell import Cell
 from study.records.outcome import Outcome
 from study.records.row import Row
 
-SUPPORTS = 16
-"""Sets of support images whose features stay: those of a group's cells. What was learned of them stays with them."""
-
 
 class Workbench:
     """Runs cells in this process, one by one or several together; backbone, features and masks stay for the next cell.
@@ -72,7 +69,6 @@ class Workbench:
         self._backbone: Backbone | None = None
         self._categories: dict[str, Category] = {}
         self._features: dict[tuple[object, ...], Features] = {}
-        self._supports: OrderedDict[tuple[object, ...], Features] = OrderedDict()
         self._masks: dict[tuple[object, ...], MaskSet] = {}
         self._views: dict[Preprocessing, set[str]] = {}
         self._in_view: dict[tuple[object, ...], View] = {}
@@ -298,7 +294,6 @@ class Workbench:
     def release(self) -> None:
         """Free memory that can be filled again: features, masks and recorded steps, and torch's unused GPU blocks."""
         self._features.clear()
-        self._supports.clear()
         self._masks.clear()
         self._pool_fits.release()
         forget_recorded()
@@ -316,7 +311,6 @@ class Workbench:
             # The old weights are freed before the new ones load.
             self._backbone = None
             self._features.clear()
-            self._supports.clear()
             self._pool_fits.clear()
             forget_recorded()
             self._backbone = load_backbone(cell.backbone, device=self.device, precision=cell.config.precision)
@@ -359,13 +353,7 @@ class Workbench:
             inputs: list[ImageInput] = sample_view_inputs(samples, preprocessing, shift=self._bench.patch_size // 2)
         else:
             inputs = sample_inputs(samples, preprocessing)
-        key = (tuple(each.identity for each in inputs), preprocessing, frozenset(self._views[preprocessing]))
-        if key not in self._supports:
-            self._supports[key] = self._extract(inputs, preprocessing)
-            if len(self._supports) > SUPPORTS:
-                self._supports.popitem(last=False)
-        self._supports.move_to_end(key)
-        return self._supports[key]
+        return self._extract(inputs, preprocessing)
 
     def _queries(self, cell: Cell) -> Queries:
         preprocessing, shift = self._query_preprocessing(cell.config), self._bench.patch_size // 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import os
 import tempfile
 import time
@@ -254,11 +255,12 @@ def room(resources: TrialResources, usable: Sequence[Node]) -> int:
     places = 0
     for node in usable:
         shares = [
-            there // wanted
+            # A tenth of a card, ten times over, is not quite a card in binary.
+            math.floor(there / wanted + 1e-6)
             for there, wanted in ((node.cpus, resources.cpus), (node.gpus, resources.gpus))
             if wanted > 0
         ]
-        places += int(min(shares, default=0))
+        places += min(shares, default=0)
     return max(1, places)
 
 

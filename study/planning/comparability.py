@@ -56,7 +56,7 @@ REASONS: Mapping[Reason, str] = {
     "named_support": "The support images are a list of the user's.",
     "named_suffixes": "The anomaly suffixes are the user's.",
     "one_support_set": "All seeds share one support set, so that nothing is known of the spread over draws.",
-    "one_model": "One model serves all categories, and the paper's has one for each.",
+    "one_model": "One model serves all categories; the paper does not say that its number is of such a model.",
 }
 """Every reason for which a printed number gets no verdict, and what it means; docs/report.md lists them."""
 
@@ -122,7 +122,7 @@ def obstacles(
         changed = ", ".join(f"{name}={value}" for name, value in matter.items())
         found.append(Obstacle(reason="settings", text=f"settings other than the paper's ({changed})"))
     if facts.pool:
-        text = f"one model for {len(facts.pool)} categories, where the paper has one for each"
+        text = f"one model for {len(facts.pool)} categories, which the paper does not say of its number"
         found.append(Obstacle(reason="one_model", text=text))
     if canonical.sees_support:
         found += _of_support(number, column, facts)

@@ -24,7 +24,7 @@ from study.planning.cell_groups import cell_groups
 from study.planning.data_source import Opened, OpenedCategory, chosen_categories
 from study.planning.plan_document import plan_document
 from study.planning.plan_problems import layer_problems, prompt_problems
-from study.planning.printed import PlannedAblation
+from study.planning.printed import PlannedAblation, one_support_set
 from study.planning.request import StudyRequest
 from study.planning.shots import settings_of, shots_of, support_images
 from study.records.cell import Cell, CellFamily, Query
@@ -90,7 +90,8 @@ def plan_study(request: StudyRequest) -> StudyPlan:
             cells.update(zip(block.digests, made, strict=True))
             listed[query].append(block)
         chosen = {name: opened[name] for name in planned.categories}
-        document = plan_document(planned, request, chosen, listed["test"], listed["synthetic"])
+        alike = one_support_set(planned, request, opened)
+        document = plan_document(planned, request, chosen, listed["test"], listed["synthetic"], alike=alike)
         documents[document.name] = document
     return StudyPlan(
         cells=cells,

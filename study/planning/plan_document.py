@@ -24,7 +24,6 @@ from study.planning.printed import (
     PlannedAblation,
     data_title,
     is_own_data,
-    one_support_set,
     printed_firsts,
     printed_numbers,
     printed_set,
@@ -41,10 +40,13 @@ def plan_document(
     opened: Opened,
     listed: Iterable[PlannedBlock],
     proxies: Iterable[PlannedBlock],
+    *,
+    alike: Mapping[tuple[str, Setting], tuple[str, ...]],
 ) -> Plan:
     """What is stored of a planned ablation, and all that a report needs to know of it.
 
-    ``listed`` are its cells, ``proxies`` those that are asked about pseudo-anomalies.
+    ``listed`` are its cells, ``proxies`` those that are asked about pseudo-anomalies. ``alike`` are the arms and
+    columns in which the seeds of some categories all see the same support images (``printed.one_support_set``).
     """
     ablation = planned.ablation
     digest = _digest(planned, request, opened)
@@ -78,7 +80,7 @@ def plan_document(
         arms=tuple(_described(arm, planned) for arm in ablation.arms),
         printed=printed_numbers(planned, request, opened),
         printed_firsts=_firsts(planned, request, opened),
-        one_support_set=one_support_set(planned, request, opened),
+        one_support_set=alike,
         prompts=_suffixes(request, opened) if "prompts" in ablation.shown_as else None,
         cells=PlannedCells(listed),
         proxies=PlannedCells(proxies),
@@ -93,7 +95,10 @@ def plan_document(
 def _firsts(
     planned: PlannedAblation, request: StudyRequest, opened: Opened
 ) -> dict[tuple[str, str, Setting | None], bool]:
-    """Where the paper's baseline is first; nothing beside rows of one model for all categories, which it has not."""
+    """Where the paper's baseline is first.
+
+    Nothing beside rows of one model for all categories, which it does not have.
+    """
     ablation = planned.ablation
     return printed_firsts(ablation) if printed_set(ablation, request, opened) and not planned.pool else {}
 

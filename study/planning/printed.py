@@ -161,16 +161,17 @@ def _shared(
     config = planned.configs[arm.name]
     if not config.sees_support:
         return ()
-    shared = tuple(
+    pool = planned.pool_of(arm.name)
+    alike = {
         name
-        for name in planned.categories
+        for name in {*planned.categories, *pool}
         for category in [opened[name].data]
         if config.support_draw == "fixed"
         or name in (request.support or {})
         or support_images(shots_of(arm, column), category) == len(category.train)
-    )
+    }
     # A model of all categories sees the images of each: they are the same where those of all are.
-    return shared if set(planned.pool_of(arm.name)) <= set(shared) or config.support_draw == "fixed" else ()
+    return tuple(name for name in planned.categories if alike.issuperset(pool or {name}))
 
 
 def data_title(request: StudyRequest, opened: Opened) -> str:

@@ -85,8 +85,10 @@ class Cell:
         """Check that there is a pool exactly where the config asks for one, and that it is one."""
         names = [member.category for member in self.pool]
         if self.config.pools_categories != bool(names):
-            asked = "of all categories" if self.config.pools_categories else "of each category"
-            raise CellError(f"a pool must be named where one model serves all categories, but {asked} got {names}")
+            asked = "multi_class" if self.config.pools_categories else "not multi_class"
+            raise CellError(
+                f"a pool must be named if and only if setting is multi_class, but it is {asked} and the pool is {names}"
+            )
         if names and (len(names) < 2 or self.category not in names or names != sorted(set(names))):
             raise CellError(
                 f"a pool must be 2 or more different categories sorted by name, {self.category} among them, but got "

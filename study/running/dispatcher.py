@@ -83,7 +83,7 @@ class Dispatcher:
         self._begun: dict[str, int] = defaultdict(int)
         self._aside: dict[str, SetAside] = {}
         self._beginnings: dict[int, int] = defaultdict(int)
-        self._singly: set[int] = set()
+        self._singly = set(range(len(groups))) if earlier is not None else set[int]()
         self._last_work = time.monotonic()
 
     def begin(self, group: int, worker: Worker) -> Group:
@@ -245,13 +245,23 @@ class Dispatcher:
         else:
             failure = Failure(kind="death", reason=f"the worker process died while it {task} (killed or crashed)")
         if lost.cell is not None:
-            self._set_aside(lost.cell, failure, lost.worker)
+            for cell in (lost.cell, *self._would_learn_again(group, lost.cell)):
+                self._set_aside(cell, failure, lost.worker)
             return
         self._beginnings[group] += 1
         if late or self._beginnings[group] >= BEGINNINGS:
             waiting, self._waiting[group] = self._open_cells(group), deque()
             for cell in waiting:
                 self._set_aside(cell, failure, lost.worker)
+
+    def _would_learn_again(self, group: int, lost: Cell) -> list[Cell]:
+        """Open cells that share a lost cell's training, if no cell has come out of it: they would begin it again."""
+        if lost.training is None:
+            return []
+        alike = [cell for cell in self._groups[group].cells if cell.training == lost.training]
+        if any(self._desk.has(cell.digest) for cell in alike):
+            return []
+        return [cell for cell in self._open_cells(group) if cell.training == lost.training]
 
     def _set_aside(self, cell: Cell, failure: Failure, worker: Worker | None) -> None:
         self._aside[cell.digest] = SetAside(cell=cell, failure=failure, worker=worker)

@@ -72,9 +72,13 @@ class Rounds:
             self._current = Round(groups=self._regrouped(self._shared), earlier=None)
             self._shared = []
         elif self._alone:
+            # Cells that share a training stay together, so that it is learned once.
+            together: dict[object, list[Cell]] = defaultdict(list)
+            for digest, (cell, _) in self._alone.items():
+                together[digest if cell.training is None else (self._homes[digest], cell.training)].append(cell)
             groups = tuple(
-                Group(categories=self._groups[self._homes[digest]].categories, cells=(cell,))
-                for digest, (cell, _) in self._alone.items()
+                Group(categories=self._groups[self._homes[cells[0].digest]].categories, cells=tuple(cells))
+                for cells in together.values()
             )
             self._current = Round(groups=groups, earlier={digest: why for digest, (_, why) in self._alone.items()})
             self._alone = {}

@@ -36,7 +36,7 @@ class TrialBench(Workbench):
     def run(self, cell: Cell) -> Outcome:
         """Fit and score one cell; each image is encoded once for all tasks."""
         # A trial pays for what another trial on the same images had computed: its seconds may be an objective.
-        for features in (*self._features.values(), *self._supports.values()):
+        for features in self._features.values():
             features.remembered.clear()
         both = [dataclasses.replace(cell, task=task) for task in self._tasks]
         self.start_group([cell, *both], [self._of_study[cell.category]])

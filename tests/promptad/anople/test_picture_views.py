@@ -8,6 +8,7 @@ import torch
 from helpers.small_models import image_files, pixels, small_backbone
 
 from promptad.anople.picture_views import (
+    StepDraws,
     latent_mask,
     pictures_of,
     quarters,
@@ -26,7 +27,7 @@ ALL = AnoPLeConfig(views_per_step=5)
 
 
 def draws(seed=0):
-    return np.random.default_rng(seed)
+    return StepDraws(*(np.random.default_rng([seed, purpose]) for purpose in range(3)))
 
 
 def five(seed=1):
@@ -124,6 +125,17 @@ def test_without_pseudo_anomalies_there_are_none():
     assert views_in_step(five(), AnoPLeConfig(latent_anomalies=False), SMALL, (16, 4), draws()).noise is None
 
 
+def test_arms_that_leave_one_draw_out_have_the_others_in_common():
+    whole = views_in_step(five(), AnoPLeConfig(views_per_step=2), SMALL, (24, 4), draws(7))
+    for changes in ({"latent_anomalies": False}, {"pixel_anomalies": False, "local_alignment": False}):
+        part = views_in_step(five(), AnoPLeConfig(views_per_step=2, **changes), SMALL, (24, 4), draws(7))
+        assert part.numbers == whole.numbers
+        kept = ("anomalous", "masks") if "latent_anomalies" in changes else ("noise", "disturbed")
+        assert all(torch.equal(getattr(part, name), getattr(whole, name)) for name in kept)
+    more = views_in_step(five(), AnoPLeConfig(views_per_step=5), SMALL, (24, 4), draws(7))
+    assert torch.equal(more.masks[:1], whole.masks[:1]) or more.numbers[0] != whole.numbers[0]
+
+
 def test_noise_is_where_features_are_disturbed_and_nowhere_else():
     views = views_in_step(five(), ALL, SMALL, (64, 7), draws(2))
     assert views.noise.shape == (5, 64, 7, 7)
@@ -144,7 +156,7 @@ def test_parts_are_views_in_their_order():
 
 @pytest.mark.parametrize("side", [1, 2, 3, 4, 7, 15, 16])
 def test_latent_masks_are_neither_empty_nor_large(side):
-    generator = draws(side)
+    generator = np.random.default_rng(side)
     masks = [latent_mask(side, generator) for _ in range(50)]
     assert {mask.shape for mask in masks} == {(side, side)}
     shares = [mask.mean() for mask in masks]

@@ -9,13 +9,12 @@ from helpers.memory_methods import fitted, some_features
 from helpers.small_models import small_backbone, small_features
 from torch.nn.functional import normalize
 
-from promptad.anople.training import AnoPLeTraining
 from promptad.backbones.towers import encode_images, encode_prompted_images
 from promptad.configs.anople_config import AnoPLeConfig
 from promptad.configs.method_config import ConfigError, UnmetNeedError
 from promptad.configs.method_configs import MaPLeConfig
 from promptad.configs.promptad_config import PromptADConfig
-from promptad.features.extraction import Features, Remembered
+from promptad.features.extraction import Features
 from promptad.methods.anople import AnoPLe
 from promptad.methods.promptad import PromptAD
 from study.planning.plan import PlanError
@@ -60,31 +59,10 @@ def test_one_coupling_and_no_anomaly_is_maple():
     torch.testing.assert_close(found.maps, expected.maps, rtol=1e-4, atol=1e-6)
 
 
-def test_one_training_serves_both_tasks_and_is_computed_once(monkeypatch):
-    steps = []
-    real = AnoPLeTraining.step
-    monkeypatch.setattr(AnoPLeTraining, "step", lambda self: steps.append(1) or real(self))
-    # Apart, each of them learns, and to the bit the same.
-    image, pixel = (fitted(anew(SUPPORT), STRONG, task).tensors() for task in ("image", "pixel"))
+def test_one_training_serves_both_tasks():
+    image, pixel = (fitted(SUPPORT, STRONG, task).tensors() for task in ("image", "pixel"))
     assert set(image) == set(pixel)
     assert all(torch.equal(image[name], pixel[name]) for name in image)
-    assert len(steps) == 4
-    shared = anew(SUPPORT)
-    methods = [fitted(shared, STRONG, task) for task in ("image", "pixel")]
-    assert len(steps) == 6
-    assert [method.task for method in methods] == ["image", "pixel"]
-    assert all(torch.equal(value, image[name]) for name, value in methods[1].tensors().items())
-    # What only scoring reads asks for no other training; all else does.
-    bare = fitted(shared, STRONG.with_changes({"memory": False, "memory_layers": None, "map_size": 100}), "pixel")
-    assert (len(steps), bare.memories, bare.config.memory) == (6, {}, False)
-    for changes in ({"coupling": "none"}, {"learning_rate": 0.5}, {"epochs": 1}):
-        fitted(shared, STRONG.with_changes(changes), "image")
-    assert len(steps) == 6 + 2 + 2 + 1
-    fitted(shared, STRONG, "image", seed=1)
-    assert len(steps) == 13
-    # An epoch that somebody looks at is one that was computed.
-    AnoPLe().fit(small_backbone(), shared, STRONG, task="image", category="bottle", seed=0, on_epoch=lambda *_: None)
-    assert len(steps) == 15
 
 
 def test_the_memory_is_promptads():
@@ -102,7 +80,7 @@ def test_the_memory_is_promptads():
 
 
 @TASKS
-@pytest.mark.parametrize("signal", ["tower", "decoder", "none"])
+@pytest.mark.parametrize("signal", ["tower", "decoder"])
 def test_the_whole_image_alone_is_scored_with_its_own_row(task, signal):
     method = fitted(SUPPORT, STRONG.with_changes({"view_signal": signal}), task)
     prompts = method.prompts
@@ -112,8 +90,6 @@ def test_the_whole_image_alone_is_scored_with_its_own_row(task, signal):
         return result.image if task == "image" else result.maps
 
     expected = scored(prompts.rows)
-    if signal == "none":
-        return
     others = prompts.rows.clone()
     others[1:] += 1
     assert torch.equal(scored(others), expected)
@@ -174,18 +150,13 @@ def test_each_epoch_is_shown_as_it_was(task):
     last = AnoPLe().fit(small_backbone(), SUPPORT, STRONG, **options)
     assert [epoch for epoch, _ in seen] == [1, 2]
     for epoch, method in seen:
-        fresh = fitted(anew(SUPPORT), STRONG.with_changes({"epochs": epoch}), task)
+        fresh = fitted(SUPPORT, STRONG.with_changes({"epochs": epoch}), task)
         assert all(torch.equal(value, method.tensors()[name]) for name, value in fresh.tensors().items())
     assert all(torch.equal(value, last.tensors()[name]) for name, value in seen[-1][1].tensors().items())
 
 
-def anew(features):
-    """The same images, of which nothing is remembered."""
-    return dataclasses.replace(features, remembered=Remembered())
-
-
 def test_seeds_draw_all_anew():
-    one, same, other = (fitted(anew(SUPPORT), STRONG, "image", seed).tensors() for seed in (0, 0, 1))
+    one, same, other = (fitted(SUPPORT, STRONG, "image", seed).tensors() for seed in (0, 0, 1))
     assert all(torch.equal(one[name], same[name]) for name in one)
     learned = [name for name in one if not name.startswith("memory")]
     assert not any(torch.equal(one[name], other[name]) for name in learned)
@@ -265,6 +236,10 @@ def test_values_out_of_their_domain(changes, message):
         ({"pixel_anomalies": False}, "local_alignment needs pseudo-anomalies with a global feature"),
         ({"pixel_loss": False}, "latent_anomalies need a loss of maps: set pixel_loss"),
         ({"pixel_loss": False, "latent_anomalies": False, "local_alignment": False}, "a decoder needs a loss"),
+        (
+            {"pixel_loss": False, "latent_anomalies": False, "local_alignment": False, "view_signal": "decoder"},
+            "rows that the decoder reads need a loss",
+        ),
     ],
 )
 def test_parts_that_need_each_other(changes, message):
@@ -285,6 +260,7 @@ def test_what_cannot_matter_is_reset():
     assert AnoPLeConfig(**without, **tuned).canonical("pixel") == AnoPLeConfig(**without)
     still = AnoPLeConfig(epochs=0, views="whole", pixel_anomalies=False, local_alignment=False, decoder="patches")
     assert still.canonical("pixel") == AnoPLeConfig(epochs=0)
+    assert AnoPLeConfig(epochs=0, transformation="clip").canonical("image") == AnoPLeConfig(epochs=0)
 
 
 def test_the_plan_knows_how_deep_towers_are(inspection_root):

@@ -8,6 +8,7 @@ from torch import nn
 
 from promptad.configs.network_configs import SimpleNetConfig
 from promptad.features.extraction import Features
+from promptad.methods import simplenet as simplenet_module
 from promptad.methods.patches import support_patches
 from promptad.methods.simplenet import FittedSimpleNet, SimpleNet, draw_networks
 from promptad.networks.batch_norm import BatchNorm
@@ -149,6 +150,16 @@ def test_seeds_and_categories_draw_networks_noise_and_batches():
     assert not torch.equal(one, scores(SMALL).maps)
     cable = SimpleNet().fit(small_backbone(), support, config, task="pixel", category="cable", seed=0)
     assert not torch.allclose(one, cable.score(query).maps, atol=1e-4)
+
+
+def test_noise_and_batches_are_drawn_anew_beside_the_networks(monkeypatch):
+    support, query = some_features()
+    networks = simplenet_module.draw_networks(64, 8, seed=9, category="none")
+    monkeypatch.setattr(simplenet_module, "draw_networks", lambda *_, **__: networks)
+    for changes in ({"batch": 2, "noise_in_rms": 1e-9}, {"batch": 3}):
+        config = SMALL.with_changes(changes)
+        one, other = (fitted(support, config, seed=seed).score(query).maps for seed in (0, 1))
+        assert not torch.allclose(one, other, atol=1e-5)
 
 
 def test_views():

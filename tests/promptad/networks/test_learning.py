@@ -57,7 +57,7 @@ def test_every_optimiser_moves_and_rounds_are_told_after_their_steps():
 def test_a_loss_that_is_not_finite_is_an_error_even_if_later_ones_are(on_round):
     leaf = torch.tensor(1.0, requires_grad=True)
     losses = iter([leaf * 1, leaf * 0 + float("nan"), leaf * 1, leaf * 1])
-    with pytest.raises(FloatingPointError, match="the training loss must stay finite, but it is not up to step"):
+    with pytest.raises(FloatingPointError, match="the training loss must stay finite, but was not in some step up to"):
         learn(
             [torch.optim.SGD([leaf], lr=0.0)],
             lambda _: next(losses),

@@ -35,7 +35,7 @@ def test_a_note_says_which_rows_are_one_model_and_of_which_categories():
     named = "one model for all of bolt, gear, mesh, plate, ring and weave at a seed"
     some = table_of(*pooled_study("all"))
     assert f"Rows with “one model for 6 categories” have {named}" in scores_note(some)
-    assert "every other row has a model for each category." in effects_note(some)
+    assert "No other row that runs here shares what it learned between categories." in effects_note(some)
     every = table_of(*pooled_study("none", "sc", "sc+eam", "vad", "all"))
     assert (
         shared_models(every) == f"{named.capitalize()}, in each row: it learns from the support images of all of them."
@@ -56,7 +56,7 @@ def test_every_form_of_the_table_says_it():
     table = table_of(*pooled_study("all"))
     for text in (to_markdown(table), to_latex(table)):
         assert "SC + EAM + VAD, one model for 6 categories" in text
-        assert "every other row has a model for each category" in text
+        assert "No other row that runs here shares what it learned between categories" in text
     for written in (to_csv(table), to_category_csv(table)):
         lines = list(csv.DictReader(io.StringIO(written)))
         assert {line["arm"] for line in lines if line["setting"] == "multi_class"} == {"all"}

@@ -43,6 +43,7 @@ def test_how_many_trials_have_room_at_the_same_time():
     assert room(asked(3, 0.25), nodes) == 1 + 2
     assert room(asked(1, 0.25), nodes) == 4 + 6
     assert room(asked(100, 0), nodes) == 1
+    assert [room(asked(1, share), [node(64, 1)]) for share in (0.1, 0.2, 0.3)] == [10, 5, 3]
 
 
 def test_nodes_that_no_trial_can_use_are_named():

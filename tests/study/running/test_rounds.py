@@ -1,7 +1,9 @@
 import pytest
 from helpers.cells import make_cell
 
+from promptad.configs.promptad_config import PromptADConfig
 from promptad.datasets import Category
+from study.records.cell import PoolMember
 from study.records.failure import Failure
 from study.records.group import Group
 from study.running.dispatcher import RoundEnd, SetAside
@@ -162,3 +164,17 @@ def test_backbones_of_one_category_are_two_features():
     groups = groups_of("a", "a") + groups_of("a", "a", backbone="RN101")
     assert spread(groups, 2) == [0, 2, 1, 3]
     assert spread([], 2) == []
+
+
+def test_cells_of_one_training_run_alone_together():
+    pool = (PoolMember(category="disc", data="d"), PoolMember(category="plate", data="p"))
+    config = PromptADConfig(setting="multi_class")
+    shared = tuple(make_cell(config=config, category=name, pool=pool) for name in ("disc", "plate"))
+    other = make_cell(config=config, category="disc", pool=pool, seed=1)
+    rounds = Rounds([Group(categories=GROUPS[0].categories, cells=(*shared, other))])
+    rounds.next()
+    rounds.end(end(*(aside(cell) for cell in (shared[0], other, shared[1]))), lost_nodes=())
+    alone = rounds.next()
+    assert alone.alone
+    assert cells_of(alone) == [shared, (other,)]
+    assert set(alone.earlier) == {cell.digest for cell in (*shared, other)}
