@@ -16,7 +16,8 @@ from promptad.configs.promptad_config import PromptADConfig
 from promptad.configs.shared_config import MemoryConfig
 from promptad.detector import Detector
 from promptad.features.cache import FeatureCache
-from promptad.features.extraction import Features, ImageInput, _unit, extract_features
+from promptad.features.encoding import _unit
+from promptad.features.extraction import Features, ImageInput, extract_features
 from promptad.images.preparation import Preprocessing
 from promptad.methods import Scores, finite_scores, method_named
 from promptad.scoring.anomaly_scores import harmonic_fusion
@@ -155,6 +156,6 @@ def test_the_library_refuses_and_names_the_file(tmp_path):
 
 def test_a_cell_of_the_study_fails(inspection_root, monkeypatch):
     group = planned(inspection_root)
-    monkeypatch.setattr("promptad.features.extraction._unit", lambda raw: raw * NAN)
+    monkeypatch.setattr("promptad.features.encoding._unit", lambda raw: raw * NAN)
     with pytest.raises(NotFiniteError, match=r"plate/train/good/.*\.png|plate/test/.*\.png"):
         run_all(group)
