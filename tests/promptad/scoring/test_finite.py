@@ -111,7 +111,9 @@ def spoilt(features):
     views = {}
     for name, images in features.views.items():
         views[name] = [image.clone() for image in images]
-        views[name][2].view(-1)[:1] = NAN
+        # Pictures are whole numbers, and have no NaN.
+        if images[0].is_floating_point():
+            views[name][2].view(-1)[:1] = NAN
     return Features(views=views, device=features.device, names=tuple(f"part/{n}.png" for n in range(len(features))))
 
 
