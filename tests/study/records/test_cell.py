@@ -100,8 +100,8 @@ def test_the_pool_is_part_of_the_digest_by_names_and_normal_images():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"config": POOLED}, r"a pool must be named where one model serves all categories, but of all categories got"),
-        ({"pool": POOL}, r"but of each category got \['disc', 'plate', 'tile'\]"),
+        ({"config": POOLED}, r"if and only if setting is multi_class, but it is multi_class and the pool is \[\]"),
+        ({"pool": POOL}, r"but it is not multi_class and the pool is \['disc', 'plate', 'tile'\]"),
         ({"config": POOLED, "pool": POOL[1:2]}, "a pool must be 2 or more different categories sorted by name, plate"),
         ({"config": POOLED, "pool": POOL[::-1]}, "but got tile, plate, disc"),
         ({"config": POOLED, "pool": (*POOL[:2], POOL[1])}, "but got disc, plate, plate"),
