@@ -139,7 +139,7 @@ def _difference(backbone: Backbone, category: Category, base: PromptADConfig, ta
     case = Case(backbone=str(backbone.name), shots=len(small.train), test_images=few)
     cell = _cell(case, small, config, task)
     bench = Workbench(cache=None, device="cpu", threads=torch.get_num_threads())
-    bench.start_group([cell], small)
+    bench.start_group([cell], (small,))
     row = bench.run(cell).row
     assert row.test_images is not None
     assert row.scores is not None
