@@ -12,11 +12,10 @@ from torch import Tensor
 
 from promptad.anople.picture_views import view_count
 from promptad.backbones.backbone import Backbone
-from promptad.backbones.backbone_names import default_prompt_depth, prompt_blocks
 from promptad.configs.anople_config import AnoPLeConfig
-from promptad.configs.method_config import ConfigError
 from promptad.prompts.class_prompts import draw_context
 from promptad.prompts.linear_layers import Linear, layer_tensors, restored_layers
+from promptad.prompts.prompt_depth import depth_in
 from promptad.randomness import drawn_for, torch_generator
 
 
@@ -43,11 +42,7 @@ class CoupledPrompts:
         Raises:
             ConfigError: more blocks with prompts than one of the towers has.
         """
-        deepest = prompt_blocks(backbone.name)
-        depth = config.prompt_depth or default_prompt_depth(backbone.name)
-        if depth > deepest:
-            raise ConfigError(f"prompt_depth must be between 1 and {deepest} for {backbone.name}, but got {depth}")
-        blocks = range(1, depth + 1)
+        blocks = range(1, depth_in(backbone.name, config.prompt_depth) + 1)
         visual_width = int(backbone.model.visual.ln_post.weight.shape[0])
         width = int(backbone.text.token_embedding.weight.shape[1])
 

@@ -30,7 +30,7 @@ def focal_loss(
 ) -> Float[Tensor, ""]:
     """The mean over pixels of -(1 - p)^power log p, p being the probability of the pixel's own class; summed."""
     own = torch.where(masks > 0, maps, 1 - maps)
-    losses = -((1 - own) ** power) * own.clamp(min=LEAST).log()
+    losses = -((1 - own).clamp(min=0) ** power) * own.clamp(min=LEAST).log()
     return losses.flatten(1).mean(dim=1).sum()
 
 

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from promptad.backbones.backbone import Backbone
-from promptad.backbones.backbone_names import default_prompt_depth, prompt_blocks
 from promptad.backbones.towers import encode_prompted_images, grid_side
-from promptad.configs.method_config import ConfigError, Task
+from promptad.configs.method_config import Task
 from promptad.configs.method_configs import MaPLeConfig
 from promptad.features.extraction import Features, images_at_once
 from promptad.features.pictures import PIXELS
@@ -23,6 +22,7 @@ from promptad.prompts.class_prompts import ClassPrompts, draw_context
 from promptad.prompts.descent import Descent
 from promptad.prompts.linear_layers import Linear, layer_tensors, restored_layers
 from promptad.prompts.losses import contrastive_loss
+from promptad.prompts.prompt_depth import depth_in
 from promptad.prompts.prompt_learning import inverse_temperature
 from promptad.prompts.prompt_tree import PromptTree, encode_tree
 from promptad.randomness import drawn_for, torch_generator
@@ -233,10 +233,7 @@ def draw_prompts(
     Raises:
         ConfigError: more blocks with prompts than one of the towers has.
     """
-    deepest = prompt_blocks(backbone.name)
-    depth = config.prompt_depth or default_prompt_depth(backbone.name)
-    if depth > deepest:
-        raise ConfigError(f"prompt_depth must be between 1 and {deepest} for {backbone.name}, but got {depth}")
+    depth = depth_in(backbone.name, config.prompt_depth)
     first = draw_context(
         backbone.text,
         n_tokens=config.n_context_tokens,

@@ -27,6 +27,8 @@ def test_focal_by_hand():
     expected = torch.nn.functional.binary_cross_entropy(maps, masks).item()
     assert focal_loss(maps, masks, 0.0).item() == pytest.approx(expected)
     assert math.isfinite(focal_loss(torch.zeros(1, 1, 1), torch.ones(1, 1, 1), 2.0).item())
+    # Rounding may take a probability past 1, where a power that is no whole number has no value.
+    assert focal_loss(torch.full((1, 1, 1), 1 + 1e-6), torch.ones(1, 1, 1), 1.5).item() == pytest.approx(0, abs=1e-9)
 
 
 def test_image_loss_by_hand():
